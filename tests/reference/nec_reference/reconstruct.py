@@ -1,0 +1,94 @@
+"""Reconstruction (§8): symbols to coefficients to embeddings, float32 results."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nec_reference.header import KIND_INTEGER
+from nec_reference.manifest import Package
+from nec_reference.payload import step_index
+from nec_reference.tables import Tables
+from nec_reference.whole import DecodedFile
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PlaneTransform:
+    """`<plane>.mean` (rows, cols, channels) and `<plane>.basis` (channels, channels) of transform.npz."""
+
+    mean: Floats
+    basis: Floats
+
+
+def dct_atoms(n: int) -> npt.NDArray[np.float64]:
+    """a[u][i] of §8.3: the orthonormal DCT-II, one atom a row."""
+    atoms = np.empty((n, n))
+    for u in range(n):
+        for i in range(n):
+            atoms[u, i] = (
+                math.sqrt(1 / n) if u == 0 else math.sqrt(2 / n) * math.cos(math.pi * (2 * i + 1) * u / (2 * n))
+            )
+    return atoms
+
+
+def coefficients(file: DecodedFile, tables: Tables, plane: int, tile: int) -> Floats:
+    """§8.1: C×F coefficients of one tile with every layer that arrived; missing ones are 0."""
+    shape = file.header.planes[plane]
+    band_of = tables.planes[plane].band_of
+    values = np.zeros((shape.channels, shape.rows * shape.cols), np.float32)
+    for layer in file.layers(plane, tile):
+        found = file.tiles[plane, layer, tile]
+        e = step_index(tables, plane, layer, file.header.ladder_index, found.ladder_offset)
+        step = np.float32(tables.ladder[e])
+        for (channel, f), symbol in found.content.symbols.items():
+            table = tables.tables[tables.level(plane, band_of[f], channel, e)]
+            size = table.r1 if abs(symbol) == 1 else np.float32(abs(symbol)) + np.float32(table.r2)
+            values[channel, f] = np.float32(math.copysign(1, symbol)) * step * np.float32(size)
+    if plane in file.mean_vectors:
+        e = step_index(tables, plane, 0, file.header.ladder_index, 0)
+        for (channel, f), symbol in file.mean_vectors[plane].items():
+            values[channel, f] += np.float32(symbol) * np.float32(tables.ladder[e])
+    return values
+
+
+def synthesise(values: Floats, rows: int, cols: int, transform: PlaneTransform) -> Floats:
+    """§8.3, kind float: inverse DCT, inverse channel transform, position mean; rows×cols×channels."""
+    vertical, horizontal = dct_atoms(rows), dct_atoms(cols)
+    grid = values.reshape(-1, rows, cols).astype(np.float64)
+    tokens = np.einsum("ui,vj,cuv->cij", vertical, horizontal, grid)
+    return (transform.mean + np.einsum("ck,cij->ijk", transform.basis.astype(np.float64), tokens)).astype(
+        np.float32
+    )
+
+
+def lift(symbols: list[list[int]], rows: int, cols: int, lifting: str) -> npt.NDArray[np.int16]:
+    """§8.3, kind integer: rows×cols×channels."""
+    integers = np.empty((rows, cols, len(symbols)), np.int16)
+    for channel, row in enumerate(symbols):
+        running = 0
+        for token, symbol in enumerate(row):
+            running = symbol if lifting == "none" else (running + symbol) & 0xFFFF
+            signed = running - 0x10000 if running > 0x7FFF else running
+            integers[token // cols, token % cols, channel] = signed
+    return integers
+
+
+def embedding(
+    file: DecodedFile, package: Package, plane: int, tile: int, transform: PlaneTransform | None
+) -> npt.NDArray[np.generic]:
+    """One tile of one plane: float32, or int16 of kind integer. Ask `file.validity` which tokens count.
+
+    A missing tile (no layer 0) has no embedding; asking for it is a mistake of the caller.
+    """
+    assert file.tables is not None
+    assert (plane, 0, tile) in file.tiles, "the tile is missing"
+    shape = file.header.planes[plane]
+    if shape.kind == KIND_INTEGER:
+        return lift(file.symbols(plane, tile), shape.rows, shape.cols, package.lifting)
+    assert transform is not None
+    return synthesise(coefficients(file, file.tables, plane, tile), shape.rows, shape.cols, transform)
