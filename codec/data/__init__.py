@@ -1,0 +1,1 @@
+"""Readers of training data; splits and dataset facts are data. No torch here."""

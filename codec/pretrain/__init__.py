@@ -1,0 +1,1 @@
+"""Distillation of the shipped encoder from a published teacher: views, labels, training, evaluation."""

@@ -1,0 +1,181 @@
+"""The small multispectral encoder: one stem for any band subset, 64 tokens, plain operations throughout.
+
+    pixels N×B×H×W ─normalise─▶ z ─8×8 filter bank per band, summed─▶ tokens ─blocks─▶ N×h×w×D
+                                └─ mean of the valid pixels per patch ─────────────▶ N×h×w×B  ("spectral")
+
+Every operation exports to ONNX opset 20 without control flow that depends on data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from codec.errors import InputError
+from codec.models.bands import NORMALISED_RANGE, REFLECTANCE_MEAN, REFLECTANCE_SPREAD, S2_NANO_BANDS
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """What must be known to build an encoder before its weights are read."""
+
+    bands: tuple[str, ...] = S2_NANO_BANDS
+    tile: int = 64  # pixels a side
+    patch: int = 8
+    width: int = 128
+    depth: int = 4
+    heads: int = 8
+    mlp_ratio: int = 4
+
+    def __post_init__(self) -> None:
+        unknown = [band for band in self.bands if band not in REFLECTANCE_MEAN]
+        if unknown:
+            raise InputError(
+                f"no normalisation constants for band {unknown[0]}", expected=", ".join(REFLECTANCE_MEAN)
+            )
+        if self.tile % self.patch or self.width % self.heads or self.width % 4:
+            raise InputError("tile must be a multiple of patch, width of heads and of 4", found=asdict(self))
+
+    @property
+    def side(self) -> int:
+        """Tokens a side."""
+        return self.tile // self.patch
+
+
+def position_code(side: int, width: int) -> Tensor:
+    """Fixed two-dimensional sine code of a side×side grid, (side·side, width); unit amplitude."""
+    quarter = width // 4
+    frequency = torch.exp(-math.log(10.0 * side) * torch.arange(quarter) / quarter)
+    angle = torch.arange(side)[:, None] * frequency[None, :]  # (side, width/4)
+    line = torch.cat([angle.sin(), angle.cos()], dim=1)  # (side, width/2)
+    rows = line[:, None, :].expand(side, side, width // 2)
+    cols = line[None, :, :].expand(side, side, width // 2)
+    return torch.cat([rows, cols], dim=2).reshape(side * side, width)
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block; attention written out so that export needs no fused operator."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width)
+        self.fc1 = nn.Linear(width, mlp_ratio * width)
+        self.fc2 = nn.Linear(mlp_ratio * width, width)
+
+    def attention(self, x: Tensor) -> Tensor:
+        tokens, width = x.shape[1], x.shape[2]
+        head = width // self.heads
+        q, k, v = self.qkv(x).chunk(3, dim=-1)  # 3 × (N, L, D)
+        q = q.reshape(-1, tokens, self.heads, head).transpose(1, 2) * head**-0.5  # (N, heads, L, D/heads)
+        k = k.reshape(-1, tokens, self.heads, head).transpose(1, 2)
+        v = v.reshape(-1, tokens, self.heads, head).transpose(1, 2)
+        mixed = torch.softmax(q @ k.transpose(2, 3), dim=-1) @ v
+        return self.proj(mixed.transpose(1, 2).reshape(-1, tokens, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm1(x))
+        return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
+
+
+class Encoder(nn.Module):
+    """Pixels of any band subset to tokens and patch means.
+
+    `forward(pixels, bands, validity)`: pixels N×B×H×W reflectance (1.0 = 100 %), bands N×B in {0, 1},
+    validity
+    N×H×W in {0, 1}. Returns `tokens` N×h×w×D and `spectral` N×h×w×B: the mean of the normalised valid
+    pixels per
+    patch and band, 0 for absent bands and for patches without a valid pixel. What stands in absent bands
+    and in
+    invalid pixels does not matter (not even NaN): it is replaced by the normalised mean, 0, before the stem.
+    """
+
+    def __init__(self, config: EncoderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or EncoderConfig()
+        n_bands, width = len(config.bands), config.width
+        mean = torch.tensor([REFLECTANCE_MEAN[b] for b in config.bands]).reshape(1, -1, 1, 1)
+        spread = torch.tensor([REFLECTANCE_SPREAD[b] for b in config.bands]).reshape(1, -1, 1, 1)
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("inverse_spread", 1.0 / spread, persistent=False)
+        # One 8×8 filter bank per band: a convolution over zero-filled bands is their sum over the present
+        # ones.
+        self.stem = nn.Conv2d(n_bands, width, config.patch, stride=config.patch, bias=False)
+        self.texture = nn.Linear(
+            n_bands, width, bias=False
+        )  # spread inside the patch, which a linear stem cannot see
+        self.presence = nn.Linear(n_bands, width)
+        self.stem_norm = nn.LayerNorm(width)
+        self.register_buffer("position", position_code(config.side, width), persistent=False)
+        # A strong absolute code shows as seams between tiles and is paid for in every byte, hence the small
+        # start.
+        self.position_gain = nn.Parameter(torch.tensor(0.1))
+        self.blocks = nn.ModuleList(Block(width, config.heads, config.mlp_ratio) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(width)
+        self.project = nn.Linear(width, width)
+        self.apply(_initialise)
+        nn.init.normal_(self.stem.weight, std=(n_bands * config.patch**2) ** -0.5)
+
+    def normalise(self, pixels: Tensor, bands: Tensor, validity: Tensor) -> Tensor:
+        """Reflectance to fixed units, N×B×H×W; absent bands and invalid pixels become 0."""
+        z = ((pixels - self.mean) * self.inverse_spread).clamp(*NORMALISED_RANGE)
+        usable = bands[:, :, None, None] * validity[:, None, :, :]
+        return torch.where(usable > 0.5, z, torch.zeros_like(z))
+
+    def patch_moments(self, z: Tensor, validity: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the valid pixels per patch and band, each N×B×h×w."""
+        patch = self.config.patch
+        share = F.avg_pool2d(validity[:, None], patch)  # N×1×h×w
+        scale = torch.where(share > 0, 1.0 / share.clamp(min=patch**-2.0), torch.zeros_like(share))
+        mean = F.avg_pool2d(z, patch) * scale
+        square = F.avg_pool2d(z * z, patch) * scale
+        return mean, torch.sqrt((square - mean * mean).clamp(min=1e-6))
+
+    def embed_patches(self, z: Tensor, spread: Tensor, bands: Tensor) -> Tensor:
+        """Stem: N×(h·w)×D before the blocks."""
+        gain = (len(self.config.bands) / bands.sum(1).clamp(min=1.0)) ** 0.75  # (N,)
+        x = self.stem(z).flatten(2).transpose(1, 2)  # (N, L, D)
+        x = x + self.texture((spread * bands[:, :, None, None]).flatten(2).transpose(1, 2))
+        x = self.stem_norm(x * gain[:, None, None] + self.presence(bands)[:, None, :])
+        return x + self.position_gain * self.position
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """Blocks and the last norm, N×L×D."""
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+    def forward(self, pixels: Tensor, bands: Tensor, validity: Tensor) -> dict[str, Tensor]:
+        side = self.config.side
+        z = self.normalise(pixels, bands, validity)
+        mean, spread = self.patch_moments(z, validity)
+        tokens = self.project(self.trunk(self.embed_patches(z, spread, bands)))
+        return {
+            "tokens": tokens.reshape(-1, side, side, self.config.width),
+            "spectral": mean.permute(0, 2, 3, 1),
+        }
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def band_mask(bands: Sequence[str], config: EncoderConfig) -> Tensor:
+    """{0, 1} float vector over the encoder's band list; an unknown name is refused."""
+    unknown = [band for band in bands if band not in config.bands]
+    if unknown:
+        raise InputError(
+            f"the encoder has no band {unknown[0]}", expected=", ".join(config.bands), found=unknown
+        )
+    return torch.tensor([1.0 if band in bands else 0.0 for band in config.bands])

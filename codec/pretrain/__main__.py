@@ -1,0 +1,123 @@
+"""Command line of the pretraining room: `python -m codec.pretrain label|distil|embed|fit-codec|evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from codec.errors import SwathpackError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m codec.pretrain", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    label = commands.add_parser("label", help="draw training views and have the teacher label them")
+    label.add_argument("--data", type=Path, required=True, help="folder of the data collection")
+    label.add_argument("--pool", type=Path, default=Path("runs/pool"), help="where the labelled views go")
+    label.add_argument("--views", type=int, default=12_000)
+    label.add_argument("--seed", type=int, default=0)
+    label.add_argument("--threads", type=int, default=2)
+
+    distil = commands.add_parser("distil", help="train the student on the labelled views; resumes by itself")
+    distil.add_argument("--pool", type=Path, default=Path("runs/pool"))
+    distil.add_argument("--out", type=Path, default=Path("runs/s2-nano"), help="checkpoint and log go here")
+    distil.add_argument("--encoder", type=Path, help="write the trained encoder here (safetensors)")
+    distil.add_argument("--steps", type=int, default=3000)
+    distil.add_argument("--batch", type=int, default=64)
+    distil.add_argument("--seed", type=int, default=0)
+    distil.add_argument("--depth", type=int, default=4)
+    distil.add_argument("--threads", type=int, default=2)
+
+    embed = commands.add_parser("embed", help="embed the training windows into one .npz (tokens, spectral)")
+    embed.add_argument("--data", type=Path, required=True)
+    embed.add_argument("--encoder", type=Path, help="encoder.safetensors, or a checkpoint of `distil` (.pt)")
+    embed.add_argument("--out", type=Path, default=Path("runs/train_embeddings.npz"))
+    embed.add_argument("--seed", type=int, default=0)
+    embed.add_argument("--threads", type=int, default=2)
+
+    evaluate = commands.add_parser("evaluate", help="probes against pixel statistics and a random twin")
+    evaluate.add_argument("--data", type=Path, required=True)
+    evaluate.add_argument("--encoder", type=Path, default=Path("models/s2-nano/encoder.safetensors"))
+    evaluate.add_argument("--split", choices=("val", "test"), default="val", help="test: once, for a release")
+    evaluate.add_argument("--results", type=Path, help="CSV of results to write the rows to")
+    evaluate.add_argument("--threads", type=int, default=2)
+    return parser
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    import torch
+
+    from codec.pretrain.evaluate import classification, properties
+    from codec.pretrain.fit import open_encoder
+    from codec.pretrain.report import table, write_rows
+
+    torch.set_num_threads(options.threads)
+    encoder = open_encoder(options.encoder)
+    rows = classification(encoder, options.data, options.split) + properties(encoder, options.data)
+    print(table(rows))
+    if options.results:
+        write_rows(options.results, "model", rows, seeds="0", threads=options.threads)
+
+
+def _embed(options: argparse.Namespace) -> None:
+    import io
+
+    import numpy as np
+    import torch
+
+    from codec.atomic import write_atomic
+    from codec.pretrain.fit import embed_training_windows, open_encoder
+
+    torch.set_num_threads(options.threads)
+    planes = embed_training_windows(open_encoder(options.encoder), options.data, options.seed)
+    buffer = io.BytesIO()
+    np.savez(buffer, **planes)
+    write_atomic(options.out, buffer.getvalue())
+    print(f"embed: {len(planes['tokens'])} tiles in {options.out}")
+
+
+def _distil(options: argparse.Namespace) -> None:
+    import torch
+
+    from codec.models.weights import save_encoder
+    from codec.pretrain.distil import DistilConfig, Run, train
+    from codec.pretrain.labels import load_pool
+
+    torch.set_num_threads(options.threads)
+    config = DistilConfig(steps=options.steps, batch=options.batch, seed=options.seed, depth=options.depth)
+    run = Run(load_pool(options.pool), config)
+    train(run, options.out)
+    if options.encoder:
+        save_encoder(run.student.encoder, options.encoder)
+
+
+def _label(options: argparse.Namespace) -> None:
+    import torch
+
+    from codec.data.readers import SOURCES, read_source
+    from codec.models.bands import S2_NANO_BANDS
+    from codec.models.galileo import load_teacher
+    from codec.pretrain.labels import label_views
+
+    torch.set_num_threads(options.threads)
+    teacher = load_teacher(options.data / "galileo_nano")
+    images = {name: read_source(name, options.data, "train") for name in SOURCES}
+    label_views(teacher, images, S2_NANO_BANDS, options.pool, views=options.views, seed=options.seed)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; a SwathpackError becomes one line and its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        {"label": _label, "distil": _distil, "embed": _embed, "evaluate": _evaluate}[options.command](options)
+    except SwathpackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
