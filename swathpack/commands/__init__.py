@@ -1,0 +1,1 @@
+"""One file per command; each parses, opens, calls one function, prints, returns."""

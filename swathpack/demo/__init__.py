@@ -1,0 +1,1 @@
+"""The demo: real scenes from installable packages, edge to ground, with one table and pictures."""

@@ -1,0 +1,184 @@
+"""A linear land-cover head in closed form, and pixel heads beside it, judged on the same held-out pixels.
+
+West and east: heads are fitted on the western part of the scene and scored on the eastern one, with a gap between them
+as wide as a tile, so that no tile and no context window reaches across. The ridge weight is chosen inside the west
+(its own last quarter), never on the east.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from codec.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+RIDGES = tuple(10.0**p for p in range(-3, 5))
+
+
+@dataclass(frozen=True, slots=True)
+class LinearHead:
+    """logits = (features − mean) / spread @ weights + bias."""
+
+    mean: FloatArray  # D
+    spread: FloatArray  # D
+    weights: FloatArray  # D×K
+    bias: FloatArray  # K
+    ridge: float
+
+    def logits(self, features: npt.ArrayLike) -> FloatArray:
+        """…×D to …×K."""
+        return (np.asarray(features, np.float64) - self.mean) / self.spread @ self.weights + self.bias
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Boolean masks over the pixels of a scene, H×W."""
+
+    fit: npt.NDArray[np.bool_]
+    choose: npt.NDArray[np.bool_]
+    test: npt.NDArray[np.bool_]
+
+
+def west_and_east(labels: npt.NDArray[np.uint8], usable: npt.NDArray[np.bool_], gap: int) -> Blocks:
+    """Columns are cut at 60 % of the usable extent: west to fit (its last quarter chooses the ridge), east to test.
+
+    `labels` H×W, 0 where there is none; `gap` in pixels is left out on both cuts.
+    """
+    where = usable & (labels > 0)
+    columns = np.flatnonzero(where.any(axis=0))
+    if len(columns) < 8 * max(gap, 1):
+        raise InputError(
+            "the labelled part is too narrow to split into west and east", found=f"{len(columns)} columns"
+        )
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    cut = left + int(0.6 * (right - left))
+    inner = left + int(0.45 * (right - left))
+    column = np.arange(labels.shape[1])[None, :]
+    half = gap // 2
+    return Blocks(
+        fit=where & (column < inner - half),
+        choose=where & (column >= inner + half) & (column < cut - half),
+        test=where & (column >= cut + half),
+    )
+
+
+def fit_ridge(
+    features: FloatArray, labels: npt.NDArray[np.uint8], n_classes: int, ridge: float
+) -> LinearHead:
+    """Ridge regression on one-hot targets with class-balanced offsets; features n×D, labels 1…K."""
+    mean, spread = features.mean(0), features.std(0) + 1e-6
+    z = (features - mean) / spread
+    targets = np.eye(n_classes)[labels - 1]
+    centre = targets.mean(0)
+    gram = z.T @ z + ridge * np.eye(z.shape[1])
+    return LinearHead(mean, spread, np.linalg.solve(gram, z.T @ (targets - centre)), centre, ridge)
+
+
+def choose_and_fit(
+    fit: tuple[FloatArray, npt.NDArray[np.uint8]],
+    choose: tuple[FloatArray, npt.NDArray[np.uint8]],
+    n_classes: int,
+) -> LinearHead:
+    """The head whose ridge does best on `choose`, fitted again on both."""
+    scores = [
+        float((np.argmax(fit_ridge(*fit, n_classes, ridge).logits(choose[0]), -1) + 1 == choose[1]).mean())
+        for ridge in RIDGES
+    ]
+    ridge = RIDGES[int(np.argmax(scores))]
+    both = np.concatenate([fit[0], choose[0]]), np.concatenate([fit[1], choose[1]])
+    return fit_ridge(*both, n_classes, ridge)
+
+
+def pixel_features(
+    pixels: npt.NDArray[np.float32], validity: npt.NDArray[np.bool_], context: int
+) -> FloatArray:
+    """Log reflectance per pixel (C×H×W to H×W×C); with `context` n also mean and std of the n×n window around it."""
+    x = np.log(np.clip(np.where(validity, pixels, np.nan), 1e-3, None)).transpose(1, 2, 0).astype(np.float64)
+    if context <= 1:
+        return np.nan_to_num(x)
+    pad = context // 2
+    valid = np.pad(np.isfinite(x[..., :1]).astype(np.float64), ((pad, pad), (pad, pad), (0, 0)))
+    padded = np.pad(np.nan_to_num(x), ((pad, pad), (pad, pad), (0, 0)))
+    count = np.maximum(_box(valid, context), 1.0)
+    mean = _box(padded * valid, context) / count
+    square = _box(padded**2 * valid, context) / count
+    return np.concatenate([np.nan_to_num(x), mean, np.sqrt(np.maximum(square - mean**2, 0.0))], axis=-1)
+
+
+def _box(x: FloatArray, size: int) -> FloatArray:
+    """Sums over size×size windows of a padded H×W×C array, by cumulative sums."""
+    total = np.cumsum(np.cumsum(np.pad(x, ((1, 0), (1, 0), (0, 0))), 0), 1)
+    return total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]
+
+
+def at_pixels(
+    token_map: npt.NDArray[np.float32], height: int, width: int, pixels_per_token: float
+) -> npt.NDArray[np.float32]:
+    """A token map R×C×K interpolated bilinearly at the centre of every pixel, H×W×K."""
+    rows = np.clip((np.arange(height) + 0.5) / pixels_per_token - 0.5, 0, token_map.shape[0] - 1)
+    cols = np.clip((np.arange(width) + 0.5) / pixels_per_token - 0.5, 0, token_map.shape[1] - 1)
+    r0, c0 = np.floor(rows).astype(int), np.floor(cols).astype(int)
+    r1, c1 = np.minimum(r0 + 1, token_map.shape[0] - 1), np.minimum(c0 + 1, token_map.shape[1] - 1)
+    fr, fc = (rows - r0)[:, None, None], (cols - c0)[None, :, None]
+    top = token_map[r0][:, c0] * (1 - fc) + token_map[r0][:, c1] * fc
+    bottom = token_map[r1][:, c0] * (1 - fc) + token_map[r1][:, c1] * fc
+    return (top * (1 - fr) + bottom * fr).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How a map of classes does on held-out pixels."""
+
+    accuracy: float
+    macro_f1: float
+    n_pixels: int
+
+
+def score(
+    predicted: npt.NDArray[np.integer],
+    labels: npt.NDArray[np.uint8],
+    where: npt.NDArray[np.bool_],
+    n_classes: int,
+) -> Score:
+    """Accuracy and macro-F1 over the classes that occur among the labels; maps H×W with classes 1…K."""
+    truth, guess = labels[where], predicted[where]
+    f1 = []
+    for k in range(1, n_classes + 1):
+        actual, claimed = truth == k, guess == k
+        if actual.any():
+            f1.append(2 * float((actual & claimed).sum()) / max(float(actual.sum() + claimed.sum()), 1.0))
+    return Score(float((truth == guess).mean()), float(np.mean(f1)), int(where.sum()))
+
+
+def sample(
+    where: npt.NDArray[np.bool_], n: int, seed: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows and columns of at most n seeded pixels of a mask: heads do not need every one."""
+    rows, cols = np.nonzero(where)
+    if len(rows) > n:
+        keep = np.sort(np.random.default_rng(seed).choice(len(rows), n, replace=False))
+        rows, cols = rows[keep], cols[keep]
+    return rows, cols
+
+
+def fit_on_map(
+    features: Callable[[npt.NDArray[np.intp], npt.NDArray[np.intp]], Sequence[FloatArray]],
+    labels: npt.NDArray[np.uint8],
+    blocks: Blocks,
+    n_classes: int,
+    n: int = 6000,
+    seed: int = 0,
+) -> LinearHead:
+    """Fit on sampled pixels. `features(rows, cols)` gives one or several versions (rates) of the n×D features; all of
+    them train one head, which is then used at every rate (mixed-rate training)."""
+
+    def gather(where: npt.NDArray[np.bool_]) -> tuple[FloatArray, npt.NDArray[np.uint8]]:
+        rows, cols = sample(where, n, seed)
+        versions = features(rows, cols)
+        return np.concatenate(list(versions)), np.tile(labels[rows, cols], len(versions))
+
+    return choose_and_fit(gather(blocks.fit), gather(blocks.choose), n_classes)
