@@ -152,9 +152,7 @@ def decode_header(data: bytes) -> Header:
     if not all(math.isfinite(value) for value in affine):
         raise Corrupt("the affine transform is not finite")
     (epsg,) = field["EPSG"]
-    planes = tuple(
-        _decode_plane(data, PLANES_OFFSET + PLANE_BYTES * index) for index in range(n_planes)
-    )
+    planes = tuple(_decode_plane(data, PLANES_OFFSET + PLANE_BYTES * index) for index in range(n_planes))
     extensions = data[PLANES_OFFSET + PLANE_BYTES * n_planes : length - 4]
     mean_vectors, wkt, source_name, skipped = _decode_extensions(extensions, planes, epsg)
     return Header(

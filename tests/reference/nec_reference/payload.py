@@ -151,9 +151,7 @@ def _coded(tables: Tables, plane: int, layer: int, band: int, e: int) -> list[in
     ]
 
 
-def _order(
-    tables: Tables, plane: int, layer: int, e: int, lanes: int, here: list[int]
-) -> Iterator[_Step]:
+def _order(tables: Tables, plane: int, layer: int, e: int, lanes: int, here: list[int]) -> Iterator[_Step]:
     shape = tables.planes[plane]
     for band in range(shape.bands):
         frequencies = shape.frequencies(band)

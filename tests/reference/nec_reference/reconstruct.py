@@ -31,7 +31,9 @@ def dct_atoms(n: int) -> npt.NDArray[np.float64]:
     for u in range(n):
         for i in range(n):
             atoms[u, i] = (
-                math.sqrt(1 / n) if u == 0 else math.sqrt(2 / n) * math.cos(math.pi * (2 * i + 1) * u / (2 * n))
+                math.sqrt(1 / n)
+                if u == 0
+                else math.sqrt(2 / n) * math.cos(math.pi * (2 * i + 1) * u / (2 * n))
             )
     return atoms
 
