@@ -1,0 +1,155 @@
+// The plain back end: the truth every other one is compared with.
+#include <array>
+
+#include "bytes.h"
+#include "isa/kernels.h"
+
+namespace swathpack {
+namespace {
+
+// Decoding one symbol (§5.3): with slot = x mod 65536 in the range of symbol k,
+//     x ← frequency_k · ⌊x / 65536⌋ + slot − start_k,  then a word is shifted in when x < 65536.
+// A zero has start 0, and is what most symbols are: one predictable branch, no search.
+RunEnd decode_run(const Table& table, uint32_t n, bool long_form, uint32_t& state, WordSource& words,
+                  Nonzero* out, size_t* count, size_t capacity) {
+  const uint32_t zeros = table.range[0].frequency;
+  uint32_t x = state;
+  size_t n_out = *count;
+  const uint8_t* next = words.next;
+  const uint8_t* const end = words.end;
+  RunEnd result = RunEnd::kDone;
+  for (uint32_t step = 0; step < n; ++step) {
+    const uint32_t slot = x & 0xFFFF;
+    if (slot < zeros) [[likely]] {
+      x = zeros * (x >> 16) + slot;
+    } else {
+      if (n_out == capacity) {
+        result = RunEnd::kTooMany;
+        break;
+      }
+      const unsigned k = table.find(slot);
+      x = table.range[k].frequency * (x >> 16) + slot - table.range[k].start;
+      out[n_out++] = {step, static_cast<int16_t>(k), 0, k == table.n_thresholds};
+    }
+    if (x < 65536) {
+      if (end - next >= 2) {
+        x = x << 16 | load_u16(next);
+        next += 2;
+      } else if (long_form) {
+        result = RunEnd::kOutOfWords;
+        break;
+      } else if (x < zeros) {
+        break;  // no words and ⌊x / 65536⌋ = 0: a zero leaves x as it is, so every further symbol of this run
+                // is one
+      }
+    }
+  }
+  state = x;
+  words.next = next;
+  *count = n_out;
+  return result;
+}
+
+RunEnd decode_lanes(const Table* const* tables, unsigned lanes, uint32_t steps, uint32_t* states,
+                    WordSource& words, uint8_t* symbols) {
+  const uint8_t* next = words.next;
+  const uint8_t* const end = words.end;
+  for (uint32_t step = 0; step < steps; ++step) {
+    for (unsigned lane = 0; lane < lanes; ++lane) {
+      const Table& table = *tables[lane];
+      uint32_t x = states[lane];
+      const uint32_t slot = x & 0xFFFF;
+      const unsigned k = table.find(slot);
+      x = table.range[k].frequency * (x >> 16) + slot - table.range[k].start;
+      if (x < 65536) {
+        if (end - next < 2) return RunEnd::kOutOfWords;
+        x = x << 16 | load_u16(next);
+        next += 2;
+      }
+      states[lane] = x;
+      *symbols++ = static_cast<uint8_t>(k);
+    }
+  }
+  words.next = next;
+  return RunEnd::kDone;
+}
+
+void encode_lanes(const Table* const* tables, unsigned lanes, uint32_t steps, const int16_t* values,
+                  uint32_t* states, uint16_t*& top) {
+  uint16_t* words = top;
+  const int16_t* value = values + size_t{steps} * lanes;
+  for (uint32_t step = steps; step-- > 0;) {
+    for (unsigned lane = lanes; lane-- > 0;) {
+      const Table& table = *tables[lane];
+      const unsigned magnitude = static_cast<unsigned>(*--value < 0 ? -*value : *value);
+      const SymbolRange range = table.range[magnitude < table.n_thresholds ? magnitude : table.n_thresholds];
+      uint32_t x = states[lane];
+      if (x >> 16 >= range.frequency) {
+        *--words = static_cast<uint16_t>(x);
+        x >>= 16;
+      }
+      states[lane] = (x / range.frequency << 16) + x % range.frequency + range.start;
+    }
+  }
+  top = words;
+}
+
+// Slicing by 8: table j gives the effect of a byte that stands j bytes before the end of an 8-byte group.
+constexpr std::array<std::array<uint32_t, 256>, 8> make_crc_tables() {
+  std::array<std::array<uint32_t, 256>, 8> t{};
+  for (uint32_t i = 0; i < 256; ++i) {
+    uint32_t r = i;
+    for (int b = 0; b < 8; ++b) r = (r >> 1) ^ (r & 1 ? 0x82F63B78u : 0u);  // 0x1EDC6F41 reflected
+    t[0][i] = r;
+  }
+  for (size_t j = 1; j < 8; ++j) {
+    for (size_t i = 0; i < 256; ++i) t[j][i] = t[j - 1][i] >> 8 ^ t[0][t[j - 1][i] & 0xFF];
+  }
+  return t;
+}
+constexpr auto kCrcTables = make_crc_tables();
+
+uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
+  while (n >= 8) {
+    const uint32_t low = state ^ load_u32(data), high = load_u32(data + 4);
+    state = kCrcTables[7][low & 0xFF] ^ kCrcTables[6][low >> 8 & 0xFF] ^ kCrcTables[5][low >> 16 & 0xFF] ^
+            kCrcTables[4][low >> 24] ^ kCrcTables[3][high & 0xFF] ^ kCrcTables[2][high >> 8 & 0xFF] ^
+            kCrcTables[1][high >> 16 & 0xFF] ^ kCrcTables[0][high >> 24];
+    data += 8;
+    n -= 8;
+  }
+  for (; n > 0; --n) state = state >> 8 ^ kCrcTables[0][(state ^ *data++) & 0xFF];
+  return state;
+}
+
+// Rows of the multiplication table of GF(2^8) mod x^8 + x^4 + x^3 + x^2 + 1 (0x11D): row c holds c · 0 … c ·
+// 255.
+struct ProductTable {
+  std::array<std::array<uint8_t, 256>, 256> row;
+  ProductTable() {
+    for (unsigned c = 0; c < 256; ++c) {
+      row[c][0] = 0;
+      for (unsigned bit = 0; bit < 8; ++bit) {
+        unsigned product = c;
+        for (unsigned i = 0; i < bit; ++i) product = product << 1 ^ (product & 0x80 ? 0x11Du : 0u);
+        // Multiplication is linear: the products of the numbers below 2^bit give those below 2^(bit+1).
+        for (unsigned low = 0; low < 1u << bit; ++low) {
+          row[c][(1u << bit) + low] = static_cast<uint8_t>(row[c][low] ^ product);
+        }
+      }
+    }
+  }
+};
+
+void gf256_multiply_add(uint8_t* target, const uint8_t* source, size_t n, uint8_t coefficient) {
+  static const ProductTable products;
+  const std::array<uint8_t, 256>& row = products.row[coefficient];
+  for (size_t i = 0; i < n; ++i) target[i] = static_cast<uint8_t>(target[i] ^ row[source[i]]);
+}
+
+}  // namespace
+
+const Kernels kScalarKernels = {"scalar",     decode_run,      decode_lanes,
+                                encode_lanes, crc32c_register, gf256_multiply_add};
+
+}  // namespace swathpack

@@ -1,0 +1,24 @@
+#include "layer_plan.h"
+
+namespace swathpack {
+
+LayerPlan make_layer_plan(const TableSet& tables, const Plane& plane, unsigned layer, unsigned e) {
+  LayerPlan plan;
+  for (unsigned b = 0; b < plane.n_bands; ++b) {
+    for (unsigned c = 0; c < plane.channels; ++c) {
+      const size_t cell = size_t{b} * plane.channels + c;
+      if (plane.layer_map[cell] != layer) continue;
+      const unsigned level = tables.level(plane.class_map[cell], e);
+      const Run run{static_cast<uint16_t>(c), static_cast<uint8_t>(b), static_cast<uint8_t>(level)};
+      if (tables.tables()[level].n_thresholds == 0) {
+        plan.silent.push_back(run);
+      } else {
+        plan.coded.push_back(run);
+        plan.symbols_per_tile += plane.band(b).size();
+      }
+    }
+  }
+  return plan;
+}
+
+}  // namespace swathpack

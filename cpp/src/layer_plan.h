@@ -1,0 +1,52 @@
+// Which (band, channel) pairs of a layer have symbols, and in which order they come (bitstream §5.2).
+#pragma once
+
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "swathpack/tables.h"
+
+namespace swathpack {
+
+// All coefficients of one channel in one band: one table codes them.
+struct Run {
+  uint16_t channel;
+  uint8_t band;
+  uint8_t level;
+};
+
+struct LayerPlan {
+  std::vector<Run> coded;   // coding order: bands, then channels, ascending
+  std::vector<Run> silent;  // in this layer, but their table has no threshold: always 0
+  uint64_t symbols_per_tile = 0;
+
+  // The end of the lane group that begins at `first`: up to `lanes` consecutive coded channels of one band.
+  [[nodiscard]] size_t group_end(size_t first, unsigned lanes) const {
+    size_t end = first + 1;
+    while (end < coded.size() && end - first < lanes && coded[end].band == coded[first].band) ++end;
+    return end;
+  }
+};
+
+[[nodiscard]] LayerPlan make_layer_plan(const TableSet& tables, const Plane& plane, unsigned layer,
+                                        unsigned e);
+
+// Plans are made once per (layer, e) and call: tiny records have fewer symbols than the maps have cells.
+class LayerPlans {
+ public:
+  LayerPlans(const TableSet& tables, const Plane& plane) : tables_(tables), plane_(plane) {}
+
+  [[nodiscard]] const LayerPlan& at(unsigned layer, unsigned e) {
+    const auto [it, is_new] = plans_.try_emplace(layer << 8 | e);
+    if (is_new) it->second = make_layer_plan(tables_, plane_, layer, e);
+    return it->second;
+  }
+
+ private:
+  const TableSet& tables_;
+  const Plane& plane_;
+  std::unordered_map<unsigned, LayerPlan> plans_;
+};
+
+}  // namespace swathpack
