@@ -51,7 +51,7 @@ class Result:
     """What a back end says of a file. None: it does not say that."""
 
     records: list[tuple[str, str]]
-    planes: list[PlaneResult]
+    planes: Callable[[], list[PlaneResult]] = field(repr=False)
     conflicts: list[tuple[int, int, int]] | None = None
     sealed: bool | None = None
     index: bool | None = None
@@ -90,7 +90,7 @@ class ReferenceBackend:
                 (RECORD_KINDS.get(o.record.header.kind, f"kind {o.record.header.kind}"), o.result)
                 for o in file.outcomes
             ],
-            planes=[self._plane(file, plane) for plane in range(len(file.header.planes))],
+            planes=lambda: [self._plane(file, plane) for plane in range(len(file.header.planes))],
             conflicts=sorted(file.conflicts),
             sealed=file.sealed,
             index=file.index_agrees,

@@ -6,6 +6,7 @@ import math
 import struct
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
 
 from nec_reference.checks import crc32c
 from nec_reference.header import KIND_FLOAT, KIND_INTEGER, Plane
@@ -119,7 +120,7 @@ def decode_tables(data: bytes) -> Tables:
     ladder = reader.unpack(f"{n_ladder}f")
     if not all(math.isfinite(step) and step > 0 for step in ladder):
         raise Corrupt("a step width is not a positive finite number")
-    if any(b <= a for a, b in zip(ladder, ladder[1:], strict=False)):
+    if any(b <= a for a, b in pairwise(ladder)):
         raise Corrupt("the ladder does not increase")
     tables = tuple(_decode_table(reader) for _ in range(n_tables))
     planes = tuple(_decode_plane(reader) for _ in range(n_planes))
@@ -141,7 +142,7 @@ def _decode_table(reader: _Reader) -> Table:
     if not 0 <= theta <= 0.5:
         raise Corrupt(f"dead zone {theta}")
     thresholds = tuple(reader.number("H") for _ in range(n_thresholds))
-    if any(b <= a for a, b in zip((0, *thresholds), thresholds, strict=False)):
+    if any(b <= a for a, b in pairwise((0, *thresholds))):
         raise Corrupt("thresholds do not increase from 1 on")
     return Table(thresholds, r1, r2, theta)
 

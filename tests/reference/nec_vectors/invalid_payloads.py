@@ -1,0 +1,161 @@
+"""Records whose payload breaks a rule of §5, each crafted so that, where possible, only that rule catches it.
+
+Most payloads are typed in; `by_hand.py` explains the arithmetic. Package `one` at ladder index 8 has K=2 with thresholds
+32768, 49152; at index 9 K=1 with threshold 49152.
+"""
+
+from __future__ import annotations
+
+from nec_encoder import parts
+from nec_encoder.bits import pack_bits
+from nec_encoder.payload import TileIn, encode_payload
+
+from nec_vectors.files import Invalid, head
+from nec_vectors.packages import MASK, ONE, THREE
+from nec_vectors.valid_files import one_record
+
+
+def vectors() -> list[Invalid]:
+    """All refusals of a record for its payload."""
+    return [*_forms(), *_short(), *_long(), *_lanes(), *_tile_masks(), *_token_masks()]
+
+
+def _one(
+    name: str,
+    reason: str,
+    payload: bytes | str,
+    *,
+    ladder_index: int = 8,
+    n: int = 1,
+    log2_lanes: int = 0,
+) -> Invalid:
+    """A sound record of tile 0, then tiles 1 … n with the given payload."""
+    data = payload if isinstance(payload, bytes) else bytes.fromhex(payload)
+    file = head(ONE, scene=(8, 8 * (n + 1)), ladder_index=ladder_index)
+    file += one_record([-1], e=ladder_index)
+    file += parts.record(data, first_tile=1, count=n, log2_lanes=log2_lanes)
+    return Invalid(f"payload-{name}", reason, ONE, file, "record", "corrupt", 1)
+
+
+def _forms() -> list[Invalid]:
+    return [
+        _one("form-bit-5", "bit 5 of form on a sound payload", "24 03 80"),
+        _one("form-bit-6", "bit 6 of form", "44 03 80"),
+        _one("form-bit-7", "bit 7 of form", "84 03 80"),
+        _one("form-alone", "nothing behind form", "00"),
+    ]
+
+
+def _short() -> list[Invalid]:
+    sixteen = [1, -1, -1, 1] * 4
+    sound = encode_payload(ONE.tables, [TileIn([[v]]) for v in sixteen], e=8)
+    seventeen = encode_payload(ONE.tables, [TileIn([[v]]) for v in [*sixteen, 1]], e=8)
+    assert seventeen[0] & 16
+    return [
+        # Escape k=2 on state 3: 3 + 49152 = 0xC003.
+        _one("short-with-escape", "short form with an escape", "04 03 C0"),
+        # 5 instead of 3 below the symbol: ⌊5/2⌋ = 2.
+        _one("short-end-state", "end state 5 with one sign", "04 05 80"),
+        _one("short-end-state-none", "end state 2 without a sign", "00 02"),
+        _one("short-state-zero", "state 0", "00 00"),
+        _one("short-state-top-zero", "a state of two bytes whose upper one is zero", "04 01 00"),
+        _one("short-state-cut", "form says four bytes of state, there are two", "0C 03 80"),
+        _one("short-half-word", "half a word behind a sound payload", sound + b"\0", n=16),
+        _one("short-word-left", "16 signs, end state right, one word left over", sound + b"\0\0", n=16),
+        # 163850 = 0x2800A is the state before the first of three symbols in `three-signs`. An encoder that sent its
+        # lower half as a word needlessly goes on with 2: 2 + 32768 = 0x8002. Everything else about it is right.
+        _one("short-state-below-65536", "a word that need not be there: not canonical", "04 02 80 0A 80", n=3),
+        _one(
+            "short-17-signs", "17 signs marked as short form",
+            bytes([seventeen[0] & ~16]) + seventeen[1:], n=17,
+        ),
+    ]  # fmt: skip
+
+
+def _long() -> list[Invalid]:
+    # K=1 at index 9; the sound payload of value 5 is 18 00 C0 04 0C (by_hand.py).
+    return [
+        # Value −1 with K=2: 98304 = 6·16384: 6·65536 + 32768 = 0x068000, no raw bits.
+        _one("long-needless", "long form with one sign and no escape", "18 00 80 06"),
+        # Start state 131072 = 8·16384: 8·65536 + 49152 = 0x08C000.
+        _one("long-end-state", "end state 131072", "18 00 C0 08 0C", ladder_index=9),
+        # 65537 = 4·16384 + 1: 0x04C001: the lowest of the sixteen sign bits is set.
+        _one("long-sign-beyond", "a sign bit where there is no symbol", "18 01 C0 04 0C", ladder_index=9),
+        # 65536 sent as 1 and a word 0: 1 + 49152 = 0xC001.
+        _one(
+            "long-state-below-65536", "a word that need not be there: not canonical",
+            "14 01 C0 00 00 0C", ladder_index=9,
+        ),
+        _one("long-state-top-zero", "four bytes of state, the upper zero", "1C 00 C0 04 00 0C", ladder_index=9),
+        # 0x01C000: k = 1, x = 16384, a word is due.
+        _one("long-no-word", "a state below 65536 and no word left", "18 00 C0 01", ladder_index=9),
+        _one("long-half-word", "a state below 65536 and one byte left", "18 00 C0 01 0C", ladder_index=9),
+        _one("long-raw-missing", "no escape string", "18 00 C0 04", ladder_index=9),
+        _one("long-raw-padding", "a one in the padding of the raw bits", "18 00 C0 04 8C", ladder_index=9),
+        _one("long-raw-left-over", "a zero byte behind the raw bits", "18 00 C0 04 0C 00", ladder_index=9),
+        # Sixteen zeros, a one, sixteen digits.
+        _one("escape-16-zeros", "an escape code with n = 16", "18 00 C0 04 00 00 01 00 00", ladder_index=9),
+        # v = 32767: fifteen zeros, a one, fifteen zeros: 1 + 32767 = 32768.
+        _one("escape-32768", "magnitude 32768", "18 00 C0 04 00 80 00 00", ladder_index=9),
+        _one("escape-cut", "an escape code that does not end", "18 00 C0 04 00", ladder_index=9),
+    ]  # fmt: skip
+
+
+def _lanes() -> list[Invalid]:
+    # Sound (by_hand.py): 1C | 00 80 04 00 | 00 00 01 00 | 00.
+    def lanes(name: str, reason: str, payload: str) -> Invalid:
+        return _one(f"lanes-{name}", reason, payload, log2_lanes=1)
+
+    return [
+        lanes("form-short", "two lanes in short form", "0C 00 80 04 00 00 00 01 00 00"),
+        lanes("form-3-bytes", "two lanes with states of three bytes", "18 00 80 04 00 00 00 01 00 00"),
+        lanes("states-cut", "one and a half states", "1C 00 80 04 00 00 00"),
+        # 65536 sent as 1 and a word 0: 1 + 32768 = 0x8001.
+        lanes("state-below-65536", "a word that need not be there", "1C 01 80 00 00 00 00 01 00 00 00 00"),
+        lanes("end-state", "lane 0 ends in 65537", "1C 01 80 04 00 00 00 01 00 00"),
+        lanes("idle-state", "lane 1 never steps and is not 65536", "1C 00 80 04 00 01 00 01 00 00"),
+        # 0x00018000: k = 1, x = 16384, a word is due.
+        lanes("no-word", "no word left", "1C 00 80 01 00 00 00 01 00"),
+        lanes("sign-missing", "no sign string", "1C 00 80 04 00 00 00 01 00"),
+        lanes("sign-padding", "a one behind the only sign", "1C 00 80 04 00 00 00 01 00 02"),
+        lanes("left-over", "a byte behind the signs", "1C 00 80 04 00 00 00 01 00 00 00"),
+    ]
+
+
+def _tile_masks() -> list[Invalid]:
+    return [
+        _one("tile-mask-empty", "a tile mask without a masked tile", "05 00 03 80"),
+        _one("tile-mask-padding", "a one behind the two bits of a tile mask", "05 05 03 80", n=2),
+        _one("tile-mask-cut", "a tile mask of nine tiles in one byte", "01 FF", n=9),
+        _one("tile-mask-no-state", "no state behind a tile mask", "01 01"),
+    ]
+
+
+def _token_masks() -> list[Invalid]:
+    """Package `mask`: 4×3 own tokens; twelve zeros leave the state at 1."""
+
+    def mask(name: str, reason: str, mask_bytes: bytes, state: str = "01") -> Invalid:
+        file = head(MASK, scene=(8, 12), core=(8, 6))
+        file += parts.record(encode_payload(MASK.tables, [TileIn([[0] * 12])], e=8))
+        file += parts.record(b"\x02" + mask_bytes + bytes.fromhex(state), first_tile=1)
+        return Invalid(f"payload-token-mask-{name}", reason, MASK, file, "record", "corrupt", 1)
+
+    def bits(text: str) -> bytes:
+        return pack_bits(int(bit) for bit in text.replace(" ", ""))
+
+    wrong_layer = head(THREE, scene=(8, 8))
+    wrong_layer += parts.record(encode_payload(THREE.tables, [TileIn([[0] * 4] * 3)], e=6))
+    # One partly masked tile of 2×2: 1, then row 0: 0 10, row 1: 1.
+    wrong_layer += parts.record(b"\x02" + bits("1 010 1") + b"\x01", layer=1)
+    return [
+        mask("empty", "a token mask without a partly masked tile", bits("0")),
+        mask("spelled-out", "row 1 is spelled out and equals row 0", bits("1 0100 0100 1 1")),
+        mask("spelled-out-first", "row 0 is spelled out and has only valid tokens", bits("1 0000 0100 1 1")),
+        mask("all", "a partly masked tile with every token masked", bits("1 0111 1 1 1")),
+        mask("none", "a partly masked tile with no token masked", bits("1 1 1 1 1")),
+        mask("padding", "a one in the padding of a token mask of 11 bits", bits("1 0100 0001 1 1 00001")),
+        mask("cut", "a token mask that does not end", bits("1 0100 0"), state=""),
+        Invalid(
+            "payload-token-mask-layer-1", "a token mask in layer 1", THREE, wrong_layer, "record", "corrupt", 1,
+        ),
+    ]  # fmt: skip
