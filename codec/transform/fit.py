@@ -1,0 +1,274 @@
+"""A training-free codec from any array of embeddings: means, channel KLT, scales, steps, layers and tables.
+
+Bands. Each token frequency alone against diagonals u + v, measured on held-out tiles of the s2-nano encoder: see
+benchmarks/rate_base.py.
+Everything is deterministic: equal arrays give equal bytes on one machine and library version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from codec.bitstream.core import TableSet
+from codec.errors import InputError
+from codec.transform.klt import CHUNK, fit_transform
+from codec.transform.layers import cut_layers
+from codec.transform.layout import QUARTER_OCTAVES, PlaneLayout, band_of_frequency
+from codec.transform.levels import Pool, fit_level, histogram
+from codec.transform.maps import quant_maps
+from codec.transform.plane import PlaneTransform
+from codec.transform.rate import COST_UNITS_PER_BYTE, choose_ladder_index, magnitude_costs, symbol_costs
+from codec.transform.tables import Level, PlaneMaps, Tables, UInt8Array
+from codec.types import BoolArray, FloatArray, PlaneKind
+
+# The ladder's public part: steps of 2^-5 … 2^4 times the deviation of the first plane, in quarter octaves. Finer than
+# that exceeds what float16 embeddings hold, coarser leaves less than the tile mean.
+_FINEST_OCTAVE, _COARSEST_OCTAVE = -5, 4
+_HIGHEST_LEVEL = 8 * QUARTER_OCTAVES  # scale of 256 steps; beyond it escapes take over
+_LOWEST_LEVEL = 4 * QUARTER_OCTAVES  # scale of 1/16 step: its non-zeros are always negligible
+_MAX_TRAINING_TILES = 2048  # for scales and tables; means and KLT use all
+_COST_TILES = 256  # for the costs that cut layers
+
+
+@dataclass(frozen=True)
+class FittedCodec:
+    """What `fit_planes` made; `tables_bytes` and the arrays of `transforms` are what a package stores."""
+
+    transforms: dict[str, PlaneTransform]  # by plane name, in plane order
+    tables: Tables
+    tables_bytes: bytes
+    default_ladder_index: int
+    mean_bytes: dict[int, float]  # training tiles: estimated payload bytes per tile at each ladder index
+
+    @property
+    def plane_names(self) -> tuple[str, ...]:
+        return tuple(self.transforms)
+
+    def round_trip(
+        self,
+        plane: str,
+        embeddings: FloatArray,
+        ladder_index: int | None = None,
+        *,
+        layers: int | None = None,
+    ) -> FloatArray:
+        """Embeddings N×h×w×C as the ground would decode them: analysed, quantised, reconstructed, synthesised.
+
+        `layers` is how many layers arrive (all of them by default). For training heads on decoded embeddings.
+        """
+        index = self.default_ladder_index if ladder_index is None else ladder_index
+        maps = quant_maps(self.tables, self.plane_names.index(plane), index)
+        transform = self.transforms[plane]
+        symbols = maps.quantise(transform.analyse(embeddings))
+        mask = None if layers is None else np.full(len(symbols), (1 << layers) - 1, dtype=np.uint16)
+        return transform.synthesise(maps.reconstruct(symbols, mask))
+
+
+def fit_planes(
+    embeddings: Mapping[str, FloatArray],
+    *,
+    validity: Mapping[str, BoolArray] | None = None,
+    layouts: Mapping[str, PlaneLayout] | None = None,
+    default_bytes: float = 160.0,
+    layer_bytes: float = 320.0,
+) -> FittedCodec:
+    """Fit a codec to training embeddings, one array N×h×w×C per plane, in the order the planes shall have.
+
+    `validity` (N×h×w per plane) leaves unmeasured tokens out of means and KLT; scales and tables come from wholly valid
+    tiles. `default_bytes` chooses the default ladder index (payload bytes per tile, all planes together);
+    `layer_bytes` is the rate at which each further layer of a plane roughly doubles its bytes. Raises InputError where
+    an array is no finite N×h×w×C or has no valid tile.
+    """
+    if not embeddings:
+        raise InputError("no plane was given to fit")
+    layouts = {name: (layouts or {}).get(name, PlaneLayout()) for name in embeddings}
+    transforms: dict[str, PlaneTransform] = {}
+    latents: dict[str, FloatArray] = {}
+    deviations: dict[str, float] = {}
+    for name, values in embeddings.items():
+        valid = None if validity is None else validity.get(name)
+        x, valid = _checked(name, values, valid)
+        transforms[name], deviations[name] = fit_transform(
+            x, valid, position_mean=layouts[name].position_mean
+        )
+        whole = np.flatnonzero(valid.all(axis=(1, 2)))
+        if not len(whole):
+            raise InputError(f"plane {name!r} has no wholly valid tile to fit its tables to")
+        latents[name] = transforms[name].analyse(x[whole[:: -(-len(whole) // _MAX_TRAINING_TILES)]])
+
+    first = next(iter(embeddings))
+    plane_shift = {
+        name: layouts[name].step_shift
+        + round(QUARTER_OCTAVES * np.log2(deviations[name] / deviations[first]))
+        for name in embeddings
+    }
+    ladder = _ladder(deviations[first], plane_shift, layouts)
+    planes = [
+        _two_layers(latents[name], transforms[name], layouts[name], plane_shift[name], ladder)
+        for name in embeddings
+    ]
+    cells = [
+        c
+        for plane, values in zip(planes, latents.values(), strict=True)
+        for c in _cells(plane, values, ladder)
+    ]
+    usable = Tables(ladder, (), tuple(planes)).usable_indices()
+    levels = _fit_levels(cells, usable)
+    mean_bytes = _mean_bytes(cells, levels, usable)
+
+    def index_for(budget: float) -> int:
+        return choose_ladder_index(usable, mean_bytes.__getitem__, max(budget, mean_bytes[usable.stop - 1]))
+
+    tables, cut_at = Tables(ladder, levels, tuple(planes)), index_for(layer_bytes)
+    cut = [
+        cut_layers(
+            plane, layouts[name].n_layers, _cell_bytes(tables, number, latents[name][:_COST_TILES], cut_at)
+        )
+        for number, (name, plane) in enumerate(zip(embeddings, planes, strict=True))
+    ]
+    tables = Tables(ladder, levels, tuple(cut))
+    data = tables.encode()
+    TableSet(data)  # the core's own validation: a fit never writes a file that a decoder refuses
+    return FittedCodec(transforms, tables, data, index_for(default_bytes), mean_bytes)
+
+
+def _checked(name: str, values: FloatArray, validity: BoolArray | None) -> tuple[FloatArray, BoolArray]:
+    x = np.asarray(values)
+    if x.ndim != 4 or x.dtype.kind != "f" or not x.size:
+        raise InputError(
+            f"embeddings of plane {name!r} must be float arrays of tiles × rows × columns × channels",
+            found=f"{x.dtype} {x.shape}",
+        )
+    valid = np.ones(x.shape[:3], dtype=bool) if validity is None else np.asarray(validity, dtype=bool)
+    if valid.shape != x.shape[:3]:
+        raise InputError(
+            f"validity of plane {name!r} has another shape", expected=x.shape[:3], found=valid.shape
+        )
+    finite = np.isfinite(x).all(axis=3)
+    if not (finite | ~valid).all():
+        tile = int(np.argwhere(~finite & valid)[0, 0])
+        raise InputError(
+            f"plane {name!r} holds numbers that are not finite, first in tile {tile}",
+            fix="mark such tokens invalid",
+        )
+    return np.where(valid[..., None], x, 0).astype(np.float32) if not valid.all() else x.astype(
+        np.float32
+    ), valid
+
+
+def _shifts(layout: PlaneLayout, plane_shift: int, n_layers: int, n_tokens: int) -> tuple[int, ...]:
+    """Layer shifts: the protected mean finer, the others alike. One layer of many tokens has no mean to protect."""
+    first = plane_shift + (layout.dc_shift if n_layers > 1 or n_tokens == 1 else 0)
+    return (first, *(plane_shift for _ in range(n_layers - 1)))
+
+
+def _ladder(
+    deviation: float, plane_shift: Mapping[str, int], layouts: Mapping[str, PlaneLayout]
+) -> FloatArray:
+    """Step widths such that every layer of every plane finds its own at each public index."""
+    shifts = [0, *(s + d for name, s in plane_shift.items() for d in (0, layouts[name].dc_shift))]
+    public = (_COARSEST_OCTAVE - _FINEST_OCTAVE) * QUARTER_OCTAVES + 1
+    length = public - min(shifts) + max(shifts)
+    if length > 255:
+        raise InputError(
+            "the planes' scales lie too far apart for one ladder",
+            expected="at most 255 quarter octaves with the public range",
+            found=length,
+            fix="scale the planes to similar deviations before the fit",
+        )
+    exponent = (np.arange(length) + min(shifts)) / QUARTER_OCTAVES + _FINEST_OCTAVE
+    return (deviation * 2.0**exponent).astype(np.float32)
+
+
+def _scales(latents: FloatArray, bands: UInt8Array) -> npt.NDArray[np.float64]:
+    """Root mean square of every (band, channel), B×C, in latent units."""
+    power = np.zeros(latents.shape[1:])
+    for start in range(0, len(latents), CHUNK):
+        power += np.square(latents[start : start + CHUNK], dtype=np.float64).sum(axis=0)
+    power /= len(latents)
+    return np.sqrt(np.stack([power[:, bands == b].mean(axis=1) for b in range(int(bands.max()) + 1)]))
+
+
+def _two_layers(
+    latents: FloatArray, transform: PlaneTransform, layout: PlaneLayout, plane_shift: int, ladder: FloatArray
+) -> PlaneMaps:
+    """The scale of every (band, channel) as its class; DC in layer 0 and all else in layer 1, to be cut later."""
+    bands = band_of_frequency(layout.bands, transform.rows, transform.cols)
+    scale = np.maximum(_scales(latents, bands), np.finfo(np.float32).tiny)
+    octaves = np.log2(scale / float(ladder[0]))
+    classes = np.clip(np.rint(QUARTER_OCTAVES * octaves) + _LOWEST_LEVEL, 0, 255).astype(np.uint8)
+    n_layers = 2 if len(classes) > 1 and layout.n_layers > 1 else 1
+    layer_map = np.zeros_like(classes)
+    layer_map[1:] = n_layers - 1
+    shift = _shifts(layout, plane_shift, n_layers, len(bands))
+    return PlaneMaps(
+        transform.rows, transform.cols, transform.channels, PlaneKind.FLOAT, shift, bands, layer_map, classes
+    )
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """All (band, channel) of one plane that share layer and class: they share their level at every quality."""
+
+    klass: int
+    shift: int
+    per_tile: int  # coefficients of a tile
+    pool: Pool  # their training magnitudes in units of the class' scale
+
+    def level(self, ladder_index: int, n_levels: int) -> int:
+        return min(max(self.klass - ladder_index - self.shift, 0), n_levels - 1)
+
+
+def _cells(plane: PlaneMaps, latents: FloatArray, ladder: FloatArray) -> list[_Cells]:
+    result = []
+    for layer, shift in enumerate(plane.layer_shift):
+        for klass in np.unique(plane.class_map[plane.layer_map == layer]):
+            where = ((plane.class_map == klass) & (plane.layer_map == layer))[plane.bands].T  # C×F
+            scale = float(ladder[0]) * 2.0 ** ((int(klass) - _LOWEST_LEVEL) / QUARTER_OCTAVES)
+            pool = Pool.of(np.abs(latents[:, where]).ravel() / np.float32(scale))
+            result.append(_Cells(int(klass), shift, int(where.sum()), pool))
+    return result
+
+
+def _fit_levels(cells: list[_Cells], usable: range) -> tuple[Level, ...]:
+    """One table per level, from the coefficients that meet it at some usable index."""
+    levels = []
+    n_levels = _LOWEST_LEVEL + _HIGHEST_LEVEL + 1
+    for number in range(n_levels):
+        met = [c.pool for c in cells if any(c.klass - q - c.shift == number for q in usable)]
+        levels.append(fit_level(met, 2.0 ** ((number - _LOWEST_LEVEL) / QUARTER_OCTAVES)))
+    return tuple(levels)
+
+
+def _mean_bytes(cells: list[_Cells], levels: tuple[Level, ...], usable: range) -> dict[int, float]:
+    """Payload bytes of a training tile at each index: exact sums of costs, without the records' own bytes."""
+    result = {}
+    for index in usable:
+        total = 0.0
+        for c in cells:
+            number = c.level(index, len(levels))
+            if levels[number].thresholds:
+                # The distance to the class' scale is the level's own, except where the level was clamped.
+                ratio = 2.0 ** ((c.klass - index - c.shift - _LOWEST_LEVEL) / QUARTER_OCTAVES)
+                h = histogram([c.pool], ratio, levels[number].theta)
+                mean = float(h.counts @ magnitude_costs(levels[number], len(h.counts))) / float(
+                    h.counts.sum()
+                )
+                total += c.per_tile * mean
+        result[index] = total / COST_UNITS_PER_BYTE
+    return result
+
+
+def _cell_bytes(
+    tables: Tables, plane: int, latents: FloatArray, ladder_index: int
+) -> npt.NDArray[np.float64]:
+    """Mean bytes of every (band, channel), B×C, at one quality."""
+    symbols = quant_maps(tables, plane, ladder_index).quantise(latents)
+    per_cell = symbol_costs(tables, plane, ladder_index, symbols).mean(axis=0)  # C×F
+    result = np.zeros(tables.planes[plane].class_map.shape)
+    np.add.at(result, tables.planes[plane].bands, per_cell.T / COST_UNITS_PER_BYTE)
+    return result

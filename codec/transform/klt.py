@@ -1,0 +1,47 @@
+"""The Karhunen–Loève transform over channels, and the mean before it, from training embeddings."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from codec.errors import InputError
+from codec.transform.plane import PlaneTransform
+from codec.types import BoolArray, FloatArray
+
+CHUNK = 512  # tiles at a time: bounds the float64 copies
+
+
+def fit_transform(x: FloatArray, valid: BoolArray, *, position_mean: bool) -> tuple[PlaneTransform, float]:
+    """Mean and KLT over the valid tokens, and the deviation of one coefficient (root of the mean variance).
+
+    `x` is N×h×w×C float32 with 0 in invalid tokens, `valid` N×h×w. With `position_mean` a mean per token position
+    (a position never seen gets the mean of all), else one per channel. Raises InputError when nothing varies.
+    """
+    n_tiles, rows, cols, channels = x.shape
+    total = np.zeros((rows, cols, channels))
+    for start in range(0, n_tiles, CHUNK):
+        total += x[start : start + CHUNK].sum(axis=0, dtype=np.float64)
+    count = valid.sum(axis=0).astype(np.float64)[..., None]
+    if count.sum() < 2:
+        raise InputError("a fit needs at least two valid tokens")
+    mean = np.broadcast_to(total.sum(axis=(0, 1)) / count.sum(), total.shape)
+    if position_mean:
+        mean = np.where(count > 0, total / np.maximum(count, 1), mean)
+    mean = mean.astype(np.float32)
+
+    covariance = np.zeros((channels, channels))
+    for start in range(0, n_tiles, CHUNK):
+        part = slice(start, start + CHUNK)
+        centred = ((x[part] - mean) * valid[part][..., None]).reshape(-1, channels).astype(np.float64)
+        covariance += centred.T @ centred
+    covariance /= count.sum()
+    deviation = float(np.sqrt(np.trace(covariance) / channels))
+    if not deviation > 0:
+        raise InputError("all embeddings are equal; there is nothing to fit")
+    _, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+    basis = vectors[:, ::-1].T  # largest scale first
+    peak = np.abs(basis).argmax(axis=1)
+    basis = (
+        basis * np.sign(basis[np.arange(channels), peak])[:, None]
+    )  # an eigenvector's sign is arbitrary: fix it
+    return PlaneTransform(mean, basis.astype(np.float32)), deviation

@@ -1,0 +1,52 @@
+"""How a plane is laid out in bands and layers: the choices of a fit that data does not make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from codec.errors import InputError
+from codec.transform.tables import UInt8Array
+from codec.types import MAX_LAYERS
+
+QUARTER_OCTAVES = 4  # steps of the ladder per factor of two
+MAX_BANDS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneLayout:
+    """Choices for one plane.
+
+    `position_mean` removes a mean per token position (encoders with position codes); without it one mean per channel.
+    `n_layers`: layer 0 is the DC band; the others cut the rest by scale so that each further layer roughly doubles the
+    bytes. `dc_shift` and `step_shift` are quarter octaves: layer 0 against the plane's other layers (−12 is 8 times
+    finer), and the plane against the step that all planes share in units of their own deviation.
+    """
+
+    position_mean: bool = True
+    n_layers: int = 5
+    dc_shift: int = -12
+    step_shift: int = 0
+    bands: str = "frequency"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.n_layers <= MAX_LAYERS:
+            raise InputError(f"a plane has 1 to {MAX_LAYERS} layers", found=self.n_layers)
+        if self.bands not in BANDS:
+            raise InputError(f"unknown arrangement of bands {self.bands!r}", expected=", ".join(BANDS))
+
+
+BANDS = ("frequency", "diagonal")
+
+
+def band_of_frequency(kind: str, rows: int, cols: int) -> UInt8Array:
+    """Band of each token frequency in raster order; frequency 0 is alone in band 0.
+
+    "frequency": each frequency is its own band (diagonals where a plane has more than 255 tokens); "diagonal": all
+    (u, v) of one u + v share a band.
+    """
+    u, v = np.divmod(np.arange(rows * cols), cols)
+    if kind == "frequency" and rows * cols <= MAX_BANDS:
+        return np.arange(rows * cols, dtype=np.uint8)
+    return (u + v).astype(np.uint8)

@@ -1,0 +1,132 @@
+"""One static table per scale level, from pooled training coefficients.
+
+A level is the ratio of a coefficient's scale to the quantiser step, in quarter octaves. Coefficients of one ratio have
+nearly one distribution whatever their channel, frequency or the quality, so all of them are pooled into it: that is
+what lets one small set of tables serve every rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from codec.transform.tables import TOTAL, Level
+
+FloatVector = npt.NDArray[np.float64]
+
+MAX_THRESHOLDS = 255  # K fits a byte
+# Weight of the smoothing prior in observations: it decides tails that training has not seen, and nothing else.
+_PRIOR_WEIGHT = 32.0
+# A table is cut after the magnitude where escapes would cost this share of its entropy, and at most this probability.
+_ESCAPE_COST_SHARE = 0.002
+_ESCAPE_PROBABILITY = 1e-3
+# Below this probability of a non-zero a level has no table: spending its bits would cost more distortion elsewhere
+# than it saves here (a rare ±1 costs about 12 bits and removes 0.3 step² on average; other coefficients remove ten
+# times that for the same bits).
+NEGLIGIBLE = 1e-3
+_MAX_MAGNITUDE = 4096  # of the histogram; larger ones count as this
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Magnitudes of training coefficients of one class in units of the class' scale: sorted, with running sums."""
+
+    magnitudes: FloatVector
+    sums: FloatVector  # sums[i] = sum of the i smallest
+
+    @classmethod
+    def of(cls, magnitudes: npt.NDArray[np.floating]) -> Pool:
+        ordered = np.sort(np.asarray(magnitudes, dtype=np.float64))
+        return cls(ordered, np.concatenate([[0.0], np.cumsum(ordered)]))
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of magnitudes 0 … n−1 at one level, and sums of the scaled coefficients that fell on each (in steps)."""
+
+    counts: FloatVector
+    sums: FloatVector
+
+
+def histogram(pools: list[Pool], ratio: float, theta: float = 0.0) -> Histogram:
+    """Quantise the pools with steps of 1/`ratio` of their scale."""
+    largest = max((float(pool.magnitudes[-1]) for pool in pools if len(pool.magnitudes)), default=0.0)
+    n = int(min(_MAX_MAGNITUDE, np.rint(largest * ratio) + 2))
+    edges = (np.arange(n - 1) + 0.5 + theta) / ratio
+    counts, sums = np.zeros(n), np.zeros(n)
+    for pool in pools:
+        at = np.concatenate([[0], np.searchsorted(pool.magnitudes, edges), [len(pool.magnitudes)]])
+        counts += np.diff(at)
+        sums += np.diff(pool.sums[at]) * ratio
+    return Histogram(counts, sums)
+
+
+def _laplace(ratio: float, n: int, theta: float) -> FloatVector:
+    """Probabilities of magnitudes 0 … n−1 (the last: that or more) of a Laplace density with deviation `ratio` steps."""
+    survival = np.exp(-np.sqrt(2.0) / ratio * (np.arange(n) - 0.5 + theta))
+    survival[0] = 1.0
+    return -np.diff(np.append(survival, 0.0))
+
+
+def _integer_frequencies(probability: FloatVector) -> npt.NDArray[np.int64]:
+    """Integers ≥ 1 that sum to 65536, nearest to the probabilities; ties and remainders go to the lower symbol."""
+    ideal = probability / probability.sum() * TOTAL
+    result = np.maximum(np.floor(ideal), 1).astype(np.int64)
+    missing = TOTAL - int(result.sum())
+    if missing > 0:
+        order = np.argsort(-(ideal - result), kind="stable")
+        result[order[:missing]] += 1
+    while (
+        missing < 0
+    ):  # tiny probabilities were rounded up: take it from the most frequent, where it costs least
+        top = int(np.argmax(result))
+        result[top] -= 1
+        missing += 1
+    return result
+
+
+def _escape_bits(n: int) -> FloatVector:
+    """Length of the Exp-Golomb code of 0 … n−1 (bitstream §5.3)."""
+    return 2.0 * np.floor(np.log2(np.arange(n) + 1.0)) + 1.0
+
+
+def _thresholds_needed(p: FloatVector) -> int:
+    """The smallest K whose escapes are rare and cheap."""
+    bits = -np.log2(np.maximum(p, 1e-12))
+    entropy = float((p * bits).sum())
+    tail = np.cumsum(p[::-1])[::-1]  # tail[k] = P(magnitude ≥ k)
+    for k in range(1, min(len(p) - 1, MAX_THRESHOLDS)):
+        if tail[k] > _ESCAPE_PROBABILITY:
+            continue
+        beyond = p[k:]
+        extra = float((beyond * (-np.log2(max(tail[k], 1e-12)) + _escape_bits(len(beyond)) - bits[k:])).sum())
+        if extra <= _ESCAPE_COST_SHARE * entropy:
+            return k
+    return min(len(p) - 1, MAX_THRESHOLDS)
+
+
+def fit_level(pools: list[Pool], ratio: float, theta: float = 0.0) -> Level:
+    """The table of the level at which the scale is `ratio` steps, with its reconstruction points.
+
+    `theta` is the dead zone of the quantiser. Reconstruction points are the conditional means of magnitude 1 and of
+    all larger ones. A level whose non-zeros are negligible has no thresholds.
+    """
+    h = histogram(pools, ratio, theta)
+    n = max(len(h.counts), int(np.ceil(ratio * 8)) + 3)
+    counts = np.pad(h.counts, (0, n - len(h.counts)))
+    sums = np.pad(h.sums, (0, n - len(h.sums)))
+    p = counts + _PRIOR_WEIGHT * _laplace(ratio, n, theta)
+    p /= p.sum()
+    # One pseudo-observation in the middle of the bin keeps the points defined where training has none.
+    middle = 1.0 + theta
+    r1 = (sums[1] + 0.95 * middle) / (counts[1] + 1.0)
+    above = counts[2:]
+    r2 = float((sums[2:] - above * np.arange(2, n)).sum() + 0.9 * theta) / float(above.sum() + 1.0)
+    points = float(np.float32(np.clip(r1, 0.5, 2.0))), float(np.float32(np.clip(r2, -1.0, 1.0)))
+    if 1.0 - p[0] < NEGLIGIBLE:
+        return Level((), *points, theta)
+    k = _thresholds_needed(p)
+    frequencies = _integer_frequencies(np.append(p[:k], p[k:].sum()))
+    return Level(tuple(int(t) for t in np.cumsum(frequencies)[:-1]), *points, theta)

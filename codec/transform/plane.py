@@ -1,0 +1,101 @@
+"""One plane's transform: position mean, channel KLT, token DCT; and back (bitstream §8.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from codec.errors import InputError
+from codec.transform import dct
+from codec.transform.fill import fill
+from codec.types import BoolArray, FloatArray
+
+# Rows of `basis` must be orthonormal; float32 rounding of an orthonormal matrix of up to 4096 rows stays below this.
+_ORTHONORMAL_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneTransform:
+    """Embedding ↔ latent of one plane.
+
+    latent[n, c, f] = DCT over tokens of (x[n] − mean) @ basis[c]. Both parts are orthonormal, so squared errors in
+    the latent are squared errors in the embedding. Tolerance: synthesise(analyse(x)) equals x within 10⁻⁵ of the
+    largest absolute value.
+    """
+
+    mean: FloatArray  # h×w×C, in embedding units
+    basis: FloatArray  # C×C, row c = the c-th channel of the latent, in coding order
+
+    def __post_init__(self) -> None:
+        if self.mean.ndim != 3 or self.basis.shape != (self.channels, self.channels):
+            raise InputError(
+                "a plane's transform needs a mean of rows×cols×channels and a basis of channels×channels",
+                found=f"{self.mean.shape} and {self.basis.shape}",
+            )
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.basis).all()):
+            raise InputError("a plane's transform holds numbers that are not finite")
+        gram = self.basis.astype(np.float64) @ self.basis.astype(np.float64).T
+        error = float(np.abs(gram - np.eye(self.channels)).max())
+        if error > _ORTHONORMAL_TOLERANCE:
+            raise InputError(
+                "the rows of a plane's basis are not orthonormal",
+                expected=f"error ≤ {_ORTHONORMAL_TOLERANCE}",
+                found=error,
+            )
+
+    @property
+    def rows(self) -> int:
+        return int(self.mean.shape[0])
+
+    @property
+    def cols(self) -> int:
+        return int(self.mean.shape[1])
+
+    @property
+    def channels(self) -> int:
+        return int(self.mean.shape[2])
+
+    def analyse(self, embeddings: FloatArray, validity: BoolArray | None = None) -> FloatArray:
+        """Embeddings N×h×w×C → latents N×C×F, float32.
+
+        With `validity` (N×h×w) the tokens that are not valid are filled smoothly first, whatever stands in them (NaN
+        included); wholly invalid tiles become 0. Raises InputError on another shape.
+        """
+        x = np.asarray(embeddings, dtype=np.float32)
+        if x.ndim != 4 or x.shape[1:] != self.mean.shape:
+            raise InputError(
+                "embeddings do not fit the plane",
+                expected=f"N×{self.rows}×{self.cols}×{self.channels}",
+                found=x.shape,
+            )
+        centred = x - self.mean
+        if validity is not None:
+            centred = np.where(validity[..., None], centred, np.float32(0))
+        rotated = np.ascontiguousarray(np.moveaxis(centred @ self.basis.T, 3, 1))  # N×C×h×w
+        if validity is not None:
+            partly = np.flatnonzero(validity.any(axis=(1, 2)) & ~validity.all(axis=(1, 2)))
+            if len(partly):
+                rotated[partly] = fill(rotated[partly], validity[partly])
+        return dct.forward(rotated)
+
+    def synthesise(self, latents: FloatArray) -> FloatArray:
+        """Latents N×C×F → embeddings N×h×w×C, float32."""
+        tokens = dct.inverse(np.asarray(latents, dtype=np.float32), self.rows, self.cols)
+        return (np.moveaxis(tokens, 1, 3) @ self.basis + self.mean).astype(np.float32)
+
+
+def refill(latents: FloatArray, known: BoolArray) -> FloatArray:
+    """Latents N×C×F with what the unknown tokens of partly known tiles hold replaced by smooth values.
+
+    An engine computes latents of whole tiles; what it saw in unmeasured pixels, and tokens that an earlier tile owns,
+    would cost bytes and mean nothing. `known` is N×h×w. Returns `latents` itself when nothing is to do.
+    """
+    partly = np.flatnonzero(known.any(axis=(1, 2)) & ~known.all(axis=(1, 2)))
+    if not len(partly):
+        return latents
+    result = np.array(latents, dtype=np.float32)
+    tokens = dct.inverse(result[partly], known.shape[1], known.shape[2])
+    tokens = np.where(known[partly][:, None], tokens, np.float32(0))
+    result[partly] = dct.forward(fill(tokens, known[partly]))
+    return result
