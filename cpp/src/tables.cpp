@@ -137,7 +137,10 @@ MaybeError parse_plane(ByteReader& in, unsigned index, Plane& plane) {
   if (plane.n_bands < 1 || plane.n_bands > plane.n_frequencies()) {
     return corrupt("bands are not 1 to the number of tokens", 5);
   }
-  if (plane.kind > 1) return corrupt("the kind is neither 0 nor 1", 6);
+  if (plane.kind > 1) {
+    return refuse(ErrorKind::kUnsupported, name + ": kind " + std::to_string(plane.kind) + " is not known",
+                  at + 6);
+  }
   if (reserved != 0)
     return refuse(ErrorKind::kUnsupported, name + " has a reserved field that is not 0", at + 7);
 

@@ -1,0 +1,190 @@
+// Records: round trips, canonical form, and damaged bytes in buffers that end where they say.
+#include "cases.h"
+
+namespace swathpack::test {
+namespace {
+
+Buffer encode(const Case& c) {
+  Buffer record;
+  RecordEncoder encoder(c.context(), c.source());
+  if (const auto error = encoder.encode(c.header, record)) fail(__FILE__, __LINE__, error->what);
+  return record;
+}
+
+bool in_record(const Case& c, uint32_t tile) {
+  const RecordHeader h = RecordHeader::unpack(c.header);
+  return tile >= h.first_tile && tile < h.first_tile + h.tile_count();
+}
+
+void check_decoded(const Case& c, const Decoded& decoded) {
+  const Plane& plane = c.plane();
+  const RecordHeader h = RecordHeader::unpack(c.header);
+  const unsigned n_frequencies = plane.n_frequencies();
+  for (uint32_t tile = 0; tile < c.n_tiles; ++tile) {
+    for (unsigned ch = 0; ch < plane.channels; ++ch) {
+      for (unsigned f = 0; f < n_frequencies; ++f) {
+        const size_t i = (size_t{tile} * plane.channels + ch) * n_frequencies + f;
+        const bool written =
+            in_record(c, tile) &&
+            plane.layer_map[size_t{plane.band_of_frequency[f]} * plane.channels + ch] == h.layer;
+        CHECK_EQUAL(decoded.symbols[i], written ? c.symbols[i] : int16_t{77});
+      }
+    }
+    CHECK_EQUAL(decoded.layers[tile], static_cast<uint16_t>(in_record(c, tile) ? 1u << h.layer : 0u));
+    for (unsigned t = 0; t < n_frequencies; ++t) {
+      const size_t i = size_t{tile} * n_frequencies + t;
+      const uint8_t expected =
+          !in_record(c, tile) || h.layer != 0 ? 7 : c.token_mask[i] || c.derived[i] || c.tile_mask[tile];
+      CHECK_EQUAL(decoded.token_mask[i], expected);
+    }
+  }
+}
+
+TEST_CASE("a record decodes to what was encoded and encodes again to the same bytes") {
+  Random random(1);
+  for (int i = 0; i < 600; ++i) {
+    const Case c = random_case(random, i % 10 == 0 ? 300 : 9);
+    const Buffer record = encode(c);
+    Decoded decoded(c);
+    const auto error = decode_exactly(c, record, decoded);
+    if (error) fail(__FILE__, __LINE__, "case " + std::to_string(i) + ": " + error->what);
+    check_decoded(c, decoded);
+    CHECK(encode_again(c, record, decoded) == record);
+  }
+}
+
+TEST_CASE("int8 symbols give the bytes of int16 symbols and come back") {
+  Random random(2);
+  for (int i = 0; i < 200; ++i) {
+    Case c = random_case(random);
+    std::vector<int8_t> narrow;
+    for (int16_t& s : c.symbols) narrow.push_back(static_cast<int8_t>(s = std::clamp<int16_t>(s, -128, 127)));
+    const Buffer record = encode(c);
+    Buffer other;
+    RecordEncoder encoder(c.context(), {narrow.data(), SymbolType::kInt8, c.tile_mask, c.token_mask});
+    CHECK(!encoder.encode(c.header, other));
+    CHECK(other == record);
+    Decoded decoded(c);
+    std::vector<int8_t> out(c.symbols.size());
+    DecodeTarget target = decoded.target();
+    target.symbols = out.data();
+    target.type = SymbolType::kInt8;
+    RecordDecoder decoder(c.context(), target);
+    CHECK(!decoder.decode(record));
+    for (size_t s = 0; s < out.size(); ++s) CHECK(out[s] == 0 || out[s] == narrow[s]);
+  }
+}
+
+TEST_CASE("every truncation and every bit flip of a record is refused and writes nothing") {
+  Random random(3);
+  for (int i = 0; i < 60; ++i) {
+    const Case c = random_case(random, 5, 4);
+    const Buffer record = encode(c);
+    if (record.size() > 200) continue;
+    const Decoded untouched(c);
+    Decoded decoded(c);
+    for (size_t n = 0; n < record.size(); ++n) {
+      const auto error =
+          decode_exactly(c, Buffer(record.begin(), record.begin() + static_cast<ptrdiff_t>(n)), decoded);
+      CHECK(error && error->kind == ErrorKind::kTruncated);
+    }
+    for (size_t bit = 0; bit < 8 * record.size(); ++bit) {
+      Buffer flipped = record;
+      flipped[bit / 8] = static_cast<uint8_t>(flipped[bit / 8] ^ 1u << bit % 8);
+      CHECK(decode_exactly(c, flipped, decoded).has_value());
+    }
+    CHECK(decoded.symbols == untouched.symbols && decoded.token_mask == untouched.token_mask);
+    CHECK(decoded.layers == untouched.layers);
+  }
+}
+
+// With the checksums made right again, a changed payload is either refused or is itself canonical.
+TEST_CASE("a resealed mutation is refused without a trace or decodes to what encodes to it") {
+  Random random(4);
+  unsigned n_refused = 0, n_decoded = 0;
+  for (int i = 0; i < 4000; ++i) {
+    const Case c = random_case(random, 5, 4);
+    Buffer record = encode(c);
+    for (unsigned n = 1 + random.below(3); n > 0; --n) {
+      const size_t at = kRecordHeaderBytes + random.below(static_cast<uint32_t>(record.size() - 12));
+      switch (random.below(4)) {
+        case 0:
+          record[at] = static_cast<uint8_t>(record[at] ^ 1u << random.below(8));
+          break;
+        case 1:
+          record[at] = static_cast<uint8_t>(random.next());
+          break;
+        case 2:
+          if (record.size() > 13) record.erase(record.begin() + static_cast<ptrdiff_t>(at));
+          break;
+        default:
+          record.insert(record.begin() + static_cast<ptrdiff_t>(at), static_cast<uint8_t>(random.next()));
+      }
+    }
+    reseal(record);
+    const Decoded untouched(c);
+    Decoded decoded(c);
+    if (decode_exactly(c, record, decoded)) {
+      ++n_refused;
+      CHECK(decoded.symbols == untouched.symbols && decoded.token_mask == untouched.token_mask);
+    } else {
+      ++n_decoded;
+      CHECK(encode_again(c, record, decoded) == record);
+    }
+  }
+  CHECK(n_refused > 1000 && n_decoded > 20);
+}
+
+TEST_CASE("a record too long for its length field is refused and leaves the output alone") {
+  Random random(5);
+  Case c;
+  PlaneSpec p;
+  p.channels = 4096;
+  p.rows = p.cols = 4;
+  p.layer_shift = {0};
+  p.band_of_frequency.assign(16, 0);
+  p.layer_map.assign(4096, 0);
+  p.class_map.assign(4096, 0);
+  auto parsed = TableSet::parse(table_file({{1}}, {p}));
+  CHECK(parsed.ok());
+  c.tables = parsed.take();
+  c.symbols.assign(4096 * 16, 32767);
+  c.tile_mask = {0};
+  c.token_mask.assign(16, 0);
+  c.derived.assign(16, 0);
+  for (const uint64_t log2_lanes : {0u, 6u}) {
+    Buffer out = {1, 2, 3};
+    RecordEncoder encoder(c.context(), c.source());
+    const auto error = encoder.encode(1 | log2_lanes << 10, out);
+    CHECK(error && error->kind == ErrorKind::kLimit);
+    CHECK(out == Buffer({1, 2, 3}));
+  }
+}
+
+TEST_CASE("tile-count codes are those of the table in the format") {
+  CHECK_EQUAL(tile_count_of(0), 1u);
+  CHECK_EQUAL(tile_count_of(127), 128u);
+  CHECK_EQUAL(tile_count_of(128), 136u);
+  CHECK_EQUAL(tile_count_of(143), 256u);
+  CHECK_EQUAL(tile_count_of(144), 272u);
+  CHECK_EQUAL(tile_count_of(255), 32768u);
+  uint32_t next = 0;
+  for (uint32_t count = 0; count <= 40000; ++count) {
+    const auto code = tile_count_code(count);
+    if (!code) continue;
+    CHECK_EQUAL(tile_count_of(*code), count);
+    CHECK_EQUAL(uint32_t{*code}, next++);
+  }
+  CHECK_EQUAL(next, 256u);
+}
+
+TEST_CASE("every packed header unpacks and packs to itself") {
+  Random random(6);
+  for (int i = 0; i < 1000; ++i) {
+    const uint64_t packed = random.next() & 0xFFFFFFFFFFFFFFu;
+    CHECK_EQUAL(RecordHeader::unpack(packed).pack() & 0xFFFFFFFFFFFFFFu, packed);
+  }
+}
+
+}  // namespace
+}  // namespace swathpack::test
