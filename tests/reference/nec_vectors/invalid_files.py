@@ -111,9 +111,10 @@ def _extensions() -> list[Invalid]:
 
     source = parts.extension(6, b"a", must=False)
     wkt = parts.extension(2, b"a crs", must=False)
+    unknown, reserved = (parts.extension(number, b"x", must=True) for number in (42, 7))
     return [
-        extended("unknown-mandatory", "number 42 must be understood", parts.extension(42, b"x", must=True), "unsupported"),
-        extended("reserved-mandatory", "number 7, wide band mask, is reserved", parts.extension(7, b"x", must=True), "unsupported"),
+        extended("unknown-mandatory", "number 42 must be understood", unknown, "unsupported"),
+        extended("reserved-mandatory", "number 7, wide band mask, is reserved", reserved, "unsupported"),
         extended("head-overruns", "two bytes are no extension", b"\x06\x01"),
         extended("content-overruns", "an extension longer than the header", b"\x06\x05\x00abcd"),
         extended("disorder", "number 2 behind number 6", source + wkt),
