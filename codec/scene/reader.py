@@ -17,8 +17,8 @@ import numpy as np
 
 from codec.errors import InputError
 from codec.scene.georeference import Affine6
+from codec.scene.pixel_sample import valid_dn
 from codec.scene.resample import GridMap, bilinear
-from codec.scene.sample import valid_dn
 from codec.scene.scaling import Decoding
 from codec.scene.sensors import Sensor
 from codec.scene.sources import Source, gdal, open_dataset

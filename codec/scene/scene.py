@@ -14,13 +14,13 @@ import numpy as np
 from codec.errors import InputError
 from codec.scene.georeference import Affine6, same_place, to_georeference
 from codec.scene.names import find
+from codec.scene.pixel_sample import sample_dn
 from codec.scene.plausible import check_plausible
 from codec.scene.product_names import ProductName
 from codec.scene.reader import Scene, SceneBand
 from codec.scene.resample import GridMap, grid_map
 from codec.scene.resolve import choose_sensor, read_products, resolve
 from codec.scene.safe import SafeProduct, is_safe, read_safe
-from codec.scene.sample import sample_dn
 from codec.scene.scaling import SceneFacts, choose_decodings, invalid_numbers
 from codec.scene.sensors import Role, Sensor
 from codec.scene.sensors import sensor as sensor_named
