@@ -1,0 +1,285 @@
+"""From decoded embeddings to the files that a user gets. Pure: the same records and versions, the same bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from codec.bitstream.header import FileHeader
+from codec.errors import InputError
+from codec.types import BoolArray, Embedding, FloatArray, Georeference, Product, TileRange
+from ground import pictures, report, stac
+from ground.canonical import encode_json
+from ground.colours import Colour, class_colours, layer_colour
+from ground.heads import Head, Prediction, run_head
+from ground.places import Globe, owned, patch_of, polygon, token_georeference
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from codec.package import Package
+
+NODATA = 255
+COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
+GEOJSON_TYPE = "application/geo+json"
+_PROBABILITY_DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """Everything that products are made from."""
+
+    header: FileHeader
+    package: Package
+    heads: Sequence[Head]  # those of the package that fit the file
+    embeddings: Mapping[str, Embedding]  # by plane name
+    missing: Sequence[TileRange]
+    records: Mapping[str, Any]  # the report's part on records
+
+
+@dataclass(slots=True)
+class _Set:
+    """A product set in the making."""
+
+    products: list[Product] = field(default_factory=list)
+    panels: list[Image.Image] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  # what could not be made, and why
+    heads: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """How tokens of one plane become a map."""
+
+    header: FileHeader
+    patch: int
+
+    @property
+    def georeference(self) -> Georeference:
+        return token_georeference(self.header.georeference, self.patch)
+
+    def mosaic(self, values: npt.NDArray[Any], validity: BoolArray) -> tuple[npt.NDArray[Any], BoolArray]:
+        """N×h×w×C to rows×columns×C, and its validity."""
+        from codec.scene.tiling import mosaic
+
+        return mosaic(self.header.grid, self.patch, values, validity)
+
+
+def make_products(
+    decoding: Decoding, *, embeddings: bool = False, scratch: Path | None = None
+) -> list[Product]:
+    """The whole set, report and STAC item last. `embeddings` adds the GeoTIFF of every plane's embedding.
+
+    `scratch` is a folder for GDAL's files while they are made. What cannot be made (no CRS, no sensing time) is named
+    in the report's `left_out`. Raises InputError or LimitExceeded.
+    """
+    made = _Set()
+    header = decoding.header
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".making-") as folder:
+        cog = _CogWriter(Path(folder), header, made)
+        for i, (name, embedding) in enumerate(decoding.embeddings.items()):
+            _plane(made, cog, decoding, name, embedding, with_picture=i == 0, with_values=embeddings)
+        for head in decoding.heads:
+            try:
+                said = run_head(head, decoding.embeddings)
+            except InputError as error:
+                made.left_out.append(str(error))
+                continue
+            _head(made, cog, decoding, said)
+    if made.panels:
+        made.products.append(
+            Product("quicklook.png", "image/png", pictures.png(pictures.side_by_side(made.panels)))
+        )
+    try:
+        item = [stac.stac_item(header, made.products)]
+    except InputError as error:
+        item = []
+        made.left_out.append(f"{stac.NAME}: {error.what}")
+    parts = {
+        **report.scene_part(header, decoding.package.bands),
+        "package": {"name": decoding.package.manifest.name, "version": decoding.package.manifest.version},
+        "records": dict(decoding.records),
+        "planes": [report.plane_part(name, header, e) for name, e in decoding.embeddings.items()],
+        "missing": report.missing_part(decoding.missing),
+        "heads": made.heads,
+        "left_out": made.left_out,
+        "versions": report.versions(),
+    }
+    return [*made.products, report.report(parts, made.products), *item]
+
+
+class _CogWriter:
+    """Cloud-Optimised GeoTIFFs, through a scratch folder; a scene without a CRS gets none, and that is said."""
+
+    def __init__(self, folder: Path, header: FileHeader, made: _Set) -> None:
+        self._folder = folder
+        self._made = made
+        self._header = header
+
+    def write(
+        self,
+        name: str,
+        array: npt.NDArray[Any],
+        frame: _Frame,
+        *,
+        nodata: float | None,
+        bands: Sequence[str],
+        tags: Mapping[str, str],
+    ) -> None:
+        """`array` is bands×rows×columns."""
+        from codec.scene.cog import write_cog
+
+        if not self._header.georeference.has_crs:
+            self._made.left_out.append(f"{name}: the file says no CRS")
+            return
+        path = self._folder / name
+        said = {"SWATHPACK_FILE_ID": self._header.file_id.hex(), **tags}
+        write_cog(path, array, frame.georeference, nodata=nodata, band_names=list(bands), tags=said)
+        self._made.products.append(Product(name, COG_TYPE, path.read_bytes()))
+        path.unlink()
+
+
+def _plane(
+    made: _Set,
+    cog: _CogWriter,
+    decoding: Decoding,
+    name: str,
+    embedding: Embedding,
+    *,
+    with_picture: bool,
+    with_values: bool,
+) -> None:
+    header = decoding.header
+    spec = header.planes[embedding.plane]
+    patch = patch_of(header.grid, spec)
+    if patch is None:
+        made.left_out.append(f"maps of plane {name}: its tokens are no squares of whole pixels")
+        return
+    frame = _Frame(header, patch)
+    tags = {"SWATHPACK_PLANE": name, "SWATHPACK_SPACE_ID": spec.space_id.hex()}
+    if with_values:
+        values, valid = frame.mosaic(embedding.values, embedding.validity)
+        filled = np.where(valid[..., None], values, np.float32(np.nan)).astype(np.float32)
+        cog.write(
+            f"{name}.tif", filled.transpose(2, 0, 1), frame, nodata=float("nan"),
+            bands=[f"{name}_{i}" for i in range(spec.channels)], tags=tags,
+        )  # fmt: skip
+    if not with_picture:
+        return
+    counts, valid = _layers(frame, embedding)
+    cog.write("layers.tif", counts[None], frame, nodata=NODATA, bands=["layers_received"], tags=tags)
+    legend = [
+        (f"{n} of {spec.n_layers}", layer_colour(n, spec.n_layers)) for n in range(1, spec.n_layers + 1)
+    ]
+    painted = pictures.paint(counts, [(0, 0, 0), *(colour for _, colour in legend)])
+    if spec.channels >= 3 and name in decoding.package.transforms:
+        rgb, _ = frame.mosaic(_components(decoding, name, embedding), embedding.validity)
+        stretched = pictures.stretch(rgb.astype(np.float32), valid)
+        cog.write(
+            "embedding_rgb.tif", np.dstack([stretched, np.where(valid, 255, 0)]).astype(np.uint8).transpose(2, 0, 1), frame,
+            nodata=None, bands=["red", "green", "blue", "alpha"], tags=tags,
+        )  # fmt: skip
+        _picture(made, "embedding", f"embedding: first components of {name}", stretched, valid, [])
+    _picture(made, "layers", "layers received", painted, valid, legend)
+
+
+def _head(made: _Set, cog: _CogWriter, decoding: Decoding, said: Prediction) -> None:
+    head, header = said.head, decoding.header
+    entry: dict[str, Any] = {"name": head.name, "level": head.level, "sha256": head.sha256}
+    first = decoding.embeddings[next(iter(head.space_ids))]
+    if head.level == "tile":
+        entry["classes"] = _count(head, said.probabilities.argmax(-1)[said.validity])
+        _tile_table(made, decoding, said, first)
+    else:
+        patch = patch_of(header.grid, header.planes[first.plane])
+        if patch is None:
+            made.left_out.append(f"{head.name}: its tokens are no squares of whole pixels")
+            return
+        frame = _Frame(header, patch)
+        numbers = said.probabilities.argmax(-1).astype(np.uint8)
+        classes, valid = frame.mosaic(numbers[..., None], said.validity)
+        classes = np.where(valid, classes[..., 0], NODATA).astype(np.uint8)
+        counts, _ = _layers(frame, first)
+        colours = class_colours(len(head.classes), head.colours)
+        tags = {f"CLASS_{i}": name for i, name in enumerate(head.classes)} | {
+            "SWATHPACK_HEAD_SHA256": head.sha256
+        }
+        bands = ["class", "layers_received"]
+        stack = np.stack([classes, np.where(valid, counts, NODATA).astype(np.uint8)])
+        cog.write(f"{head.name}.tif", stack, frame, nodata=NODATA, bands=bands, tags=tags)
+        legend = list(zip(head.classes, colours, strict=True))
+        _picture(made, head.name, head.name, pictures.paint(classes, colours), valid, legend)
+        entry["classes"] = _count(head, classes[valid])
+    made.heads.append(entry)
+
+
+def _tile_table(made: _Set, decoding: Decoding, said: Prediction, embedding: Embedding) -> None:
+    """Tiles with footprint, class and probabilities: GeoJSON where there is a CRS, else JSON with pixel footprints."""
+    head, grid = said.head, decoding.header.grid
+    try:
+        globe = Globe(decoding.header.georeference)
+    except InputError as error:
+        globe = None
+        made.left_out.append(f"{head.name}.geojson: {error.what}; {head.name}.json has pixel footprints")
+    rows = []
+    for tile in np.flatnonzero(said.validity).tolist():
+        box = owned(grid, tile)
+        probabilities = said.probabilities[tile]
+        properties = {
+            "tile": tile,
+            "class": head.classes[int(probabilities.argmax())],
+            "probabilities": {
+                name: round(float(p), _PROBABILITY_DIGITS)
+                for name, p in zip(head.classes, probabilities, strict=True)
+            },
+            "layers_received": int(embedding.layers[tile]).bit_count(),
+            "valid_tokens": int(embedding.validity[tile].sum()),
+            "pixels": [box.top, box.left, box.bottom, box.right],
+        }
+        if globe is None:
+            rows.append(properties)
+        else:
+            rows.append({"type": "Feature", "geometry": polygon(globe.ring(box)), "properties": properties})
+    if globe is None:
+        made.products.append(Product(f"{head.name}.json", "application/json", encode_json({"tiles": rows})))
+    else:
+        collection = {"type": "FeatureCollection", "features": rows}
+        made.products.append(Product(f"{head.name}.geojson", GEOJSON_TYPE, encode_json(collection)))
+
+
+def _components(decoding: Decoding, name: str, embedding: Embedding) -> FloatArray:
+    """The first three channels of the latent: a basis that the package fixes, so colours mean the same in all scenes."""
+    transform = decoding.package.transforms[name]
+    return np.asarray((embedding.values - transform.mean) @ transform.basis[:3].T, np.float32)
+
+
+def _layers(frame: _Frame, embedding: Embedding) -> tuple[npt.NDArray[np.uint8], BoolArray]:
+    """Map of how many layers arrived, NODATA where invalid."""
+    counts = np.array([int(bits).bit_count() for bits in embedding.layers], np.uint8)
+    spread = np.broadcast_to(counts[:, None, None, None], (*embedding.validity.shape, 1))
+    found, valid = frame.mosaic(spread, embedding.validity)
+    return np.where(valid, found[..., 0], NODATA).astype(np.uint8), valid
+
+
+def _picture(
+    made: _Set,
+    name: str,
+    title: str,
+    rgb: pictures.Rgb,
+    valid: BoolArray,
+    legend: Sequence[tuple[str, Colour]],
+) -> None:
+    image = pictures.map_image(rgb, valid)
+    made.products.append(Product(f"{name}.png", "image/png", pictures.png(image)))
+    made.panels.append(pictures.with_legend(image, title, legend))
+
+
+def _count(head: Head, numbers: npt.NDArray[Any]) -> dict[str, int]:
+    counts = np.bincount(numbers.astype(np.int64), minlength=len(head.classes))
+    return {name: int(n) for name, n in zip(head.classes, counts, strict=True)}
