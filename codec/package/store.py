@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import codec
 from codec.atomic import write_atomic
 from codec.bitstream.core import TableSet
 from codec.errors import BackendUnavailable, Corrupt, IdentityError, InputError, LimitExceeded, SwathpackError
@@ -127,7 +126,7 @@ class Package:
 def default_roots() -> tuple[Path, ...]:
     """Where packages are looked for: SWATHPACK_MODELS, then `models` beside the installed or checked-out code."""
     given = [Path(part) for part in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if part]
-    code = Path(codec.__file__).resolve().parent.parent
+    code = Path(__file__).resolve().parents[2]
     return (*given, code / "models", code / "swathpack" / "models")
 
 

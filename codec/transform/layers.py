@@ -30,8 +30,8 @@ def cut_layers(plane: PlaneMaps, n_layers: int, cell_bytes: npt.NDArray[np.float
     for number in range(1, n_layers - 1):
         layer[cumulative > cell_bytes[0].sum() * growth**number] = number + 1
     # A step of the ladder may leave a layer empty: close the gaps so that numbers are consecutive.
-    _, layer = np.unique(layer, return_inverse=True)
+    _, number_of = np.unique(layer, return_inverse=True)
     layer_map = plane.layer_map.copy()
-    layer_map[ordered[:, 0], ordered[:, 1]] = layer + 1
-    shift = (plane.layer_shift[0], *(plane.layer_shift[1:2] * (int(layer.max()) + 1)))
+    layer_map[ordered[:, 0], ordered[:, 1]] = number_of + 1
+    shift = (plane.layer_shift[0], *(plane.layer_shift[1:2] * (int(number_of.max()) + 1)))
     return replace(plane, layer_shift=shift, layer_map=layer_map)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,8 +50,13 @@ class QuantMaps:
         return values
 
 
-def quant_maps(tables: Tables, plane: int, ladder_index: int) -> QuantMaps:
-    """The maps of `plane` at `ladder_index`. Raises InputError when a layer would fall off the ladder."""
+def quant_maps(
+    tables: Tables, plane: int, ladder_index: int, offsets: Sequence[int] | None = None
+) -> QuantMaps:
+    """The maps of `plane` at `ladder_index`; `offsets` are ladder offsets of records, one per layer.
+
+    Raises InputError when a layer would fall off the ladder.
+    """
     allowed = tables.usable_indices()
     if ladder_index not in allowed:
         raise InputError(
@@ -62,6 +68,8 @@ def quant_maps(tables: Tables, plane: int, ladder_index: int) -> QuantMaps:
     layer = maps.layer_map[maps.bands].T  # C×F
     classes = maps.class_map[maps.bands].T.astype(np.int64)
     shift = np.array([*maps.layer_shift, 0], dtype=np.int64)
+    if offsets is not None:
+        shift[:-1] += np.asarray(offsets, dtype=np.int64)
     position = ladder_index + shift[np.minimum(layer, len(shift) - 1)]
     level = np.clip(classes - position, 0, len(tables.levels) - 1)
     coded = np.array([len(entry.thresholds) > 0 for entry in tables.levels])

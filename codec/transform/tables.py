@@ -32,7 +32,8 @@ class Level:
     @property
     def frequencies(self) -> npt.NDArray[np.int64]:
         """Frequencies of 0 … K (the escape last), sum 65536."""
-        return np.diff(np.array([0, *self.thresholds, TOTAL], dtype=np.int64))
+        edges = np.array([0, *self.thresholds, TOTAL], dtype=np.int64)
+        return edges[1:] - edges[:-1]
 
     def encode(self) -> bytes:
         k = len(self.thresholds)
