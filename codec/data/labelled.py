@@ -44,6 +44,7 @@ LULC_CLASSES = {
 WATER_CLASSES = ("dry", "water")
 CLOUD_CLASSES = ("clear", "cloud")
 UNLABELLED = -1
+BLOCKS_PER_PLACE = 100  # groups count column blocks of one tile inside a place
 MAJORITY = 0.6  # of a token's pixels must agree, else it has no label
 
 
@@ -55,7 +56,9 @@ class LabelledTiles:
     present: BoolArray  # N×B
     validity: BoolArray  # N×T×T
     labels: npt.NDArray[np.int64]  # N (per tile) or N×h×w (per token, −1 = none)
-    groups: npt.NDArray[np.int64]  # N, the place: tiles of one group are never split between fit and score
+    groups: npt.NDArray[
+        np.int64
+    ]  # N, place and block: tiles of one group are never split between fit and score
     classes: tuple[str, ...]
 
 
@@ -115,7 +118,7 @@ def _cut(
                 continue
             placed, present = place_bands(image.reflectance(row, col, tile, tile), image.bands, bands)
             valid = image.validity[row : row + tile, col : col + tile]
-            found.append((placed, present, valid, labels, group))
+            found.append((placed, present, valid, labels, BLOCKS_PER_PLACE * group + col // tile))
     return found
 
 
@@ -136,7 +139,7 @@ def _assemble(
 
 
 def landcover(root: Path, split: str, bands: tuple[str, ...], step: int = 64) -> LabelledTiles:
-    """Land use of the TerraMind places, both product levels; the group is the place."""
+    """Land use of the TerraMind places, both product levels; the group is the column block of a place."""
     parts, values = [], list(LULC_CLASSES)
     for number, place in enumerate(windows(root, "terramind_pairs", split)):
         raw = read_array(Path(root) / "terramind_pairs" / place.file / "LULC.tif")[0]
@@ -150,9 +153,7 @@ def landcover(root: Path, split: str, bands: tuple[str, ...], step: int = 64) ->
 
 
 def water(root: Path, split: str, bands: tuple[str, ...], step: int = 64) -> LabelledTiles:
-    """Open water of the flood chip and of the coastal series (cloud is unlabelled); the group is the
-    scene.
-    """
+    """Open water of the flood chip and of the coastal series (cloud is unlabelled); groups are column blocks."""
     parts = []
     for image, window in zip(
         sen1floods11(root, split), windows(root, "sen1floods11_spain", split), strict=True
@@ -167,7 +168,7 @@ def water(root: Path, split: str, bands: tuple[str, ...], step: int = 64) -> Lab
 
 
 def cloud(root: Path, split: str, bands: tuple[str, ...], step: int = 64) -> LabelledTiles:
-    """Clouds of the Landsat 8 patches and of the coastal series; the group is the scene."""
+    """Clouds of the Landsat 8 patches and of the coastal series; groups as for water."""
     parts = []
     for number, (image, row) in enumerate(
         zip(cloud38(root, split), rows(root, "cloud38", split), strict=True)

@@ -26,6 +26,14 @@ def _parser() -> argparse.ArgumentParser:
     distil.add_argument("--out", type=Path, default=Path("runs/s2-nano"), help="checkpoint and log go here")
     distil.add_argument("--encoder", type=Path, help="write the trained encoder here (safetensors)")
     distil.add_argument("--steps", type=int, default=3000)
+    distil.add_argument(
+        "--bend",
+        type=int,
+        nargs=2,
+        default=(0, 0),
+        metavar=("STEP", "TOTAL"),
+        help="until STEP the learning rate follows a run of TOTAL steps (a run that was shortened under way)",
+    )
     distil.add_argument("--batch", type=int, default=64)
     distil.add_argument("--seed", type=int, default=0)
     distil.add_argument("--depth", type=int, default=4)
@@ -44,7 +52,43 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--split", choices=("val", "test"), default="val", help="test: once, for a release")
     evaluate.add_argument("--results", type=Path, help="CSV of results to write the rows to")
     evaluate.add_argument("--threads", type=int, default=2)
+
+    codec = commands.add_parser(
+        "fit-codec", help="fit transform and tables to the encoder; write the package"
+    )
+    codec.add_argument("--data", type=Path, required=True)
+    codec.add_argument("--package", type=Path, required=True, help="folder that holds encoder.safetensors")
+    codec.add_argument("--keep", type=Path, help="write the training embeddings here as .npz")
+    codec.add_argument("--seed", type=int, default=0)
+    codec.add_argument("--threads", type=int, default=2)
+
+    card = commands.add_parser("card", help="write card.md of a package from measured rows")
+    card.add_argument("--package", type=Path, required=True)
+    card.add_argument("--results", type=Path, default=Path("benchmarks/results/model.csv"))
+    card.add_argument("--data", type=Path, required=True)
     return parser
+
+
+def _card(options: argparse.Namespace) -> None:
+    from codec.data.readers import read_source
+    from codec.package import refresh
+    from codec.pretrain.card import write_card
+    from codec.pretrain.windows import origins
+
+    sentinel = ("eurosat", "terramind", "sen1floods11", "lahinch", "beaufort")
+    windows = sum(1 for s in sentinel for image in read_source(s, options.data) for _ in origins(image, 64))
+    write_card(options.package, options.results, windows=windows)
+    refresh(options.package)
+
+
+def _fit_codec(options: argparse.Namespace) -> None:
+    import torch
+
+    from codec.pretrain.fit import fit_package
+
+    torch.set_num_threads(options.threads)
+    package = fit_package(options.package, options.data, seed=options.seed, keep=options.keep)
+    print(f"fit-codec: {package.name}, codec id {package.codec_id.hex()}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -63,19 +107,13 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _embed(options: argparse.Namespace) -> None:
-    import io
-
-    import numpy as np
     import torch
 
-    from codec.atomic import write_atomic
-    from codec.pretrain.fit import embed_training_windows, open_encoder
+    from codec.pretrain.fit import embed_training_windows, open_encoder, save_planes
 
     torch.set_num_threads(options.threads)
     planes = embed_training_windows(open_encoder(options.encoder), options.data, options.seed)
-    buffer = io.BytesIO()
-    np.savez(buffer, **planes)
-    write_atomic(options.out, buffer.getvalue())
+    save_planes(options.out, planes)
     print(f"embed: {len(planes['tokens'])} tiles in {options.out}")
 
 
@@ -87,7 +125,14 @@ def _distil(options: argparse.Namespace) -> None:
     from codec.pretrain.labels import load_pool
 
     torch.set_num_threads(options.threads)
-    config = DistilConfig(steps=options.steps, batch=options.batch, seed=options.seed, depth=options.depth)
+    config = DistilConfig(
+        steps=options.steps,
+        batch=options.batch,
+        seed=options.seed,
+        depth=options.depth,
+        bend_step=options.bend[0],
+        bend_total=options.bend[1],
+    )
     run = Run(load_pool(options.pool), config)
     train(run, options.out)
     if options.encoder:
@@ -112,7 +157,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; a SwathpackError becomes one line and its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        {"label": _label, "distil": _distil, "embed": _embed, "evaluate": _evaluate}[options.command](options)
+        {
+            "label": _label,
+            "distil": _distil,
+            "embed": _embed,
+            "evaluate": _evaluate,
+            "fit-codec": _fit_codec,
+            "card": _card,
+        }[options.command](options)
     except SwathpackError as error:
         print(f"error: {error}", file=sys.stderr)
         return int(error.exit_code)

@@ -50,12 +50,22 @@ class DistilConfig:
     seed: int = 0
     depth: int = 4
     width: int = 128
+    # A run may be shortened while it runs: up to `bend_step` the schedule is that of `bend_total` steps, from there
+    # the rest of the same curve is walked faster, to end at `steps`. 0: the schedule is straight.
+    bend_step: int = 0
+    bend_total: int = 0
 
     def rate(self, step: int) -> float:
         """Linear warm-up, then half a cosine to 1 % of the peak."""
         if step < self.warmup:
             return self.peak_rate * (step + 1) / self.warmup
         progress = (step - self.warmup) / max(1, self.steps - self.warmup)
+        if self.bend_step:
+            at_bend = (self.bend_step - self.warmup) / (self.bend_total - self.warmup)
+            if step < self.bend_step:
+                progress = (step - self.warmup) / (self.bend_total - self.warmup)
+            else:
+                progress = at_bend + (1 - at_bend) * (step - self.bend_step) / (self.steps - self.bend_step)
         return self.peak_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 

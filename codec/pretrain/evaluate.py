@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from codec.data.bandsets import REPORTED
 from codec.data.labelled import LabelledTiles, eurosat_scenes
 from codec.data.readers import read_source
 from codec.heads.linear import choose_penalty, fit_softmax, log_loss
@@ -25,12 +26,7 @@ from codec.models.vit import Encoder
 from codec.pretrain.report import Row
 from codec.types import FloatArray, Tile
 
-BAND_CASES: dict[str, tuple[str, ...] | None] = {
-    "12-bands": None,
-    "6-bands": ("blue", "green", "red", "nir", "swir16", "swir22"),
-    "4-bands": ("blue", "green", "red", "nir"),
-    "3-bands": ("blue", "green", "red"),
-}
+BAND_CASES = {f"{number}-bands": REPORTED[number] for number in ("12", "6", "4", "3")}
 FloatVector = npt.NDArray[np.float64]
 
 

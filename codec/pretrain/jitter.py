@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from codec.data.bandsets import FOUR, FOUR_NARROW, RGB, SIX, SIX_NARROW, TEN
 from codec.types import FloatArray
 
 # How much of an additive haze each band sees; scattering falls steeply from blue to the short-wave infrared.
@@ -26,21 +27,8 @@ HAZE_WEIGHT: dict[str, float] = {
     "swir16": 0.02,
     "swir22": 0.01,
 }
-RGB = ("blue", "green", "red")
-# Band sets that real missions have: Sentinel-2 without the 60 m bands, Landsat 4–9 (near infrared under
-# either of
-# its names), four-band satellites and aerial cameras, plain colour. Colour is repeated: it is the weakest
-# spot.
-BAND_SETS: tuple[tuple[str, ...], ...] = (
-    (*RGB, "rededge071", "rededge075", "rededge078", "nir", "nir08", "swir16", "swir22"),
-    (*RGB, "nir", "swir16", "swir22"),
-    (*RGB, "nir08", "swir16", "swir22"),
-    (*RGB, "nir"),
-    (*RGB, "nir08"),
-    RGB,
-    RGB,
-    RGB,
-)
+# Colour is repeated: it is the weakest spot.
+BAND_SETS: tuple[tuple[str, ...], ...] = (TEN, SIX, SIX_NARROW, FOUR, FOUR_NARROW, RGB, RGB, RGB)
 KEEP_ALL, NAMED_SET = 0.30, 0.45  # the rest gets a random subset
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from codec.data.geometry import turn
 from codec.data.raster import Raster
 from codec.errors import InputError
 from codec.types import FloatArray
@@ -67,12 +68,6 @@ def resize(pixels: FloatArray, tile: int) -> FloatArray:
     x = torch.from_numpy(pixels)[None]
     y = F.interpolate(x, size=(tile, tile), mode="bilinear", align_corners=False, antialias=True)
     return y[0].numpy()
-
-
-def turn(pixels: FloatArray, which: int) -> FloatArray:
-    """One of the eight symmetries of the square; axes are the last two."""
-    turned = np.rot90(pixels, which % 4, axes=(-2, -1))
-    return np.ascontiguousarray(turned[..., ::-1] if which >= 4 else turned)
 
 
 def draw(images: Mapping[str, Sequence[Raster]], tile: int, rng: np.random.Generator) -> View:

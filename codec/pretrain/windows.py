@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from codec.data.geometry import turn
+from codec.data.labelled import place_bands
 from codec.data.raster import Raster
 from codec.pretrain.jitter import BAND_SETS
-from codec.pretrain.views import resize, turn
-from codec.types import FloatArray, Tile
+from codec.pretrain.views import resize
+from codec.types import Tile
 
 SMALLEST_VALID_SHARE = 0.5
 FULL_SHARE = 0.5  # of the tiles keep all bands of their source
@@ -21,19 +23,6 @@ def origins(raster: Raster, size: int) -> Iterator[tuple[int, int]]:
         for col in range(0, raster.width - size + 1, size):
             if raster.validity[row : row + size, col : col + size].mean() >= SMALLEST_VALID_SHARE:
                 yield row, col
-
-
-def place_bands(
-    pixels: FloatArray, names: Sequence[str], bands: Sequence[str]
-) -> tuple[FloatArray, FloatArray]:
-    """Pixels in the encoder's band order with absent bands 0, and which are there (float32 {0, 1})."""
-    placed = np.zeros((len(bands), *pixels.shape[1:]), np.float32)
-    present = np.zeros(len(bands), np.float32)
-    for i, name in enumerate(names):
-        if name in bands:
-            placed[bands.index(name)] = pixels[i]
-            present[bands.index(name)] = 1.0
-    return placed, present
 
 
 def training_tiles(
@@ -62,13 +51,13 @@ def training_tiles(
                     .repeat(tile // size, 0)
                     .repeat(tile // size, 1)
                 )
-                placed, present = place_bands(pixels, raster.bands, bands)
+                placed, present = place_bands(pixels, raster.bands, tuple(bands))
                 if rng.random() >= FULL_SHARE:
                     have = {b for b, p in zip(bands, present, strict=True) if p}
                     fitting = [chosen for chosen in named if chosen <= have]
                     if fitting:
                         chosen = fitting[int(rng.integers(len(fitting)))]
-                        present = np.array([float(b in chosen) for b in bands], np.float32)
+                        present = np.array([b in chosen for b in bands])
                         placed = placed * present[:, None, None]
-                yield Tile(number, turn(placed, which), turn(valid, which), present > 0.5)
+                yield Tile(number, turn(placed, which), turn(valid, which), present)
                 number += 1
