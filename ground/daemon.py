@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from codec.errors import ExitCode
 from ground.config import GroundConfig
@@ -90,10 +89,7 @@ class _Loop:
             stable_s=config.stable_s,
             max_file_bytes=config.max_file_bytes,
         )
-        self._refiner = Refiner(
-            station.spool, roots=config.models or None, embeddings=config.embeddings, scratch=config.station
-        )
-        _clear_scratch(config.station, station.files)
+        self._refiner = Refiner(station.spool, roots=config.models or None, embeddings=config.embeddings)
         self._udp: UdpPort | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="refine")
         self._job: Future[Refinement] | None = None
@@ -215,12 +211,6 @@ def _outcome(rows: list[FileRow]) -> ExitCode:
     if State.NO_PACKAGE in states:
         return ExitCode.IDENTITY
     return ExitCode.OK if states <= {State.COMPLETE} else ExitCode.PARTIAL
-
-
-def _clear_scratch(folder: Path, files: Files) -> None:
-    """Folders in which a dead process made products."""
-    for path in sorted(folder.glob(".making-*")):
-        files.remove(path)
 
 
 class _Wake:

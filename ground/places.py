@@ -32,14 +32,6 @@ def patch_of(grid: TileGrid, plane: PlaneSpec) -> int | None:
     return patch if square and patch > 0 else None
 
 
-def token_georeference(georeference: Georeference, patch: int) -> Georeference:
-    """The transform of a map with one pixel for each patch × patch pixels of the scene."""
-    a, b, c, d, e, f = georeference.transform
-    return Georeference(
-        (a * patch, b * patch, c, d * patch, e * patch, f), georeference.epsg, georeference.wkt
-    )
-
-
 def owned(grid: TileGrid, tile_index: int) -> Pixels:
     """The pixels of the scene that belong to a tile: its core without what is doubled or beyond the scene."""
     top, left = grid.origin(tile_index)

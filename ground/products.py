@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from ground import pictures, report, stac
 from ground.canonical import encode_json
 from ground.colours import Colour, class_colours, layer_colour
 from ground.heads import Head, Prediction, run_head
-from ground.places import Globe, owned, patch_of, polygon, token_georeference
+from ground.places import Globe, owned, patch_of, polygon
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -62,7 +60,9 @@ class _Frame:
 
     @property
     def georeference(self) -> Georeference:
-        return token_georeference(self.header.georeference, self.patch)
+        from codec.scene.tiling import mosaic_georeference
+
+        return mosaic_georeference(self.header.georeference, self.patch)
 
     def mosaic(self, values: npt.NDArray[Any], validity: BoolArray) -> tuple[npt.NDArray[Any], BoolArray]:
         """N×h×w×C to rows×columns×C, and its validity."""
@@ -71,27 +71,23 @@ class _Frame:
         return mosaic(self.header.grid, self.patch, values, validity)
 
 
-def make_products(
-    decoding: Decoding, *, embeddings: bool = False, scratch: Path | None = None
-) -> list[Product]:
+def make_products(decoding: Decoding, *, embeddings: bool = False) -> list[Product]:
     """The whole set, report and STAC item last. `embeddings` adds the GeoTIFF of every plane's embedding.
 
-    `scratch` is a folder for GDAL's files while they are made. What cannot be made (no CRS, no sensing time) is named
-    in the report's `left_out`. Raises InputError or LimitExceeded.
+    What cannot be made (no CRS, no sensing time, a head that does not run) is named in the report's `left_out`.
     """
     made = _Set()
     header = decoding.header
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=".making-") as folder:
-        cog = _CogWriter(Path(folder), header, made)
-        for i, (name, embedding) in enumerate(decoding.embeddings.items()):
-            _plane(made, cog, decoding, name, embedding, with_picture=i == 0, with_values=embeddings)
-        for head in decoding.heads:
-            try:
-                said = run_head(head, decoding.embeddings)
-            except InputError as error:
-                made.left_out.append(str(error))
-                continue
-            _head(made, cog, decoding, said)
+    cog = _CogWriter(header, made)
+    for i, (name, embedding) in enumerate(decoding.embeddings.items()):
+        _plane(made, cog, decoding, name, embedding, with_picture=i == 0, with_values=embeddings)
+    for head in decoding.heads:
+        try:
+            said = run_head(head, decoding.embeddings)
+        except InputError as error:
+            made.left_out.append(str(error))
+            continue
+        _head(made, cog, decoding, said)
     if made.panels:
         made.products.append(
             Product("quicklook.png", "image/png", pictures.png(pictures.side_by_side(made.panels)))
@@ -114,15 +110,14 @@ def make_products(
     return [*made.products, report.report(parts, made.products), *item]
 
 
+@dataclass(frozen=True, slots=True)
 class _CogWriter:
-    """Cloud-Optimised GeoTIFFs, through a scratch folder; a scene without a CRS gets none, and that is said."""
+    """Adds Cloud-Optimised GeoTIFFs; a scene without a CRS, or a rotated one, gets none, and that is said."""
 
-    def __init__(self, folder: Path, header: FileHeader, made: _Set) -> None:
-        self._folder = folder
-        self._made = made
-        self._header = header
+    header: FileHeader
+    made: _Set
 
-    def write(
+    def add(
         self,
         name: str,
         array: npt.NDArray[Any],
@@ -133,16 +128,15 @@ class _CogWriter:
         tags: Mapping[str, str],
     ) -> None:
         """`array` is bands×rows×columns."""
-        from codec.scene.cog import write_cog
+        from codec.scene.cog import encode_cog
 
-        if not self._header.georeference.has_crs:
-            self._made.left_out.append(f"{name}: the file says no CRS")
+        said = {"SWATHPACK_FILE_ID": self.header.file_id.hex(), **tags}
+        try:
+            data = encode_cog(array, frame.georeference, nodata, list(bands), said, True, None, name)
+        except InputError as error:
+            self.made.left_out.append(str(error))
             return
-        path = self._folder / name
-        said = {"SWATHPACK_FILE_ID": self._header.file_id.hex(), **tags}
-        write_cog(path, array, frame.georeference, nodata=nodata, band_names=list(bands), tags=said)
-        self._made.products.append(Product(name, COG_TYPE, path.read_bytes()))
-        path.unlink()
+        self.made.products.append(Product(name, COG_TYPE, data))
 
 
 def _plane(
@@ -166,14 +160,14 @@ def _plane(
     if with_values:
         values, valid = frame.mosaic(embedding.values, embedding.validity)
         filled = np.where(valid[..., None], values, np.float32(np.nan)).astype(np.float32)
-        cog.write(
+        cog.add(
             f"{name}.tif", filled.transpose(2, 0, 1), frame, nodata=float("nan"),
             bands=[f"{name}_{i}" for i in range(spec.channels)], tags=tags,
         )  # fmt: skip
     if not with_picture:
         return
     counts, valid = _layers(frame, embedding)
-    cog.write("layers.tif", counts[None], frame, nodata=NODATA, bands=["layers_received"], tags=tags)
+    cog.add("layers.tif", counts[None], frame, nodata=NODATA, bands=["layers_received"], tags=tags)
     legend = [
         (f"{n} of {spec.n_layers}", layer_colour(n, spec.n_layers)) for n in range(1, spec.n_layers + 1)
     ]
@@ -181,7 +175,7 @@ def _plane(
     if spec.channels >= 3 and name in decoding.package.transforms:
         rgb, _ = frame.mosaic(_components(decoding, name, embedding), embedding.validity)
         stretched = pictures.stretch(rgb.astype(np.float32), valid)
-        cog.write(
+        cog.add(
             "embedding_rgb.tif", np.dstack([stretched, np.where(valid, 255, 0)]).astype(np.uint8).transpose(2, 0, 1), frame,
             nodata=None, bands=["red", "green", "blue", "alpha"], tags=tags,
         )  # fmt: skip
@@ -212,7 +206,7 @@ def _head(made: _Set, cog: _CogWriter, decoding: Decoding, said: Prediction) -> 
         }
         bands = ["class", "layers_received"]
         stack = np.stack([classes, np.where(valid, counts, NODATA).astype(np.uint8)])
-        cog.write(f"{head.name}.tif", stack, frame, nodata=NODATA, bands=bands, tags=tags)
+        cog.add(f"{head.name}.tif", stack, frame, nodata=NODATA, bands=bands, tags=tags)
         legend = list(zip(head.classes, colours, strict=True))
         _picture(made, head.name, head.name, pictures.paint(classes, colours), valid, legend)
         entry["classes"] = _count(head, classes[valid])

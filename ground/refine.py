@@ -17,7 +17,7 @@ from codec import pipeline
 from codec.bitstream.header import FileHeader
 from codec.bitstream.scan import SEAL, scan
 from codec.errors import IdentityError, SwathpackError
-from codec.link import assemble
+from codec.link import Limits, assemble
 from codec.package import Package, find
 from codec.types import Product, RecordKind
 from ground import products, report
@@ -25,6 +25,8 @@ from ground.heads import Head, load_heads
 from ground.ledger import FileRow, State
 from ground.spool import Place, Spool
 
+# What a link receiver holds of one file; a machine on the ground has more room than the link's default.
+_LIMITS = Limits(file_bytes=1 << 30, total_bytes=1 << 30)
 _USED = frozenset({RecordKind.COEFFICIENTS, RecordKind.TABLES})
 
 
@@ -65,13 +67,10 @@ class _Pieces:
 class Refiner:
     """Keeps loaded packages between files. `roots` None: the default places."""
 
-    def __init__(
-        self, spool: Spool, *, roots: Sequence[Path] | None, embeddings: bool, scratch: Path | None
-    ) -> None:
+    def __init__(self, spool: Spool, *, roots: Sequence[Path] | None, embeddings: bool) -> None:
         self._spool = spool
         self._roots = roots
         self._embeddings = embeddings
-        self._scratch = scratch
         self._packages: dict[bytes, tuple[Package, list[Head]]] = {}
 
     def refine(
@@ -116,6 +115,10 @@ class Refiner:
             decoded = pipeline.decode(package, header, records)
         except SwathpackError as error:
             return Refinement(replace(row, state=State.REFUSED, detail=str(error)))
+        if decoded.waiting:
+            return Refinement(
+                replace(row, state=State.NO_RECORDS, detail="not all of the embedded tables came yet")
+            )
         damaged = [{"kind": kind, "what": what} for _, kind, what in decoded.damaged]
         complete = not damaged and (not decoded.missing or pieces.is_whole)
         tiles = sum(r.count for r in decoded.missing if r.layer == 0)
@@ -137,14 +140,14 @@ class Refiner:
                 "header_bytes": header.length,
             },
         )  # fmt: skip
-        made = products.make_products(decoding, embeddings=self._embeddings, scratch=self._scratch)
+        made = products.make_products(decoding, embeddings=self._embeddings)
         return Refinement(row, complete, inputs, tuple(made))
 
     def _gather(self, file_id: bytes, packets: Sequence[Place], containers: Sequence[Place]) -> _Pieces:
         pieces = _Pieces(None, set(), {"packets": len(packets), "containers": len(containers)})
         if packets:
             # Every packet was parsed when it was taken in, so each is of this file.
-            assembled = assemble([self._spool.read(place) for place in packets])[file_id]
+            assembled = assemble((self._spool.read(place) for place in packets), _LIMITS)[file_id]
             pieces.records.update(bytes(record) for record in assembled.records)
             if assembled.header is not None:
                 pieces.header, _ = FileHeader.decode(assembled.header)
