@@ -14,7 +14,7 @@ from nec_reference.header import decode_header
 from nec_reference.records import Record, scan
 from test_vectors import INDEX, VECTORS, package_files
 
-BACKENDS = available()
+BACKENDS = [backend for backend in available() if "file" in backend.says]
 # A few hundred bytes each; together they have masks, escapes, several lanes, layers, an extension and own tables.
 SMALL = ("escape-k1", "two-lanes-one-channel", "token-and-tile-mask", "embedded-tables-last", "mean-vector")
 

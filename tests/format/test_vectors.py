@@ -29,8 +29,21 @@ def package_files(name: str) -> PackageFiles:
     )
 
 
-def _named(entries: list[dict[str, Any]]) -> list[Any]:
-    return [pytest.param(entry, id=Path(entry["file"]).stem) for entry in entries]
+def _pairs(entries: list[dict[str, Any]]) -> Any:
+    """Every entry with every back end whose business it is."""
+    return pytest.mark.parametrize(
+        ("entry", "backend"),
+        [
+            pytest.param(entry, backend, id=f"{Path(entry['file']).stem}-{backend.name}")
+            for entry in entries
+            for backend in BACKENDS
+            if entry["needs"] is None or entry["needs"] in backend.says
+        ],
+    )
+
+
+def _invalid(scope: str) -> list[dict[str, Any]]:
+    return [entry for entry in INDEX["invalid"] if entry["scope"] == scope]
 
 
 def _decode(backend: Backend, entry: dict[str, Any]) -> Result:
@@ -56,8 +69,7 @@ def _embeddings(entry: dict[str, Any]) -> dict[tuple[int, int], Any]:
     }
 
 
-@pytest.mark.parametrize("backend", BACKENDS, ids=lambda b: b.name)
-@pytest.mark.parametrize("entry", _named(INDEX["valid"]))
+@_pairs(INDEX["valid"])
 def test_a_legal_file_decodes_to_the_symbols_that_were_chosen(
     entry: dict[str, Any], backend: Backend
 ) -> None:
@@ -89,8 +101,7 @@ def test_a_legal_file_decodes_to_the_symbols_that_were_chosen(
         }
 
 
-@pytest.mark.parametrize("backend", [b for b in BACKENDS if "embeddings" in b.says], ids=lambda b: b.name)
-@pytest.mark.parametrize("entry", _named([e for e in INDEX["valid"] if _embeddings(e)]))
+@_pairs([{**entry, "needs": "embeddings"} for entry in INDEX["valid"] if _embeddings(entry)])
 def test_embeddings_come_out_as_calculated(entry: dict[str, Any], backend: Backend) -> None:
     wanted = _embeddings(entry)
     result = _decode(backend, entry)
@@ -103,21 +114,15 @@ def test_embeddings_come_out_as_calculated(entry: dict[str, Any], backend: Backe
         assert np.abs(got.astype(np.float64) - values).max() <= tolerance
 
 
-@pytest.mark.parametrize("backend", BACKENDS, ids=lambda b: b.name)
-@pytest.mark.parametrize("entry", _named([e for e in INDEX["invalid"] if e["scope"] == "file"]))
+@_pairs(_invalid("file"))
 def test_an_illegal_file_is_refused_with_its_kind(entry: dict[str, Any], backend: Backend) -> None:
-    if entry["needs"] is not None and entry["needs"] not in backend.says:
-        pytest.skip(f"back end {backend.name} does not check: {entry['needs']}")
     with pytest.raises(Refused) as caught:
         _decode(backend, entry)
     assert caught.value.kind == entry["kind"]
 
 
-@pytest.mark.parametrize("backend", BACKENDS, ids=lambda b: b.name)
-@pytest.mark.parametrize("entry", _named([e for e in INDEX["invalid"] if e["scope"] == "record"]))
+@_pairs(_invalid("record"))
 def test_an_illegal_record_is_refused_alone(entry: dict[str, Any], backend: Backend) -> None:
-    if entry["needs"] is not None and entry["needs"] not in backend.says:
-        pytest.skip(f"back end {backend.name} does not check: {entry['needs']}")
     results = [outcome for _, outcome in _decode(backend, entry).records]
     wanted = ["ok"] * len(results)
     wanted[entry["record"]] = entry["kind"]
@@ -125,8 +130,7 @@ def test_an_illegal_record_is_refused_alone(entry: dict[str, Any], backend: Back
     assert len(results) > 1, "the vector must show that its other records are unaffected"
 
 
-@pytest.mark.parametrize("backend", BACKENDS, ids=lambda b: b.name)
-@pytest.mark.parametrize("entry", _named([e for e in INDEX["invalid"] if e["scope"] == "tables"]))
+@_pairs(_invalid("tables"))
 def test_an_illegal_table_file_is_refused_with_its_kind(entry: dict[str, Any], backend: Backend) -> None:
     with pytest.raises(Refused) as caught:
         backend.read_tables((VECTORS / entry["file"]).read_bytes())

@@ -64,7 +64,8 @@ header fields it is about, and for each plane and tile the layers received, toke
 (null: nothing arrived) and for some the embedding (rows × columns × channels). `uniform` stands for equal tiles.
 
 An illegal file says where it fails: `file`: the whole file is refused. `record`: that record (counted among the
-intact ones) is refused and all others are `ok`. `tables`: a table file that is refused.
+intact ones) is refused and all others are `ok`. `tables`: a table file that is refused. `needs` in `index.json`: what a
+decoder must look at for this beyond payloads and tables: the whole `file`, the package's `bands` or its `identity`.
 
 ## Packages
 
@@ -99,7 +100,8 @@ def main() -> None:
             {"name": p.name, "reason": p.reason, "n_bands": p.n_bands, "lifting": p.lifting} for p in PACKAGES
         ],
         "valid": [
-            {"file": f"valid/{v.name}.nec", "reason": v.reason, "package": v.package.name} for v in legal
+            {"file": f"valid/{v.name}.nec", "reason": v.reason, "package": v.package.name, "needs": v.needs}
+            for v in legal
         ],
         "invalid": [
             {

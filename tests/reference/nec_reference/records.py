@@ -126,7 +126,7 @@ def scan(data: bytes, start: int) -> tuple[list[Record], list[Gap]]:
         gap_last = position
         position += 1
     if gap_first is not None:
-        gaps.append(Gap(gap_first, gap_last, gap_cut))
+        gaps.append(Gap(gap_first, len(data) - 1 if gap_cut else gap_last, gap_cut))
     return records, gaps
 
 

@@ -37,6 +37,7 @@ class Vector:
     package: PackageOut
     data: bytes
     plan: Plan
+    needs: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Invalid:
     """A file that must be refused: as a whole, in one record, or (a table file) when it is read.
 
     `record` is the index, among the intact records, of the one refused. `needs`: what a decoder must know beyond
-    the file and its tables ("identity": the package's ids; "bands": its band list), or None.
+    the file and its tables ("identity": the package's ids; "bands": its band list; "file": all but payloads), or None.
     """
 
     name: str

@@ -26,7 +26,7 @@ def vectors() -> list[Invalid]:
 def _with_header(name: str, reason: str, kind: str = "corrupt", **fields: Any) -> Invalid:
     """A sound file of package `one` but for the header's fields that are given."""
     fields.setdefault("scene", (8, 8))
-    needs = fields.pop("needs", None)
+    needs = fields.pop("needs", "file")
     data = assemble(head(ONE, **fields), [parts.record(ZERO)])
     return Invalid(f"header-{name}", reason, ONE, data, "file", kind, needs=needs)
 
@@ -35,7 +35,7 @@ def _cut() -> list[Invalid]:
     whole = head(ONE, scene=(8, 8))
 
     def cut(name: str, reason: str, data: bytes, kind: str = "truncated") -> Invalid:
-        return Invalid(name, reason, ONE, data, "file", kind)
+        return Invalid(name, reason, ONE, data, "file", kind, needs="file")
 
     return [
         cut("empty", "no byte at all: a cut file", b""),
@@ -107,7 +107,7 @@ def _planes() -> list[Invalid]:
 def _extensions() -> list[Invalid]:
     def extended(name: str, reason: str, extensions: bytes, kind: str = "corrupt", **more: Any) -> Invalid:
         data = assemble(head(ONE, scene=(8, 8), extensions=extensions, **more), [parts.record(ZERO)])
-        return Invalid(f"extension-{name}", reason, ONE, data, "file", kind)
+        return Invalid(f"extension-{name}", reason, ONE, data, "file", kind, needs="file")
 
     source = parts.extension(6, b"a", must=False)
     wkt = parts.extension(2, b"a crs", must=False)
@@ -139,7 +139,7 @@ def _mean_vectors() -> list[Invalid]:
     ) -> Invalid:
         extensions = b"".join(parts.extension(1, content, must=must) for content in contents)
         data = head(package, scene=(8, 8), extensions=extensions)
-        return Invalid(f"mean-{name}", reason, package, data, "file", "corrupt")
+        return Invalid(f"mean-{name}", reason, package, data, "file", "corrupt", needs="file")
 
     return [
         mean("optional", "a mean vector that need not be understood", sound, must=False),
@@ -183,7 +183,13 @@ def _embedded() -> list[Invalid]:
                 parts.record(tables[cut:], kind=parts.TABLES, first_tile=1, count=3),
             ]
         return Invalid(
-            f"embedded-{name}", reason, ONE, assemble(header, [*chunks, parts.record(ZERO)]), "file", kind
+            f"embedded-{name}",
+            reason,
+            ONE,
+            assemble(header, [*chunks, parts.record(ZERO)]),
+            "file",
+            kind,
+            needs="file",
         )
 
     sound = ONE.tables_bytes

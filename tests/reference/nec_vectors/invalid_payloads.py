@@ -56,7 +56,9 @@ def _short() -> list[Invalid]:
         if x >= 16384 << 16:
             x, words = x >> 16, (x & 0xFFFF).to_bytes(2, "little") + words
         x = (x // 16384 << 16) + x % 16384 + 32768
-    seventeen = bytes([(x.bit_length() - 1) // 8 << 2]) + x.to_bytes((x.bit_length() + 7) // 8, "little") + words
+    seventeen = (
+        bytes([(x.bit_length() - 1) // 8 << 2]) + x.to_bytes((x.bit_length() + 7) // 8, "little") + words
+    )
     return [
         # Escape k=2 on state 3: 3 + 49152 = 0xC003.
         _one("short-with-escape", "short form with an escape", "04 03 C0"),

@@ -22,7 +22,7 @@ def vectors() -> list[Invalid]:
 def _one(name: str, reason: str, record: bytes, kind: str = "corrupt", *, n: int = 2) -> Invalid:
     """A sound record of tile 0, then `record`."""
     data = head(ONE, scene=(8, 8 * n)) + one_record([-1]) + record
-    return Invalid(f"record-{name}", reason, ONE, data, "record", kind, 1)
+    return Invalid(f"record-{name}", reason, ONE, data, "record", kind, 1, needs="file")
 
 
 def _fields() -> list[Invalid]:
@@ -93,11 +93,11 @@ def _tables() -> list[Invalid]:
     return [
         Invalid(
             "record-chunk-beyond", "chunk 1 of 1 of the embedded tables",
-            ONE, header + chunk + bad + one_record([1]), "record", "corrupt", 1,
+            ONE, header + chunk + bad + one_record([1]), "record", "corrupt", 1, "file",
         ),
         Invalid(
             "record-chunk-lanes", "embedded tables with two lanes",
-            ONE, header + chunk + lanes + one_record([1]), "record", "corrupt", 1,
+            ONE, header + chunk + lanes + one_record([1]), "record", "corrupt", 1, "file",
         ),
     ]  # fmt: skip
 
@@ -126,7 +126,7 @@ def _seals() -> list[Invalid]:
     inserted = before + b"\0"  # a padding byte that came later
 
     def seal(name: str, reason: str, data: bytes) -> Invalid:
-        return Invalid(f"record-seal-{name}", reason, ONE, data, "record", "corrupt", 1)
+        return Invalid(f"record-seal-{name}", reason, ONE, data, "record", "corrupt", 1, needs="file")
 
     def of(payload: bytes, **fields: Any) -> bytes:
         return parts.record(payload, kind=parts.SEAL, **fields)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from nec_encoder import parts
 from nec_encoder.payload import Rect, TileIn, encode_payload
 
@@ -20,6 +22,7 @@ def vectors() -> list[Vector]:
         *_forms(),
         *_lanes(),
         *_masks(),
+        _dct(),
         *_edges(),
         *_planes_and_layers(),
         *_integers(),
@@ -151,6 +154,27 @@ def _masks() -> list[Vector]:
             validity=["000 000 000 000", "111 111 111 111", "111 111 111 110"],
         ),
     ]
+
+
+def _dct() -> Vector:
+    # Step 1.0 (index 8, no shift). Level 6 for frequency 0: 20 → 20 − 6/128. Level 2 for the others: 2 → 2 − 2/128,
+    # −1 → −(1 − 2/64). Frequency 1 is u = 0, v = 1: a_0 = 1/2 down four rows, and along three columns
+    # a_1 = √(2/3)·cos(π(2j+1)/6) = 1/√2, 0, −1/√2. Frequency 3 is u = 1, v = 0: a_1 = √(1/2)·cos(π(2i+1)/8), and
+    # a_0 = 1/√3.
+    grid = [[20, 2, 0, -1, 0, 0, 0, 0, 0, 0, 0, 0]]
+    flat, across, down = 20 - 6 / 128, 2 - 2 / 128, -(1 - 2 / 64)
+    columns = (math.sqrt(1 / 2), 0.0, -math.sqrt(1 / 2))
+    rows = [math.sqrt(1 / 2) * math.cos(math.pi * angle / 8) for angle in (1, 3, 5, 7)]
+    embedding = [
+        [[flat / math.sqrt(12) + across * column / 2 + down * row / math.sqrt(3)] for column in columns]
+        for row in rows
+    ]
+    payload = encode_payload(MASK.tables, [TileIn(grid)], e=8)
+    planes = [plane([[0]], ["1" * 12], [grid])]
+    planes[0]["embeddings"] = {"0": embedding}
+    data = assemble(head(MASK, scene=(8, 6), core=(8, 6)), [parts.record(payload)])
+    reason = "4×3 tokens: the mean, the first horizontal and the first vertical frequency"
+    return Vector("dct-4x3", reason, MASK, data, Plan(records=outcomes(1), planes=planes))
 
 
 def _edges() -> list[Vector]:

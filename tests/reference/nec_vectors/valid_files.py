@@ -164,6 +164,7 @@ def _embedded_tables() -> list[Vector]:
                 records=[T_OK] * 2 + [("coefficients", "waiting")] * 3 + [I_OK, S_OK],
                 planes=[plane([[]], ["0000"], [None])],
             ),
+            needs="file",
         ),
         Vector(
             "tables-without-flag", "tables in a file that does not announce them are ignored", ONE,
@@ -216,6 +217,8 @@ def _gaps() -> list[Vector]:
     broken = bytearray(records[1])
     broken[8] ^= 0x40  # in the payload: the CRC no longer holds
     cut = header + records[0] + records[1] + records[2][:-1]
+    # A state of four bytes, all but the last zero, would go on: 8 bytes of header, form 0C, one zero.
+    cut_zeros = header + records[0] + parts.record(bytes.fromhex("0C 00 00 00 01"), first_tile=1)[:10]
     stray = b"\x99\x00\x00\x98"
     return [
         Vector(
@@ -231,6 +234,14 @@ def _gaps() -> list[Vector]:
             Plan(
                 sealed=False, index=None, records=[C_OK, C_OK], planes=[one_plane([1, -2, None])],
                 gaps=[(len(header) + len(records[0] + records[1]), len(cut) - 1, True)],
+            ),
+        ),
+        Vector(
+            "gap-cut-record-zeros", "a cut record whose last bytes are zeros reaches to the end of the file", ONE,
+            cut_zeros,
+            Plan(
+                sealed=False, index=None, records=[C_OK], planes=[one_plane([1, None, None])],
+                gaps=[(at, at + 9, True)],
             ),
         ),
         Vector(
