@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from codec.scene.sources import Source, gdal, open_dataset
+from codec.scene.sources import Source, gdal, open_dataset, read_pixels
 
 _WHOLE = 1 << 20  # rasters of up to this many pixels are read whole
 _SIDE = 256  # of the decimated picture read from overviews
@@ -38,15 +38,17 @@ def _read(dataset: Any, first: Source, indexes: Sequence[int]) -> npt.NDArray[An
 
     height, width = first.height, first.width
     if height * width <= _WHOLE:
-        parts = [dataset.read(indexes)]
+        parts = [read_pixels(dataset, first, indexes)]
     elif dataset.overviews(indexes[0]):
         # JPEG 2000 decodes the lower resolution alone; nearest keeps the extremes that a mean would hide.
         long = max(height, width)
         shape = (len(indexes), max(1, height * _SIDE // long), max(1, width * _SIDE // long))
-        parts = [dataset.read(indexes, out_shape=shape)]
+        parts = [read_pixels(dataset, first, indexes, out_shape=shape)]
     else:
         parts = [
-            dataset.read(indexes, window=Window(col, row, min(_WINDOW, width), min(_WINDOW, height)))
+            read_pixels(
+                dataset, first, indexes, window=Window(col, row, min(_WINDOW, width), min(_WINDOW, height))
+            )
             for row in np.linspace(0, max(0, height - _WINDOW), _WINDOWS, dtype=int).tolist()
             for col in np.linspace(0, max(0, width - _WINDOW), _WINDOWS, dtype=int).tolist()
         ]

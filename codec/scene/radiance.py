@@ -20,9 +20,16 @@ QCALMAX = 255.0
 
 
 def earth_sun_distance_au(time: datetime) -> float:
-    """Distance to the sun at this date, from the eccentricity of the orbit; good to 0.0005 au."""
-    day = time.timetuple().tm_yday
-    return 1.0 - 0.01672 * math.cos(math.radians(0.9856 * (day - 4)))  # perihelion on 4 January
+    """Distance to the sun at this date, by the series of Spencer 1971 for 1/d²; good to 0.0003 au."""
+    angle = 2 * math.pi * (time.timetuple().tm_yday - 1) / 365
+    inverse_square = (
+        1.000110
+        + 0.034221 * math.cos(angle)
+        + 0.001280 * math.sin(angle)
+        + 0.000719 * math.cos(2 * angle)
+        + 0.000077 * math.sin(2 * angle)
+    )
+    return inverse_square**-0.5
 
 
 def sine_of_elevation(sun_elevation_deg: float) -> float:

@@ -21,7 +21,7 @@ from codec.scene.pixel_sample import valid_dn
 from codec.scene.resample import GridMap, bilinear
 from codec.scene.scaling import Decoding
 from codec.scene.sensors import Sensor
-from codec.scene.sources import Source, gdal, open_dataset
+from codec.scene.sources import Source, gdal, open_dataset, read_pixels
 from codec.types import BoolArray, FloatArray, Georeference
 
 Window = tuple[int, int, int, int]  # row, col, height, width
@@ -104,7 +104,7 @@ class Scene:
         with gdal():
             for (_, grid), positions in groups.items():
                 members = [self._bands[bands[p]] for p in positions]
-                (top, tall), (left, wide) = grid.rows.needed(row, height), grid.cols.needed(col, width)
+                top, left, tall, wide = grid.needed(row, col, height, width)
                 for position, member, (values, valid) in zip(
                     positions, members, self._read_native(members, top, left, tall, wide), strict=True
                 ):
@@ -129,7 +129,6 @@ class Scene:
         self, members: Sequence[SceneBand], top: int, left: int, tall: int, wide: int
     ) -> list[tuple[Any, BoolArray]]:
         """DN as float64 and validity of a window of the bands' own grid; outside the file: 0 and False."""
-        from rasterio.errors import RasterioError
         from rasterio.windows import Window as RasterWindow
 
         source = members[0].source
@@ -146,15 +145,8 @@ class Scene:
             dataset = self._open[source.name] = open_dataset(source.name, source.file)
         indexes = [member.source.index for member in members]
         inside = RasterWindow(c0, r0, c1 - c0, r1 - r0)
-        try:
-            data = dataset.read(indexes, window=inside)
-            mask = dataset.read_masks(indexes, window=inside) if source.has_mask else None
-        except RasterioError as error:
-            raise InputError(
-                f"pixels at row {r0}, column {c0} cannot be read: {str(error).splitlines()[0]}",
-                path=source.file,
-                fix="the file may be cut; fetch it again",
-            ) from error
+        data = read_pixels(dataset, source, indexes, window=inside)
+        mask = dataset.read_masks(indexes, window=inside) if source.has_mask else None
         place = np.s_[r0 - top : r1 - top, c0 - left : c1 - left]
         for k, member in enumerate(members):
             dn = data[k].astype(np.float64)

@@ -37,10 +37,12 @@ class AxisMap:
         """Source pixel indices (0 = centre of the first pixel) of target pixels first … first+count−1."""
         return self.scale * (np.arange(first, first + count, dtype=np.float64) + 0.5) + self.shift - 0.5
 
-    def needed(self, first: int, count: int) -> tuple[int, int]:
-        """First source pixel and how many are needed for these target pixels."""
-        if self.aligned:
-            return first + round(self.shift), count
+    def direct(self, first: int, count: int) -> tuple[int, int]:
+        """First source pixel and how many are these target pixels, when aligned."""
+        return first + round(self.shift), count
+
+    def around(self, first: int, count: int) -> tuple[int, int]:
+        """First source pixel and how many are needed to interpolate these target pixels."""
         ends = (
             self.scale * (first + 0.5) + self.shift - 0.5,
             self.scale * (first + count - 0.5) + self.shift - 0.5,
@@ -59,6 +61,14 @@ class GridMap:
     @property
     def aligned(self) -> bool:
         return self.rows.aligned and self.cols.aligned
+
+    def needed(self, row: int, col: int, height: int, width: int) -> tuple[int, int, int, int]:
+        """Source window (row, column, height, width) for this target window."""
+        if self.aligned:
+            (top, tall), (left, wide) = self.rows.direct(row, height), self.cols.direct(col, width)
+        else:
+            (top, tall), (left, wide) = self.rows.around(row, height), self.cols.around(col, width)
+        return top, left, tall, wide
 
 
 def grid_map(target: Affine6, source: Affine6, what: str) -> GridMap:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy.typing as npt
 
 from codec.errors import InputError
 
@@ -79,6 +81,20 @@ def open_dataset(name: str, file: str | None = None) -> Any:
         raise InputError(
             f"GDAL cannot read it as a raster: {reason}", path=file or name, fix="give a whole raster file"
         ) from error
+
+
+def read_pixels(dataset: Any, source: Source, indexes: Sequence[int], **where: Any) -> npt.NDArray[Any]:
+    """Bands × rows × columns of an open dataset; pixels that cannot be decoded raise InputError."""
+    from rasterio.errors import RasterioError
+
+    try:
+        data: npt.NDArray[Any] = dataset.read(list(indexes), **where)
+    except (RasterioError, OSError, ValueError) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise InputError(
+            f"pixels cannot be read: {reason}", path=source.file, fix="the file may be cut; fetch it again"
+        ) from error
+    return data
 
 
 def probe(path: Path) -> list[Source]:
