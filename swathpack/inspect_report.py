@@ -9,7 +9,7 @@ from codec.bitstream import record as rec
 from codec.bitstream.payload import PayloadParser
 from codec.bitstream.reader import NecFile
 from codec.errors import Corrupt, InputError
-from codec.types import Record, RecordKind, TileRange
+from codec.types import PlaneSpec, Record, RecordKind
 
 Row = dict[str, Any]
 _OTHER_KINDS = (RecordKind.TABLES, RecordKind.INDEX, RecordKind.SEAL)
@@ -25,9 +25,7 @@ def account(nec: NecFile) -> list[Row]:
     extensions = sum(e.size for e in header.extensions)
     rows = [_row("header", "essential part", 1, nec.scan.header_length - extensions)]
     rows += [_row("header", e.label, 1, e.size) for e in header.extensions]
-    layers: dict[tuple[int, int], list[Record]] = defaultdict(list)
-    for record in nec.records:
-        layers[record.header.plane, record.header.layer].append(record)
+    layers = _by_layer(nec)
     parser = PayloadParser(header)
     for (plane, layer), records in sorted(layers.items()):
         rows += [_row("coefficients", *part, plane, layer) for part in _coefficient_parts(parser, records)]
@@ -51,6 +49,7 @@ def describe(nec: NecFile) -> dict[str, Any]:
     """JSON-able: the header's fields, what arrived of each plane and layer, and the file's state."""
     h = nec.header
     grid = h.grid
+    layers = _by_layer(nec)
     try:
         time = None if h.time is None else h.time.isoformat()
     except InputError:  # legal in the header, beyond the years that a calendar date can name
@@ -79,7 +78,7 @@ def describe(nec: NecFile) -> dict[str, Any]:
             "wkt": h.georeference.wkt or None,
         },
         "extensions": [{"name": e.label, "bytes": e.size, "mandatory": e.mandatory} for e in h.extensions],
-        "planes": [_describe_plane(nec, i) for i in range(len(h.planes))],
+        "planes": [_describe_plane(plane, i, layers) for i, plane in enumerate(h.planes)],
         "file": nec.report,
     }
 
@@ -169,18 +168,26 @@ def _coefficient_parts(parser: PayloadParser, records: list[Record]) -> list[tup
     ]
 
 
-def _describe_plane(nec: NecFile, index: int) -> dict[str, Any]:
-    plane = nec.header.planes[index]
+def _by_layer(nec: NecFile) -> dict[tuple[int, int], list[Record]]:
+    """Coefficient records of each (plane, layer)."""
+    layers: dict[tuple[int, int], list[Record]] = defaultdict(list)
+    for record in nec.records:
+        layers[record.header.plane, record.header.layer].append(record)
+    return layers
+
+
+def _describe_plane(
+    plane: PlaneSpec, index: int, by_layer: dict[tuple[int, int], list[Record]]
+) -> dict[str, Any]:
     layers = []
     for layer in range(plane.n_layers):
-        own = [r for r in nec.records if (r.header.plane, r.header.layer) == (index, layer)]
-        ranges = [TileRange(index, layer, r.header.first_tile, r.header.tile_count) for r in own]
+        own = by_layer.get((index, layer), [])
         layers.append(
             {
                 "layer": layer,
                 "records": len(own),
                 "bytes": sum(len(r.data) for r in own),
-                "tiles": _covered(ranges),
+                "tiles": _n_covered(own),
             }
         )
     return {
@@ -194,10 +201,10 @@ def _describe_plane(nec: NecFile, index: int) -> dict[str, Any]:
     }
 
 
-def _covered(ranges: list[TileRange]) -> int:
-    """Tiles in at least one of the ranges."""
+def _n_covered(records: list[Record]) -> int:
+    """Tiles in at least one of these records."""
     total = end = 0
-    for r in sorted(ranges, key=lambda r: r.first):
-        total += max(0, r.first + r.count - max(end, r.first))
-        end = max(end, r.first + r.count)
+    for first, count in sorted((r.header.first_tile, r.header.tile_count) for r in records):
+        total += max(0, first + count - max(end, first))
+        end = max(end, first + count)
     return total

@@ -16,17 +16,10 @@ from codec.bitstream.grouping import LINK_TARGET
 from codec.bitstream.header import FileHeader
 from codec.bitstream.masks import PlaneMasks, plane_masks
 from codec.errors import Corrupt, IdentityError, InputError, LimitExceeded
-from codec.types import (
-    PlaneSpec,
-    Record,
-    RecordHeader,
-    RecordKind,
-    Symbols,
-)
+from codec.types import PlaneSpec, Record, RecordHeader, RecordKind, Symbols
 
-DEFAULT_MAX_BYTES = (
-    2**31
-)  # of decoded arrays: 65,536 tiles of 8×8 tokens × 128 channels and a spectral plane fit
+# Of decoded arrays: 65,536 tiles of 8×8 tokens × 128 channels and a spectral plane fit.
+DEFAULT_MAX_BYTES = 2**31
 
 
 def check_tables(tables: TableSet, header: FileHeader) -> None:

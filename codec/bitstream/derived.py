@@ -7,21 +7,28 @@ import numpy as np
 from codec.types import BoolArray, PlaneSpec, TileGrid
 
 
-def own_axis(extent: int, core: int, n_tokens: int) -> BoolArray:
-    """Own token rows (or columns) of each tile row (column): n_tiles_along × n_tokens, True = own.
+def own_tokens(extent: int, core: int, n_tokens: int, tile: int) -> BoolArray:
+    """Own token rows (or columns) of the `tile`-th tile row (column): n_tokens, True = own; one run of at least one.
 
-    `extent` and `core` are the scene's and the core's pixels along the axis. Per tile the own tokens are one run
-    of at least one. Integer arithmetic throughout: a token boundary may fall inside a pixel.
+    `extent` and `core` are the scene's and the core's pixels along the axis. Integer arithmetic throughout: a token
+    boundary may fall inside a pixel.
     """
-    n = -(-extent // core)
-    first = np.arange(n, dtype=np.int64) * core
-    origin = np.maximum(0, np.minimum(first, extent - core))
-    doubled = (first - origin)[:, None]  # 0 except where the tile shifted inward
+    first = tile * core
+    origin = max(0, min(first, extent - core))
+    doubled = first - origin  # 0 except where the tile shifted inward
     inside = min(extent, core)
-    token = np.arange(n_tokens, dtype=np.int64)[None, :]
+    token = np.arange(n_tokens, dtype=np.int64)
     before = (token + 1) * core <= doubled * n_tokens  # wholly in what an earlier tile owns
     beyond = token * core >= inside * n_tokens  # wholly outside a scene smaller than a tile
     own: BoolArray = ~(before | beyond)
+    return own
+
+
+def own_axis(extent: int, core: int, n_tokens: int) -> BoolArray:
+    """`own_tokens` of every tile along the axis: n × n_tokens. All but the last tile are alike."""
+    n = -(-extent // core)
+    own = np.repeat(own_tokens(extent, core, n_tokens, 0)[None], n, axis=0)
+    own[-1] = own_tokens(extent, core, n_tokens, n - 1)
     return own
 
 
@@ -30,4 +37,4 @@ def derived_invalid(grid: TileGrid, plane: PlaneSpec) -> BoolArray:
     rows = own_axis(grid.height, grid.core_height, plane.rows)
     cols = own_axis(grid.width, grid.core_width, plane.cols)
     own = rows[:, None, :, None] & cols[None, :, None, :]
-    return ~own.reshape(grid.n_tiles, plane.rows, plane.cols)
+    return np.logical_not(own, out=own).reshape(grid.n_tiles, plane.rows, plane.cols)

@@ -44,8 +44,9 @@ def _row_bits(masked: BoolArray, own: BoolArray) -> npt.NDArray[np.int64]:
     before = np.zeros_like(masked)
     # Rows that are not own hold no masked own token: the row before the first own one is one of only valid tokens.
     before[:, 1:] = masked[:, :-1]
-    new = (masked != before).any(axis=2)
-    n_rows = own.any(axis=2).sum(axis=1)
+    own_rows = own.any(axis=2)
+    new = (masked != before).any(axis=2) & own_rows
+    n_rows = own_rows.sum(axis=1)
     n_cols = own.any(axis=1).sum(axis=1)
     bits: npt.NDArray[np.int64] = (n_rows + new.sum(axis=1) * n_cols).astype(np.int64)
     return bits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from codec.bitstream import record as rec
-from codec.bitstream.derived import own_axis
+from codec.bitstream.derived import own_tokens
 from codec.bitstream.header import FileHeader
 from codec.errors import Corrupt
 from codec.types import Record, RecordKind
@@ -25,18 +25,23 @@ class PayloadParts:
 
 
 class PayloadParser:
-    """Cuts the payloads of one file. Own tokens are worked out once per plane and tile row or column."""
+    """Cuts the payloads of one file."""
 
     def __init__(self, header: FileHeader) -> None:
         self._header = header
-        grid = header.grid
-        self._n_own = [
-            (
-                own_axis(grid.height, grid.core_height, plane.rows).sum(axis=1).tolist(),
-                own_axis(grid.width, grid.core_width, plane.cols).sum(axis=1).tolist(),
+        self._n_own: dict[tuple[int, bool, bool], tuple[int, int]] = {}
+
+    def _own(self, plane: int, tile: int) -> tuple[int, int]:
+        """Rows and columns of the tile's own tokens; along an axis only the last tile differs from the others."""
+        grid, spec = self._header.grid, self._header.planes[plane]
+        row, col = divmod(tile, grid.n_cols)
+        key = plane, row == grid.n_rows - 1, col == grid.n_cols - 1
+        if key not in self._n_own:
+            self._n_own[key] = (
+                int(own_tokens(grid.height, grid.core_height, spec.rows, row).sum()),
+                int(own_tokens(grid.width, grid.core_width, spec.cols, col).sum()),
             )
-            for plane in header.planes
-        ]
+        return self._n_own[key]
 
     def parts(self, record: Record) -> PayloadParts:
         """Raises Corrupt where the payload ends before its parts."""
@@ -58,7 +63,6 @@ class PayloadParser:
         masked = int.from_bytes(payload[1 : 1 + tile_mask_bytes], "little")
         # Python's shifts copy the number: keep it as bytes and look at single bits.
         bits = payload[1 + tile_mask_bytes :]
-        rows, cols = self._n_own[head.plane]
         position = 0
 
         def next_bit() -> int:
@@ -72,10 +76,10 @@ class PayloadParser:
         for i in range(head.tile_count):
             if masked >> i & 1 or not next_bit():
                 continue
-            row, col = divmod(head.first_tile + i, self._header.grid.n_cols)
-            for _ in range(rows[row]):
+            n_rows, n_cols = self._own(head.plane, head.first_tile + i)
+            for _ in range(n_rows):
                 if not next_bit():
-                    position += cols[col]
+                    position += n_cols
         if position > 8 * len(bits):
             raise Corrupt("a payload ends inside its token mask", offset=record.offset)
         return -(-position // 8)
