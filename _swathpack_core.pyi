@@ -42,7 +42,7 @@ def crc8(data: Buffer) -> int:
 class TableSet:
     """A table file (bitstream §6), parsed and checked in every field.
 
-    Raises Truncated, Corrupt or UnsupportedVersion with the byte offset. Below, `ladder_index` means q of §5.2: the
+    Raises Corrupt or UnsupportedVersion with the byte offset. Below, `ladder_index` means q of §5.2: the
     file's ladder index plus a record's offset. A plane, layer, level or index that is not there: InputError.
     """
 

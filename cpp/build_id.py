@@ -24,7 +24,9 @@ def build_id(checkout: Path) -> str:
     for folder in FOLDERS:
         found = (path for path in (checkout / folder).rglob("*") if path.suffix in SUFFIXES)
         paths.extend(path.relative_to(checkout).as_posix() for path in found)
-    lines = (f"{hashlib.sha256((checkout / path).read_bytes()).hexdigest()}  {path}\n" for path in sorted(paths))
+    lines = (
+        f"{hashlib.sha256((checkout / path).read_bytes()).hexdigest()}  {path}\n" for path in sorted(paths)
+    )
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

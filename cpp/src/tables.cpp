@@ -1,5 +1,6 @@
 #include "swathpack/tables.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -190,8 +191,11 @@ Result<TableSet> TableSet::parse(std::span<const uint8_t> data) {
   if (known > 0 && std::memcmp(data.data(), "NECT", known) != 0) {
     return refuse(ErrorKind::kCorrupt, "not a table file: it does not begin with NECT", 0);
   }
-  if (data.size() < kFixedBytes)
-    return refuse(ErrorKind::kTruncated, "the table file ends in its first fields", data.size());
+  // A file that comes whole or not at all: cut short it is corrupt like any other whose length is not what it
+  // says.
+  if (data.size() < kFixedBytes) {
+    return refuse(ErrorKind::kCorrupt, "the table file ends in its first fields", data.size());
+  }
   if (data[4] != 0) {
     Error error =
         refuse(ErrorKind::kUnsupported, "table file version " + std::to_string(data[4]) + " is unknown", 4);
@@ -203,13 +207,10 @@ Result<TableSet> TableSet::parse(std::span<const uint8_t> data) {
     return Error{ErrorKind::kCorrupt, "the table file's length field is impossible", 8, "16 to 131072",
                  std::to_string(length)};
   }
-  if (data.size() < length) {
-    return Error{ErrorKind::kTruncated, "the table file is cut", data.size(),
-                 std::to_string(length) + " bytes", std::to_string(data.size())};
-  }
-  if (data.size() > length) {
-    return Error{ErrorKind::kCorrupt, "bytes follow the table file", length,
-                 std::to_string(length) + " bytes", std::to_string(data.size())};
+  if (data.size() != length) {
+    return Error{ErrorKind::kCorrupt, "the table file does not have the length it says",
+                 std::min(data.size(), length), std::to_string(length) + " bytes",
+                 std::to_string(data.size())};
   }
   const auto body = data.first(length - kCrcBytes);
   if (crc32c(body) != load_u32(data.data() + length - kCrcBytes)) {
