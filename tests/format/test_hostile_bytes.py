@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from backends import Backend, PackageFiles, PlaneResult, Refused, available
+from backends import Backend, PackageFiles, PlaneResult, Refused
 from nec_reference.header import decode_header
 from nec_reference.records import Record, scan
+from product_backends import available
 from test_vectors import INDEX, VECTORS, package_files
 
 BACKENDS = [backend for backend in available() if "file" in backend.says]

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from backends import Backend, PackageFiles, Refused, Result, available
+from backends import Backend, PackageFiles, Refused, Result
+from nec_encoder.parts import PlaneIn, TableIn, TablesIn
+from product_backends import available
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 INDEX = json.loads((VECTORS / "index.json").read_text(encoding="utf-8"))
@@ -141,6 +143,23 @@ def test_an_illegal_table_file_is_refused_with_its_kind(entry: dict[str, Any], b
 @pytest.mark.parametrize("name", [p["name"] for p in INDEX["packages"]])
 def test_the_packages_tables_are_legal(name: str, backend: Backend) -> None:
     backend.read_tables(package_files(name).tables)
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda b: b.name)
+@pytest.mark.parametrize(("channels", "legal"), [(3639, True), (3640, False)])
+def test_a_table_file_has_at_most_131072_bytes(channels: int, legal: bool, backend: Backend) -> None:
+    # Too large for a vector. 12 + 4 (one step) + 16 (one table of K=0) + 4 (CRC); a plane of 3×6 tokens in 18 bands:
+    # 8 + 1 (shift) + 18 (bands) + 2·18·channels. 63 + 36·3639 = 131,067.
+    never, any_class = ((255,) * channels,) * 18, ((0,) * channels,) * 18
+    plane = PlaneIn(3, 6, channels, (0,), tuple(range(18)), never, any_class)
+    data = TablesIn((1.0,), (TableIn(()),), (plane,)).encode()
+    assert len(data) == 63 + 36 * channels
+    if legal:
+        backend.read_tables(data)
+    else:
+        with pytest.raises(Refused) as caught:
+            backend.read_tables(data)
+        assert caught.value.kind == "corrupt"
 
 
 def test_every_file_is_listed_and_has_a_reason() -> None:

@@ -29,8 +29,8 @@ def _put(path: Path, data: bytes, written: set[Path]) -> None:
     written.add(path)
 
 
-def _json(value: object, **more: int) -> bytes:
-    return (json.dumps(value, ensure_ascii=False, sort_keys=True, **more) + "\n").encode("utf-8")
+def _json(value: object, indent: int | None = None) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, sort_keys=True, indent=indent) + "\n").encode("utf-8")
 
 
 def _expectation(vector: Vector) -> dict[str, object]:

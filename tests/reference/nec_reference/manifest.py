@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nec_reference.refusals import Unsupported
 
-Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
+Json = None | bool | int | str | Sequence["Json"] | Mapping[str, "Json"]
 
 
 def canonical_json(value: Json) -> bytes:

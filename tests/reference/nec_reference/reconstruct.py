@@ -63,9 +63,10 @@ def synthesise(values: Floats, rows: int, cols: int, transform: PlaneTransform) 
     vertical, horizontal = dct_atoms(rows), dct_atoms(cols)
     grid = values.reshape(-1, rows, cols).astype(np.float64)
     tokens = np.einsum("ui,vj,cuv->cij", vertical, horizontal, grid)
-    return (transform.mean + np.einsum("ck,cij->ijk", transform.basis.astype(np.float64), tokens)).astype(
+    embedding: Floats = np.einsum("ck,cij->ijk", transform.basis.astype(np.float64), tokens).astype(
         np.float32
     )
+    return embedding + transform.mean
 
 
 def lift(symbols: list[list[int]], rows: int, cols: int, lifting: str) -> npt.NDArray[np.int16]:

@@ -77,7 +77,7 @@ def tile_count(code: int) -> int:
     if code <= 127:
         return code + 1
     e, j = divmod(code - 128, 16)
-    return (17 + j) * 2 ** (3 + e)
+    return (17 + j) << (3 + e)
 
 
 def unpack_header(data: bytes) -> RecordHeader | None:

@@ -141,6 +141,7 @@ def _seals() -> list[Invalid]:
         seal("inserted", "a padding byte was inserted before the seal", inserted + sound),
         seal("removed", "a record was taken out before the seal", removed),
         seal("length", "a seal of 23 bytes", before + of(payload[:23])),
+        seal("length-25", "a seal of 25 bytes", before + of(payload + b"\0")),
         seal("reserved", "a seal whose last u32 is not 0", before + parts.seal(before, 1, reserved=1)),
         seal("first-tile", "a seal with a first tile", before + parts.seal(before, 1, first_tile=1)),
         seal("count-code", "a seal with a tile-count code", before + of(payload, count=2)),

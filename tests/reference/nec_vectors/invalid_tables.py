@@ -49,6 +49,8 @@ def _whole() -> list[Invalid]:
         _file("left-over", "a byte behind the CRC", sound + b"\0"),
         _file("left-over-inside", "a byte behind the last plane", table_file(body + b"\0", 1, 2, 3)),
         _file("overrun", "the last class map lacks its last byte", table_file(body[:-1], 1, 2, 3)),
+        _file("cut", "ten bytes of a sound file", sound[:10]),
+        _file("cut-inside", "a sound file without its last byte", sound[:-1]),
         _file("empty", "a head and a CRC and nothing between", table_file(b"", 1, 2, 3)),
     ]
 
@@ -91,7 +93,7 @@ def _planes() -> list[Invalid]:
             f"plane-{name}", reason, replace(SOUND, planes=(replace(PLANE, **fields),)).encode(), refusal
         )
 
-    one_band = {"layer_map": ((0,),), "class_map": ((3,),)}
+    one_band: dict[str, Any] = {"layer_map": ((0,),), "class_map": ((3,),)}
     return [
         plane("rows-0", "no token row", rows=0, band_of=()),
         plane("rows-65", "65 token rows", rows=65, band_of=(0, *[1] * 128, 2)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from nec_encoder.parts import PlaneIn, TableIn, TablesIn
@@ -50,7 +51,7 @@ class PackageOut:
 
     @property
     def transform_bytes(self) -> bytes:
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for plane, transform in enumerate(self.transforms):
             if transform is not None:
                 arrays[f"plane{plane}.mean"] = np.array(transform[0], np.float32)
