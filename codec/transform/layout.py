@@ -22,13 +22,14 @@ class PlaneLayout:
     `n_layers`: layer 0 is the DC band; the others cut the rest by scale so that each further layer roughly doubles the
     bytes. `dc_shift` and `step_shift` are quarter octaves: layer 0 against the plane's other layers (−12 is 8 times
     finer), and the plane against the step that all planes share in units of their own deviation.
+    `bands`: how frequencies share their scale, see `band_of_frequency`.
     """
 
     position_mean: bool = True
     n_layers: int = 5
     dc_shift: int = -12
     step_shift: int = 0
-    bands: str = "frequency"
+    bands: str = "diagonal"
 
     def __post_init__(self) -> None:
         if not 1 <= self.n_layers <= MAX_LAYERS:
