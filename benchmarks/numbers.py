@@ -1,7 +1,7 @@
 """`make numbers`: what was asked for against what was measured, misses and unmeasured ones included.
 
-Targets stand in `benchmarks/targets.toml` as `[[target]]` with suite, case, metric, op, value and a few words. Exit 0 always:
-it reports; judging is the reader's.
+Targets stand in `benchmarks/targets.toml` as `[[target]]` with suite, case, metric, op, value and a few words.
+Exit 0 always: it reports; judging is the reader's.
 """
 
 from __future__ import annotations
@@ -57,8 +57,10 @@ def judge(targets: list[Target], rows: list[Row]) -> list[tuple[Target, Row | No
         found = [row for row in rows if target.matches(row)]
         if not found:
             out.append((target, None, "not measured"))
-        for row in found:
-            out.append((target, row, "met" if OPERATORS[target.op](row.value, target.value) else "MISSED"))
+        out += [
+            (t, r, "met" if OPERATORS[t.op](r.value, t.value) else "MISSED")
+            for t, r in ((target, r) for r in found)
+        ]
     return out
 
 

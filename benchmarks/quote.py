@@ -1,7 +1,8 @@
 """Documents quote measured numbers by script: `python -m benchmarks.quote [--check]`.
 
-In a Markdown file a line `<!-- quote suite:SUITE case:REGEX metric:REGEX -->` is followed by a table that this script writes,
-up to `<!-- end quote -->`. With --check nothing is written and a document that differs from the results fails (exit 1).
+In a Markdown file a line `<!-- quote suite:SUITE case:REGEX metric:REGEX -->` is followed by a table that this
+script writes, up to `<!-- end quote -->`. With --check nothing is written and a document that differs from the
+results fails (exit 1).
 """
 
 from __future__ import annotations

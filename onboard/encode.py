@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from codec.types import Latent, Tile, TileGrid
 
 if TYPE_CHECKING:
     from codec.package import Package
-    from codec.scene import Scene
+    from codec.scene.scene import Scene
     from onboard.engine import Engine
 
 BATCH = 32  # tiles; on two cores larger batches gain nothing
@@ -23,7 +23,7 @@ BATCH = 32  # tiles; on two cores larger batches gain nothing
 
 @dataclass(slots=True)
 class EncodeReport:
-    """What an encode run says of itself (JSON through dataclasses.asdict)."""
+    """What an encode run says of itself."""
 
     tiles: int = 0
     tiles_without_data: int = 0
@@ -34,6 +34,9 @@ class EncodeReport:
     seconds: dict[str, float] = field(default_factory=dict)
     engine: dict[str, object] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ def encode_scene(
     engine: Engine,
     *,
     ladder_index: int | None = None,
+    bytes_per_tile: float | None = None,
     target_bytes: int = 960,
     run: int = 0,
     source_name: str = "",
@@ -59,11 +63,12 @@ def encode_scene(
 ) -> Encoded:
     """Encode all tiles of `scene`.
 
-    `ladder_index` None takes the package's default; `target_bytes` is the size records approach. `progress` is called
-    with (tiles done, tiles in all). Raises InputError when the scene has no band of the package, or no data at all.
+    Quality: `ladder_index`, else the finest within `bytes_per_tile`, else the default of the package. `target_bytes`
+    is the size records approach. `progress` is called with (tiles done, tiles in all). Raises InputError when the
+    scene has no band of the package, or no data at all.
     """
     from codec.pipeline import encode
-    from codec.scene import grid_for, tiles
+    from codec.scene.tiling import grid_for, tiles
 
     present = np.array([band in scene.bands for band in package.bands])
     if not present.any():
@@ -76,7 +81,7 @@ def encode_scene(
     report = EncodeReport(
         bands=[b for b, there in zip(package.bands, present, strict=True) if there],
         bands_absent=[b for b, there in zip(package.bands, present, strict=True) if not there],
-        raw_bytes=scene.raw_bytes,
+        raw_bytes=scene.raw_bytes_of([b for b in package.bands if b in scene.bands]),
         engine={
             "backend": engine.info.backend,
             "version": engine.info.version,
@@ -101,6 +106,7 @@ def encode_scene(
             band_mask=int(sum(1 << i for i in np.flatnonzero(present))),
             time_us=time_to_us(scene),
             ladder_index=ladder_index,
+            bytes_per_tile=bytes_per_tile,
             target_bytes=target_bytes,
             run=run,
             source_name=source_name,
@@ -129,7 +135,7 @@ def _run_engine(
     clock: _Clock,
     progress: Callable[[int, int], None] | None,
 ) -> list[Latent]:
-    from codec.scene import token_validity
+    from codec.scene.tiling import token_validity
 
     values: dict[str, list[np.ndarray]] = {plane: [] for plane in engine.planes}
     valid: list[np.ndarray] = []
@@ -157,7 +163,7 @@ def _run_engine(
 
 def _pooled(tokens: np.ndarray, package: Package, plane: str) -> np.ndarray:
     """Token validity at the plane's own resolution: a coarser token is valid when any of its patches is."""
-    spec = package.planes[package.plane_index(plane)]
+    spec = package.planes[package.plane_index(plane)].spec
     n, rows, cols = tokens.shape
     if (rows, cols) == (spec.rows, spec.cols):
         return tokens

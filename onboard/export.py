@@ -10,17 +10,19 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import logging
 import platform
 import shutil
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codec.atomic import fsync_folder
-from codec.errors import BackendUnavailable, InputError, SwathpackError
+from codec.atomic import fsync_folder, write_atomic
+from codec.errors import BackendUnavailable, InputError, InternalError, SwathpackError
 from onboard.engine import OnnxRuntimeEngine
 from onboard.graph import OPSET, check_graph
 from onboard.parity import GATES, as_rows, compare, judge
@@ -35,6 +37,11 @@ DEFAULT_MODEL = "s2-nano"
 _BATCH = 32
 
 
+def plane_names(package: Package) -> tuple[str, ...]:
+    """Names in the order of the stream."""
+    return tuple(plane.name for plane in package.planes)
+
+
 def encoder_graph(package: Package, engine: str) -> torch.nn.Module:
     """Encoder and analysis transform as one module: (pixels, bands, validity) → latent, symbols of each plane.
 
@@ -46,19 +53,22 @@ def encoder_graph(package: Package, engine: str) -> torch.nn.Module:
     from torch.nn import functional as F
 
     from codec.models import load_encoder
-    from codec.transform import inverse_steps, token_dct
+    from codec.transform.dct import dct_matrix
 
     class Plane(nn.Module):
         def __init__(self, name: str) -> None:
             super().__init__()
-            index = package.plane_index(name)
             transform = package.transforms[name]
+            maps = package.maps(name, package.default_ladder_index)
+            dct = np.kron(dct_matrix(transform.rows), dct_matrix(transform.cols)).astype(np.float32)
             self.register_buffer("mean", torch.from_numpy(transform.mean.copy()))
             self.register_buffer("basis_t", torch.from_numpy(transform.basis.T.copy()))
-            self.register_buffer("dct", torch.from_numpy(token_dct(transform.rows, transform.cols)))
-            inverse, theta = inverse_steps(package.tables, index, package.ladder_index)
-            self.register_buffer("inverse", torch.from_numpy(inverse))  # (C, F), 0 where nothing is coded
-            self.register_buffer("theta", torch.from_numpy(theta))
+            self.register_buffer("dct", torch.from_numpy(dct))
+            # (C, F); where nothing is coded every value quantises to 0
+            self.register_buffer(
+                "inverse", torch.from_numpy(np.where(maps.coded, maps.inv_step, 0.0).astype(np.float32))
+            )
+            self.register_buffer("theta", torch.from_numpy(maps.theta.astype(np.float32)))
 
         def forward(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
             # Masked tokens become the mean of the valid ones: smooth for the DCT, and free of what lies under a mask.
@@ -87,7 +97,7 @@ def encoder_graph(package: Package, engine: str) -> torch.nn.Module:
                 part.to(self.compute)
             self.encoder.position = self.encoder.position.to(self.compute)
             self.encoder.position_gain.data = self.encoder.position_gain.data.to(self.compute)
-            self.planes = nn.ModuleDict({name: Plane(name) for name in package.plane_names})
+            self.planes = nn.ModuleDict({name: Plane(name) for name in plane_names(package)})
 
         def forward(self, pixels: Tensor, bands: Tensor, validity: Tensor) -> tuple[Tensor, ...]:
             config, low = self.encoder.config, self.compute
@@ -121,6 +131,19 @@ def write_onnx(graph: torch.nn.Module, package: Package, path: Path) -> None:
         torch.ones(2, side, side),
     )
     tiles = torch.export.Dim("tiles", min=1, max=4096)
+    with warnings.catch_warnings():
+        # torch's exporter warns about torchvision, which is not used, and about its own internals.
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = _program(graph, example, tiles, package)
+    program.save(str(path), external_data=False)
+
+
+def _program(
+    graph: torch.nn.Module, example: tuple[torch.Tensor, ...], tiles: object, package: Package
+) -> torch.onnx.ONNXProgram:
+    import torch
+
     program = torch.onnx.export(
         graph,
         example,
@@ -128,11 +151,13 @@ def write_onnx(graph: torch.nn.Module, package: Package, path: Path) -> None:
         opset_version=OPSET,
         external_data=False,
         input_names=["pixels", "bands", "validity"],
-        output_names=[f"{kind}_{name}" for name in package.plane_names for kind in ("latent", "symbols")],
+        output_names=[f"{kind}_{name}" for name in plane_names(package) for kind in ("latent", "symbols")],
         dynamic_shapes=({0: tiles}, {0: tiles}, {0: tiles}),
         verbose=False,
     )
-    program.save(str(path), external_data=False)
+    if program is None:
+        raise InternalError("torch.onnx.export gave nothing")
+    return program
 
 
 def reference_latents(package: Package, tiles: ParityTiles) -> dict[str, np.ndarray]:
@@ -140,11 +165,11 @@ def reference_latents(package: Package, tiles: ParityTiles) -> dict[str, np.ndar
     import torch
 
     graph = encoder_graph(package, "fp32")
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in package.plane_names}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in plane_names(package)}
     with torch.inference_mode():
         for pixels, bands, validity in tiles.batches(_BATCH):
             outputs = graph(torch.from_numpy(pixels), torch.from_numpy(bands), torch.from_numpy(validity))
-            for i, name in enumerate(package.plane_names):
+            for i, name in enumerate(plane_names(package)):
                 parts[name].append(outputs[2 * i].numpy())
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
@@ -177,8 +202,8 @@ def export(
         operators = check_graph(path)
         session = OnnxRuntimeEngine(path)
         reference, found = reference_latents(package, tiles), engine_latents(session, tiles)
-        default = compare(package, package.ladder_index, reference, found)
-        finest = compare(package, package.finest_ladder_index, reference, found)
+        default = compare(package, package.default_ladder_index, reference, found)
+        finest = compare(package, package.ladder_indices[0], reference, found)
         reasons = judge(engine, default, finest)
         if reasons and not force:
             raise InputError(
@@ -198,7 +223,7 @@ def export(
             "format": "swathpack-engine-0",
             "package": package.name,
             "codec_id": package.codec_id.hex(),
-            "space_ids": {name: package.space_ids[name].hex() for name in package.plane_names},
+            "space_ids": {name: package.space_ids[name].hex() for name in plane_names(package)},
             "engine": engine,
             "backend": "onnxruntime",
             "opset": OPSET,
@@ -271,6 +296,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--tiles", type=Path, action="append", default=[], help="scene to take parity tiles from; may repeat"
     )
     parser.add_argument("--force", action="store_true", help="write an engine that fails parity")
+    parser.add_argument(
+        "--into-package", action="store_true", help="also make this graph the package's own encoder.onnx"
+    )
     parser.add_argument("--json", action="store_true", help="print the parity report as JSON")
     options = parser.parse_args(arguments)
     try:
@@ -280,13 +308,16 @@ def main(arguments: list[str] | None = None) -> int:
             raise BackendUnavailable(
                 "PyTorch is not installed", fix="pip install 'swathpack[train]'"
             ) from error
-        from codec.package import load
+        from codec.package import load, refresh
 
         package = load(options.model)
         out = options.out or Path("engines") / f"{package.name}-{options.engine}"
         report = export(
             package, options.engine, out, parity_tiles(package, options.tiles), force=options.force
         )
+        if options.into_package:
+            write_atomic(package.folder / "encoder.onnx", (out / "encoder.onnx").read_bytes())
+            refresh(package.folder)
     except SwathpackError as error:
         print(f"error: {error}", file=sys.stderr)
         return int(error.exit_code)

@@ -49,18 +49,15 @@ def compare(
     package: Package, ladder_index: int, reference: Mapping[str, FloatArray], found: Mapping[str, FloatArray]
 ) -> list[PlaneParity]:
     """Parity of every plane; `reference` and `found` are latents N×C×F of the same tiles."""
-    from codec.transform import symbols_of
-
     rows = []
     for plane, ours in reference.items():
         theirs = found[plane]
         if ours.shape != theirs.shape:
             raise InputError(f"plane {plane} has another shape", expected=ours.shape, found=theirs.shape)
-        index = package.plane_index(plane)
-        want = symbols_of(package.tables, index, ladder_index, ours).astype(np.int32)
-        have = symbols_of(package.tables, index, ladder_index, theirs).astype(np.int32)
+        maps = package.maps(plane, ladder_index)
+        want, have = maps.quantise(ours).astype(np.int32), maps.quantise(theirs).astype(np.int32)
         distance = np.abs(want - have)
-        layer0 = package.layer_of(index) == 0  # C×F
+        layer0 = maps.layer == 0  # C×F
         rows.append(
             PlaneParity(
                 plane=plane,

@@ -44,7 +44,8 @@ def parity_tiles(package: Package, scenes: Sequence[Path]) -> ParityTiles:
 
 def from_scenes(package: Package, scenes: Sequence[Path]) -> ParityTiles:
     """Every tile with data of every scene. Raises InputError when there is none."""
-    from codec.scene import open_scene, tiles
+    from codec.scene.scene import open_scene
+    from codec.scene.tiling import tiles
 
     pixels, bands, validity = [], [], []
     for path in scenes:

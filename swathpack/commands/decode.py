@@ -27,13 +27,18 @@ def run(
 ) -> None:
     """Decode embeddings. Exit 6 when something of the file is missing; the output then says where."""
     from codec.errors import PartialResult
-    from codec.pipeline import open_bytes
+    from codec.pipeline import open_nec
     from swathpack.decoded import render
-    from swathpack.streams import read_input, write_output
+    from swathpack.streams import write_output
 
-    scene = open_bytes(read_input(file), path=file, packages=models)
+    scene = open_nec(file, packages=models)
     write_output(output, render(scene, output, plane))
-    report = scene.report
-    print(report.one_line(), file=sys.stderr)
-    if not report.complete:
-        raise PartialResult(f"something is missing: {report.what_is_missing()}", path=file)
+    decoded = scene.decoded
+    missing = sum(r.count for r in decoded.missing if r.layer == 0)
+    state = f"{decoded.intact} records used, {len(decoded.damaged)} damaged"
+    print(f"{file}: {scene.grid.n_tiles} tiles, planes {' '.join(scene.planes)}, {state}", file=sys.stderr)
+    if not scene.is_complete:
+        what = (
+            f"{missing} tiles of a plane have no layer 0, {len(decoded.missing)} ranges of layers are missing"
+        )
+        raise PartialResult(what if decoded.missing else "the file is damaged or not sealed", path=file)

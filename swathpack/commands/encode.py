@@ -58,7 +58,7 @@ def run(
     """Encode a scene: [b]scene → tiles → encoder → quantise → entropy code → .nec[/b]"""
     from codec.errors import UsageError
     from codec.package import load
-    from codec.scene import open_scene
+    from codec.scene.scene import open_scene
     from onboard.encode import encode_scene
     from onboard.engine import open_engine
     from swathpack.streams import print_json, progress, write_output
@@ -76,7 +76,7 @@ def run(
         runner = open_engine(
             package.path("encoder.onnx"),
             backend=engine,
-            sha256=package.sha256("encoder.onnx"),
+            sha256=package.manifest.files["encoder.onnx"].sha256,
             threads=threads,
         )
     with (

@@ -16,7 +16,6 @@ def run(
 ) -> None:
     """Show header, planes, records and state of a file. Needs no model package."""
     from codec.bitstream.reader import read_bytes
-
     from swathpack.inspect_report import account, describe, render_account, render_description
     from swathpack.streams import print_json, read_input
 

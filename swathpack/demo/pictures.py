@@ -5,9 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from swathpack.demo.landsat import Ground
 
 Rgb = npt.NDArray[np.uint8]  # H×W×3
 
@@ -89,3 +94,61 @@ def sheet(panels: Sequence[Panel], height: int = 460, columns: int = 3) -> bytes
     out = io.BytesIO()
     canvas.save(out, format="PNG", optimize=True)
     return out.getvalue()
+
+
+def product_panels(folder: Path) -> list[Panel]:
+    """The station's own products: components of the embedding, and every map of classes."""
+    import json
+
+    import rasterio
+
+    panels = []
+    path = folder / "embedding_rgb.tif"
+    if path.is_file():
+        with rasterio.open(path) as source:
+            image = source.read()
+        rgb = image[:3].transpose(1, 2, 0).copy()
+        rgb[image[3] == 0] = INVALID
+        panels.append(Panel("what arrived: components of the embedding", rgb))
+    report = json.loads((folder / "report.json").read_text())
+    for head in report["heads"]:
+        path = folder / f"{head['name']}.tif"
+        if not path.is_file():
+            continue
+        with rasterio.open(path) as source:
+            indices = source.read(1)
+            valid = indices != source.nodata
+            table = source.colormap(1) if source.colorinterp[0].name == "palette" else None
+        if table is None:
+            continue
+        palette = [table[i][:3] for i in range(len(table)) if i < 255]
+        panels.append(Panel(f"what it means: {head['name']}", classes(indices, palette, valid)))
+    return panels
+
+
+def landcover_panels(
+    truth: Ground,
+    before: npt.NDArray[np.uint8],
+    after: npt.NDArray[np.uint8],
+    received: npt.NDArray[np.bool_],
+    names: tuple[str, ...],
+    palette: Sequence[tuple[int, int, int]],
+) -> list[Panel]:
+    """Labels, the map after the link, and where it differs from the map before."""
+    legend = tuple(zip(names, palette, strict=True))
+    valid = truth.validity
+    return [
+        Panel(
+            "labels (1996)",
+            classes(truth.labels.astype(int) - 1, palette, valid & (truth.labels > 0)),
+            legend,
+        ),
+        Panel(
+            "land cover from what arrived", classes(after.astype(int) - 1, palette, valid & received), legend
+        ),
+        Panel(
+            "same as before the link (dark) or not",
+            agreement(after == before, valid & received),
+            (("differs", (240, 140, 40)), ("same", (52, 72, 66)), ("not received", INVALID)),
+        ),
+    ]

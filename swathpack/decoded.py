@@ -1,0 +1,92 @@
+"""A decoded scene as files: NumPy archive, GeoTIFF of one plane, or a table of pooled vectors."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codec.errors import UsageError
+
+if TYPE_CHECKING:
+    from codec.pipeline import NecScene
+
+FORMS = (".npz", ".tif", ".tiff", ".csv")
+
+
+def render(scene: NecScene, output: str, plane: str) -> bytes:
+    """The bytes of the file that `output`'s suffix asks for; - is .npz."""
+    suffix = "." + output.rsplit(".", 1)[-1].lower() if "." in output else ".npz"
+    if output == "-" or suffix == ".npz":
+        return as_npz(scene)
+    if suffix == ".csv":
+        return as_table(scene, plane)
+    if suffix in (".tif", ".tiff"):
+        return as_geotiff(scene, plane)
+    raise UsageError(f"{output!r} has a form that is not known", expected=" ".join(FORMS), found=suffix)
+
+
+def as_npz(scene: NecScene) -> bytes:
+    """Per plane `<plane>` N×h×w×C float32, `<plane>_validity` N×h×w, `<plane>_layers` N (bit l = layer l received); and
+    `georeference`, JSON of transform, EPSG, WKT, scene and core size, time, bands."""
+    arrays: dict[str, np.ndarray] = {}
+    for name in scene.planes:
+        embedding = scene.embedding(name)
+        arrays[name] = embedding.values
+        arrays[f"{name}_validity"] = embedding.validity
+        arrays[f"{name}_layers"] = embedding.layers
+    grid, where = scene.grid, scene.georeference
+    facts = {
+        "transform": where.transform,
+        "epsg": where.epsg,
+        "wkt": where.wkt,
+        "height": grid.height,
+        "width": grid.width,
+        "core": [grid.core_height, grid.core_width],
+        "time": scene.time.isoformat() if scene.time else None,
+        "bands": scene.bands,
+        "package": scene.package.name,
+    }
+    arrays["georeference"] = np.array(json.dumps(facts))
+    out = io.BytesIO()
+    np.savez_compressed(out, allow_pickle=False, **arrays)
+    return out.getvalue()
+
+
+def as_table(scene: NecScene, plane: str) -> bytes:
+    """One row per tile: index, first pixel row and column, share of valid tokens, layers received, then mean and standard
+    deviation of the valid tokens per channel. Tiles that are missing or wholly invalid have empty cells."""
+    embedding = scene.embedding(plane)
+    n, channels = len(embedding.values), embedding.values.shape[-1]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = [f"{kind}_{c}" for kind in ("mean", "std") for c in range(channels)]
+    writer.writerow(["tile", "row", "col", "valid_share", "layers", *names])
+    for i in range(n):
+        valid = embedding.validity[i]
+        row, col = scene.grid.origin(i)
+        cells = [""] * (2 * channels)
+        if valid.any():
+            tokens = embedding.values[i][valid]
+            cells = [f"{v:.6g}" for v in (*tokens.mean(0), *tokens.std(0))]
+        writer.writerow([i, row, col, f"{valid.mean():.4g}", int(embedding.layers[i]), *cells])
+    return out.getvalue().encode()
+
+
+def as_geotiff(scene: NecScene, plane: str) -> bytes:
+    """One pixel per token, one band per channel, NaN where invalid; north up. Raises InputError without a CRS."""
+    from codec.scene.cog import encode_cog
+    from codec.scene.tiling import mosaic, mosaic_georeference
+
+    embedding = scene.embedding(plane)
+    patch = scene.grid.core_height // embedding.values.shape[1]
+    values, valid = mosaic(scene.grid, patch, embedding.values, embedding.validity)
+    image = np.where(valid[..., None], values, np.float32(np.nan)).transpose(2, 0, 1).astype(np.float32)
+    names = [f"{plane}_{c}" for c in range(len(image))]
+    where = mosaic_georeference(scene.georeference, patch)
+    return encode_cog(
+        image, where, float("nan"), names, {"SWATHPACK_PLANE": plane}, True, None, scene.file.path
+    )
