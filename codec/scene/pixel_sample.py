@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from codec.scene.sources import Source, gdal, open_dataset, read_pixels
 
-_WHOLE = 1 << 20  # rasters of up to this many pixels are read whole
+_WHOLE = 1 << 20  # rasters of up to this many pixels are read whole,
+_KEPT = 1 << 18  # and about this many pixels kept
 _SIDE = 256  # of the decimated picture read from overviews
 _WINDOW, _WINDOWS = 64, 4  # else 4 × 4 windows of 64 × 64 pixels
 
@@ -38,7 +39,8 @@ def _read(dataset: Any, first: Source, indexes: Sequence[int]) -> npt.NDArray[An
 
     height, width = first.height, first.width
     if height * width <= _WHOLE:
-        parts = [read_pixels(dataset, first, indexes)]
+        flat = read_pixels(dataset, first, indexes).reshape(len(indexes), -1)
+        return flat[:, :: -(-flat.shape[1] // _KEPT)]
     elif dataset.overviews(indexes[0]):
         # JPEG 2000 decodes the lower resolution alone; nearest keeps the extremes that a mean would hide.
         long = max(height, width)

@@ -41,7 +41,7 @@ def read_products(paths: Sequence[Path], sources: Sequence[Source]) -> ProductNa
     """The product name found in the files' names, else in the folders above; two that differ are refused."""
     for texts in ([source.file for source in sources], [str(path) for path in paths]):
         named = [name for name in map(read_product_name, texts) if name.source]
-        said = {(name.sensor, name.scaling) for name in named}
+        said = {(name.sensor, name.scaling, name.time) for name in named}
         if len(said) > 1:
             raise InputError(
                 "the files belong to different products",

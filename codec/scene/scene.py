@@ -84,6 +84,8 @@ def open_scene(
             notes.append(f"sensor {sensor}: {reason}")
         else:
             product = read_products(paths, sources)
+            if product.sensor not in (None, sensor):
+                notes.append(f"taken as {sensor}, though the name {product.source} says {product.sensor}")
         what = sensor_named(sensor)
         named, said = resolve(what, sources, bands, strict=strict)
         notes += said

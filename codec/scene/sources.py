@@ -117,14 +117,10 @@ def probe_name(name: str, file: str, stem: str) -> list[Source]:
     return [source for child, title in children for source in probe_name(child, f"{file}:{title}", title)]
 
 
-def _tags(dataset: Any, *index: int) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Attributes; some writers put Latin-1 bytes into them, which must not stop us from reading pixels."""
-    try:
-        tags = dataset.tags(*index)
-    except UnicodeDecodeError:
-        return {}, ("an attribute is not valid UTF-8; the attributes of this file are not read",)
+def _tags(dataset: Any, *index: int) -> dict[str, str]:
+    """Attributes of the file or of one band; rasterio leaves out those that are not valid UTF-8."""
     # GDAL repeats a netCDF variable's attributes at file level as `variable#key`.
-    return {key.rsplit("#", 1)[-1].lower(): str(value) for key, value in tags.items()}, ()
+    return {key.rsplit("#", 1)[-1].lower(): str(value) for key, value in dataset.tags(*index).items()}
 
 
 def _crs(dataset: Any, tags: Mapping[str, str]) -> tuple[Any, tuple[str, ...]]:
@@ -164,11 +160,11 @@ def _bands(dataset: Any, name: str, file: str, stem: str) -> list[Source]:
         )
     from rasterio.enums import ColorInterp, MaskFlags
 
-    common, notes = _tags(dataset)
+    common = _tags(dataset)
     sources = []
     for index in dataset.indexes:
-        own, own_notes = _tags(dataset, index)
-        tags = {**common, **own} if dataset.count > 1 else {**own, **common, **own}
+        own = _tags(dataset, index)
+        tags = {**common, **own}
         crs, crs_notes = _crs(dataset, tags)
         transform, transform_notes = _transform(dataset, tags)
         description = dataset.descriptions[index - 1] or ""
@@ -200,7 +196,7 @@ def _bands(dataset: Any, name: str, file: str, stem: str) -> list[Source]:
                 colour=interpretation.name if interpretation.name in _COLOURS else "",
                 alpha=interpretation is ColorInterp.alpha,
                 tags=tags,
-                notes=tuple(dict.fromkeys((*notes, *own_notes, *crs_notes, *transform_notes))),
+                notes=(*crs_notes, *transform_notes),
             )
         )
     return sources

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,13 @@ def write_raster(tmp_path: Path) -> WriteRaster:
     ) -> Path:
         import rasterio
         from rasterio.enums import ColorInterp
+        from rasterio.errors import NotGeoreferencedWarning
         from rasterio.transform import Affine
 
         array = np.asarray(array)
         array = array[None] if array.ndim == 2 else array
         path = tmp_path / name
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # some are meant to have none
         path.parent.mkdir(parents=True, exist_ok=True)
         if transform is not None:
             profile["transform"] = Affine(*transform)
