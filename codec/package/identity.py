@@ -34,7 +34,7 @@ def _refuse_floats(value: Any, where: str) -> None:
             if not isinstance(key, str):
                 raise InputError(f"a manifest's keys are text: {key!r} in {where or 'the manifest'}")
             _refuse_floats(inner, f"{where}.{key}" if where else key)
-    elif isinstance(value, Sequence) and not isinstance(value, str):
+    elif isinstance(value, (list, tuple)):
         for number, inner in enumerate(value):
             _refuse_floats(inner, f"{where}[{number}]")
     elif value is not None and not isinstance(value, (str, bool, int)):

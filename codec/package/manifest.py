@@ -131,12 +131,13 @@ def parse(data: bytes, path: Path) -> Manifest:
     read = _Reader(path)
     if raw.get("format") != FORMAT:
         read.fail("format", FORMAT, raw.get("format"))
-    if raw.get("format_version") != FORMAT_VERSION:
+    version = raw.get("format_version")
+    if version != FORMAT_VERSION or isinstance(version, bool):
         raise UnsupportedVersion(
             "the package is of another version",
             path=path,
             expected=FORMAT_VERSION,
-            found=raw.get("format_version"),
+            found=version,
             fix="install a newer Swathpack",
         )
     if raw.get("prediction") is not None:
