@@ -80,7 +80,7 @@ def token_labels(mask: npt.NDArray[np.int64], patch: int = 8) -> npt.NDArray[np.
     height, width = mask.shape[0] // patch, mask.shape[1] // patch
     cells = mask[: height * patch, : width * patch].reshape(height, patch, width, patch).swapaxes(1, 2)
     cells = cells.reshape(height, width, patch * patch)
-    counts = np.stack([(cells == value).sum(-1) for value in range(int(mask.max()) + 1)], axis=-1)
+    counts = np.stack([(cells == value).sum(-1) for value in range(max(1, int(mask.max()) + 1))], axis=-1)
     best = counts.argmax(-1)
     enough = counts.max(-1) >= MAJORITY * patch * patch
     return np.where(enough, best, UNLABELLED).astype(np.int64)

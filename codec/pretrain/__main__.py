@@ -1,10 +1,10 @@
-"""Command line of the pretraining room: `python -m codec.pretrain label|distil|embed|fit-codec|evaluate`."""
+"""Command line of the pretraining room: `python -m codec.pretrain label|distil|embed|evaluate|fit-codec|card|build`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from codec.errors import SwathpackError
@@ -66,7 +66,55 @@ def _parser() -> argparse.ArgumentParser:
     card.add_argument("--package", type=Path, required=True)
     card.add_argument("--results", type=Path, default=Path("benchmarks/results/model.csv"))
     card.add_argument("--data", type=Path, required=True)
+
+    build = commands.add_parser(
+        "build", help="all of it: label, train, fit the codec and the heads, measure, card"
+    )
+    build.add_argument("--data", type=Path, required=True)
+    build.add_argument("--package", type=Path, required=True)
+    build.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="what is between the steps; resumes from there"
+    )
+    build.add_argument("--results", type=Path, default=Path("benchmarks/results/model.csv"))
+    build.add_argument("--threads", type=int, default=2)
     return parser
+
+
+def _build(options: argparse.Namespace) -> None:
+    """The steps of docs/models.md, one after the other, with the settings of the shipped run."""
+    from codec.heads.write import write_heads
+
+    data, package, runs = str(options.data), str(options.package), options.runs
+    threads = ["--threads", str(options.threads)]
+    options.package.mkdir(parents=True, exist_ok=True)
+    encoder = str(options.package / "encoder.safetensors")
+    steps: list[list[str]] = [
+        [
+            "distil",
+            "--pool",
+            str(runs / "pool"),
+            "--out",
+            str(runs / "s2-nano"),
+            "--encoder",
+            encoder,
+            *threads,
+            "--steps",
+            "2400",
+            "--bend",
+            "1000",
+            "4200",
+        ],
+        ["fit-codec", "--data", data, "--package", package, *threads],
+        ["evaluate", "--data", data, "--encoder", encoder, "--results", str(options.results), *threads],
+        ["card", "--data", data, "--package", package, "--results", str(options.results)],
+    ]
+    if not (runs / "pool" / "pool.json").exists():
+        steps.insert(0, ["label", "--data", data, "--pool", str(runs / "pool"), "--views", "20000", *threads])
+    for step in steps:
+        if step[0] == "card":
+            write_heads(options.package, options.data)
+        chosen = _parser().parse_args(step)
+        COMMANDS[chosen.command](chosen)
 
 
 def _card(options: argparse.Namespace) -> None:
@@ -153,18 +201,22 @@ def _label(options: argparse.Namespace) -> None:
     label_views(teacher, images, S2_NANO_BANDS, options.pool, views=options.views, seed=options.seed)
 
 
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "label": _label,
+    "distil": _distil,
+    "embed": _embed,
+    "evaluate": _evaluate,
+    "fit-codec": _fit_codec,
+    "card": _card,
+    "build": _build,
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; a SwathpackError becomes one line and its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        {
-            "label": _label,
-            "distil": _distil,
-            "embed": _embed,
-            "evaluate": _evaluate,
-            "fit-codec": _fit_codec,
-            "card": _card,
-        }[options.command](options)
+        COMMANDS[options.command](options)
     except SwathpackError as error:
         print(f"error: {error}", file=sys.stderr)
         return int(error.exit_code)

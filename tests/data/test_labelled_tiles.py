@@ -25,6 +25,7 @@ def test_unlabelled_pixels_do_not_win_and_do_not_vote() -> None:
     assert token_labels(mask).tolist() == [[UNLABELLED]]
     mask[:5] = 1
     assert token_labels(mask).tolist() == [[1]]
+    assert token_labels(np.full((8, 16), UNLABELLED, np.int64)).tolist() == [[UNLABELLED, UNLABELLED]]
 
 
 def test_bands_are_placed_by_name() -> None:

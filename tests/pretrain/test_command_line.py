@@ -1,0 +1,37 @@
+"""The rooms' commands answer bad input with one line and its exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codec.heads.__main__ import main as heads
+from codec.pretrain.__main__ import main as pretrain
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["label", "--data", "nowhere", "--pool", "pool"],
+        ["distil", "--pool", "nowhere"],
+        ["embed", "--data", "nowhere", "--out", "x.npz"],
+        ["evaluate", "--data", "nowhere", "--encoder", "nowhere.safetensors"],
+        ["fit-codec", "--data", "nowhere", "--package", "nowhere"],
+    ],
+)
+def test_a_missing_input_is_one_line_and_exit_code_3(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert pretrain(arguments) == 3
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert "nowhere" in error
+    assert not list(tmp_path.glob("*.npz"))
+
+
+def test_heads_of_a_missing_package_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert heads(["fit", "--package", str(tmp_path / "none"), "--data", str(tmp_path)]) != 0
+    assert capsys.readouterr().err.startswith("error: ")
