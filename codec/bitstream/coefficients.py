@@ -258,7 +258,7 @@ class _Decoding:
 
     def result(self) -> PlaneSymbols:
         spec = self._header.planes[self._plane]
-        validity = ~(self._token_mask | self._derived).reshape(-1, spec.rows, spec.cols)
+        validity = ~self._token_mask.reshape(-1, spec.rows, spec.cols)
         return PlaneSymbols(self._plane, self._values, validity, self._layers, self._offsets)
 
 

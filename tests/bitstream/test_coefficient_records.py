@@ -228,6 +228,31 @@ def test_the_ladder_offset_of_each_tile_is_told(ladder_offset: int) -> None:
     assert decode(POOLED_TABLES, head, records).planes[0].ladder_offset.tolist() == [[ladder_offset]] * 3
 
 
+def test_the_ladder_offset_of_each_tile_is_that_of_its_own_record() -> None:
+    head, [record], _ = pooled(np.zeros((6, 5), int).tolist())
+    records = [
+        rec.build(
+            dataclasses.replace(record.header, first_tile=2 * i, tile_count=2, ladder_offset=i - 1),
+            rec.payload(record),
+        )
+        for i in range(3)
+    ]
+    plane = decode(POOLED_TABLES, head, records).planes[0]
+    assert plane.ladder_offset[:, 0].tolist() == [-1, -1, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("ladder_offset", [-3, 2])
+def test_an_offset_moves_tables_and_grouping_as_another_index_does(ladder_offset: int) -> None:
+    head = header(tiles=60)
+    moved = dataclasses.replace(head, ladder_index=head.ladder_index + ladder_offset)
+    symbols = random_symbols(TABLES, moved, 0, 8)
+    a = encode_plane(TABLES, head, 0, symbols, target_bytes=100, ladder_offset=ladder_offset)
+    b = encode_plane(TABLES, moved, 0, symbols, target_bytes=100)
+    assert len(a) > 5
+    assert [rec.payload(r) for r in a] == [rec.payload(r) for r in b]
+    assert [dataclasses.replace(r.header, ladder_offset=0) for r in a] == [r.header for r in b]
+
+
 def test_encoding_again_gives_the_same_bytes() -> None:
     head = header(tiles=50)
     records = encode_file_records(TABLES, head, both_planes(head, 11))

@@ -189,6 +189,12 @@ def test_an_illegal_extension_is_refused_by_its_kind(
         header(extensions=extensions)
 
 
+def test_a_mean_vector_of_an_integer_plane_is_corrupt() -> None:
+    data = patched(with_extensions(ext.mean_vector_extension(1, b"\x00\x01")), 124 + 14 + 13, b"\x01")
+    with pytest.raises(Corrupt, match="float"):
+        FileHeader.decode(data)
+
+
 def test_an_optional_wkt_without_epsg_code_is_corrupt() -> None:
     with pytest.raises(Corrupt):
         FileHeader.decode(with_extensions(Extension(2, False, b"LOCAL_CS"), epsg=0))

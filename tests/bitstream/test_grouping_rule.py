@@ -157,3 +157,10 @@ def test_free_tiles_fill_the_largest_records() -> None:
     )
     runs = grouping.runs(np.zeros(65536, np.uint64), masks, layer=0, coefficients_per_tile=0)
     assert [(r.first, r.count, r.estimate) for r in runs] == [(0, 32768, 3), (32768, 32768, 3)]
+
+
+def test_a_record_holds_no_more_symbols_than_a_decoder_takes() -> None:
+    plane = PlaneSpec(1, 1, 1, 1, PlaneKind.FLOAT, bytes(8))
+    masks = plane_masks(TileGrid(20000, 1, 1, 1), plane, np.ones((20000, 1, 1), bool))
+    runs = grouping.runs(np.zeros(20000, np.uint64), masks, layer=0, coefficients_per_tile=2**13)
+    assert [r.count for r in runs] == [8192, 8192, 3584, 32]  # 2^26 / 2^13; 3616 = 113 * 32 cannot be written

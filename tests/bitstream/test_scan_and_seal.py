@@ -136,6 +136,26 @@ def test_a_seal_of_another_form_is_refused(length: int, reserved: bytes) -> None
     assert (found.seal, found.refused[0].kind) == (SealState.UNSEALED, Corrupt.kind)
 
 
+@pytest.mark.parametrize(("count", "shift"), [(4, 1), (5, 0), (3, 0)])
+def test_each_number_of_a_seal_is_checked(count: int, shift: int) -> None:
+    digest = hashlib.sha256(BARE).digest()[:8]
+    payload = struct.pack("<IQ", count, len(BARE) + shift) + digest + bytes(4)
+    assert scan(BARE + rec.numbered(RecordKind.SEAL, 0, 1, payload).data).seal == SealState.BROKEN
+
+
+def test_an_index_of_other_records_is_told() -> None:
+    heads = b"".join(r.data[:8] for r in [*RECORDS[:3], record(7, b"other")])
+    assert "others" in scan(BARE + rec.numbered(RecordKind.INDEX, 0, 1, heads).data).index[0]
+
+
+def test_only_a_header_with_a_right_check_is_a_cut_record() -> None:
+    head = bytearray(rec.pack(RecordHeader(RecordKind.COEFFICIENTS, 0, 0, 0, 0, 0, 1, 65536)))
+    assert scan(BARE + bytes(head) + b"\0").cut == Stretch(len(BARE), len(BARE) + 8)
+    assert scan(BARE + b"x" + bytes(head)).cut is None  # it does not begin the gap
+    head[7] ^= 1
+    assert scan(BARE + bytes(head)).cut is None
+
+
 def test_an_index_of_no_whole_entries_is_refused_alone() -> None:
     found = scan(BARE + rec.numbered(RecordKind.INDEX, 0, 1, bytes(12)).data)
     assert [r.kind for r in found.refused] == [Corrupt.kind]
