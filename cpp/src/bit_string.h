@@ -7,6 +7,8 @@
 #include <span>
 #include <vector>
 
+#include "bytes.h"
+
 namespace swathpack {
 
 // Reads one bit string. Past the end it gives zeros and overrun() stays true.
@@ -27,10 +29,19 @@ class BitReader {
 
   // n ≤ 64 bits, the first one lowest.
   [[nodiscard]] uint64_t bits(unsigned n) {
+    const size_t byte = position_ >> 3;
+    if (n <= 56 && data_.size() - byte >= 8) {
+      const uint64_t value = load_u64(data_.data() + byte) >> (position_ & 7) & ((uint64_t{1} << n) - 1);
+      position_ += n;
+      return value;
+    }
     uint64_t value = 0;
     for (unsigned i = 0; i < n; ++i) value |= uint64_t{bit()} << i;
     return value;
   }
+
+  // Bits from here to the end of the bytes, padding included.
+  [[nodiscard]] size_t remaining() const { return 8 * data_.size() - position_; }
 
   [[nodiscard]] bool overrun() const { return overrun_; }
   [[nodiscard]] size_t bytes_used() const { return (position_ + 7) >> 3; }
@@ -49,26 +60,39 @@ class BitReader {
 
 class BitWriter {
  public:
-  void put(uint64_t value, unsigned n_bits) {
-    for (unsigned i = 0; i < n_bits; ++i) {
-      if ((n_bits_ & 7) == 0) bytes_.push_back(0);
-      bytes_.back() = static_cast<uint8_t>(bytes_.back() | ((value >> i) & 1u) << (n_bits_ & 7));
-      ++n_bits_;
+  // The n ≤ 64 low bits of `value`, the lowest first.
+  void put(uint64_t value, unsigned n) {
+    if (n > 32) {
+      put(value, 32);
+      put(value >> 32, n - 32);
+      return;
     }
+    pending_ |= (value & ((uint64_t{1} << n) - 1)) << n_pending_;
+    n_pending_ += n;
+    for (; n_pending_ >= 8; n_pending_ -= 8, pending_ >>= 8) bytes_.push_back(static_cast<uint8_t>(pending_));
   }
   void append(const BitWriter& other) {
-    for (size_t i = 0; i < other.n_bits_; ++i) put(other.bytes_[i >> 3] >> (i & 7), 1);
+    for (const uint8_t byte : other.bytes_) put(byte, 8);
+    put(other.pending_, other.n_pending_);
   }
   void clear() {
     bytes_.clear();
-    n_bits_ = 0;
+    pending_ = 0;
+    n_pending_ = 0;
   }
-  [[nodiscard]] std::span<const uint8_t> bytes() const { return bytes_; }
-  [[nodiscard]] size_t n_bits() const { return n_bits_; }
+  // Pads the last byte with zeros and gives the whole bit string; nothing is put behind it.
+  [[nodiscard]] std::span<const uint8_t> finish() {
+    if (n_pending_ > 0) bytes_.push_back(static_cast<uint8_t>(pending_));
+    pending_ = 0;
+    n_pending_ = 0;
+    return bytes_;
+  }
+  [[nodiscard]] size_t n_bits() const { return 8 * bytes_.size() + n_pending_; }
 
  private:
   std::vector<uint8_t> bytes_;
-  size_t n_bits_ = 0;
+  uint64_t pending_ = 0;
+  unsigned n_pending_ = 0;  // below 8 between calls
 };
 
 }  // namespace swathpack

@@ -16,6 +16,7 @@ namespace swathpack {
 namespace {
 
 constexpr size_t kBlockSymbols = 8192;  // what decode_lanes decodes between two looks at the non-zero ones
+constexpr size_t kSlack = kMaxLanes;  // room behind the last non-zero symbol: one step is appended unchecked
 
 Error corrupt(std::string what, size_t offset) { return Error{ErrorKind::kCorrupt, std::move(what), offset}; }
 
@@ -180,7 +181,7 @@ MaybeError RecordDecoder::Work::read_one_lane(const LayerPlan& plan, unsigned fo
     return corrupt("the state is below 65536 and words follow", in_record(at));
 
   const auto decode_run = kernels().decode_run;
-  const size_t capacity = nonzeros.size();
+  const size_t capacity = nonzeros.size() - kSlack;
   for (const Run& run : plan.coded) {
     const auto n = static_cast<uint32_t>(live.size() * plane.band(run.band).size());
     const RunEnd end = decode_run(context.tables->tables()[run.level], n, long_form, x, words,
@@ -228,7 +229,7 @@ MaybeError RecordDecoder::Work::read_lanes(const LayerPlan& plan, size_t at) {
 
   WordSource words{payload.data() + at, payload.data() + payload.size()};
   const auto decode_lanes = kernels().decode_lanes;
-  const size_t capacity = nonzeros.size();
+  const size_t capacity = nonzeros.size() - kSlack;
   std::array<const Table*, kMaxLanes> tables;
   std::array<uint8_t, kBlockSymbols> symbols;
   for (size_t first = 0; first < plan.coded.size();) {
@@ -244,21 +245,33 @@ MaybeError RecordDecoder::Work::read_lanes(const LayerPlan& plan, size_t at) {
           RunEnd::kDone) {
         return corrupt("the words end before the symbols", in_record(payload.size()));
       }
-      const uint8_t* symbol = symbols.data();
+      // Appending is free of branches, which nobody could predict in dense data; rows of eight zeros are
+      // skipped.
       for (uint32_t s = 0; s < steps; ++s) {
-        for (unsigned lane = 0; lane < n_lanes; ++lane) {
-          const unsigned k = *symbol++;
-          if (k == 0) continue;
-          if (n_nonzeros == capacity)
-            return corrupt("more non-zero symbols than sign bits", in_record(payload.size()));
-          nonzeros[n_nonzeros++] = {step + s, static_cast<int16_t>(k), static_cast<uint8_t>(lane),
+        const uint8_t* row = symbols.data() + size_t{s} * n_lanes;
+        if (n_nonzeros + n_lanes > capacity + kSlack) {
+          return corrupt("more non-zero symbols than sign bits", in_record(payload.size()));
+        }
+        for (unsigned lane = 0; lane < n_lanes;) {
+          const unsigned lane_end = std::min(lane + 8, n_lanes);
+          if (lane_end - lane == 8 && load_u64(row + lane) == 0) {
+            lane = lane_end;
+            continue;
+          }
+          for (; lane < lane_end; ++lane) {
+            const unsigned k = row[lane];
+            nonzeros[n_nonzeros] = {step + s, static_cast<int16_t>(k), static_cast<uint8_t>(lane),
                                     k == tables[lane]->n_thresholds};
+            n_nonzeros += k != 0;
+          }
         }
       }
     }
     group_nonzeros.push_back(n_nonzeros);
     first = end;
   }
+  if (n_nonzeros > capacity)
+    return corrupt("more non-zero symbols than sign bits", in_record(payload.size()));
   at = static_cast<size_t>(words.next - payload.data());
   for (unsigned lane = 0; lane < lanes; ++lane) {
     if (states[lane] != 65536) return corrupt("a lane does not end in its start state", in_record(at));
@@ -269,11 +282,20 @@ MaybeError RecordDecoder::Work::read_lanes(const LayerPlan& plan, size_t at) {
 // The rest of the payload: signs of the non-zero symbols from `first` on, then the escapes (§5.3).
 MaybeError RecordDecoder::Work::read_raw(size_t at, size_t first) {
   BitReader bits(payload.subspan(at));
-  bool has_escape = false;
-  for (size_t i = first; i < n_nonzeros; ++i) {
-    if (bits.bit()) nonzeros[i].value = static_cast<int16_t>(-nonzeros[i].value);
+  if (bits.remaining() < n_nonzeros - first) {
+    return corrupt("the payload ends in the signs", in_record(payload.size()));
   }
-  for (size_t i = 0; i < n_nonzeros; ++i) has_escape |= nonzeros[i].escape;
+  bool has_escape = false;
+  for (size_t i = 0; i < first; ++i) has_escape |= nonzeros[i].escape;
+  for (size_t i = first; i < n_nonzeros;) {
+    const size_t n = std::min<size_t>(n_nonzeros - i, 32);
+    uint64_t signs = bits.bits(static_cast<unsigned>(n));
+    for (const size_t end = i + n; i < end; ++i, signs >>= 1) {
+      Nonzero& s = nonzeros[i];
+      s.value = static_cast<int16_t>(signs & 1 ? -s.value : s.value);
+      has_escape |= s.escape;
+    }
+  }
   if (has_escape) {
     for (size_t i = 0; i < n_nonzeros; ++i) {
       Nonzero& s = nonzeros[i];
@@ -286,7 +308,7 @@ MaybeError RecordDecoder::Work::read_raw(size_t at, size_t first) {
       s.value = static_cast<int16_t>(s.value < 0 ? -(k + v) : k + v);
     }
   }
-  if (bits.overrun()) return corrupt("the payload ends in the signs or escapes", in_record(payload.size()));
+  if (bits.overrun()) return corrupt("the payload ends in the escapes", in_record(payload.size()));
   if (!bits.padding_is_zero())
     return corrupt("the padding after signs and escapes is not zero", in_record(at + bits.bytes_used() - 1));
   if (bits.bytes_used() != payload.size() - at)
@@ -419,7 +441,7 @@ MaybeError RecordDecoder::decode(std::span<const uint8_t> record) {
   }
   // Each non-zero symbol has its sign among the payload's bits or in the 16 of a start state.
   const size_t most = static_cast<size_t>(std::min<uint64_t>(n_symbols, 16 + 8 * uint64_t{w.payload.size()}));
-  if (w.nonzeros.size() < most) w.nonzeros.resize(most);
+  if (w.nonzeros.size() < most + kSlack) w.nonzeros.resize(most + kSlack);
 
   if (auto error = one_lane ? w.read_one_lane(plan, form, at) : w.read_lanes(plan, at)) return error;
   if (auto error = w.check_range()) return error;

@@ -299,12 +299,12 @@ MaybeError RecordEncoder::encode(uint64_t packed, std::vector<uint8_t>& out) {
   const auto append = [&out](std::span<const uint8_t> bytes) {
     out.insert(out.end(), bytes.begin(), bytes.end());
   };
-  if (w.has_tile_mask) append(w.tile_mask.bytes());
-  if (w.has_token_mask) append(w.token_mask.bytes());
+  if (w.has_tile_mask) append(w.tile_mask.finish());
+  if (w.has_token_mask) append(w.token_mask.finish());
   for (unsigned lane = 0; lane < lanes; ++lane) append_le(out, states[lane], state_bytes);
   for (const uint16_t* word = top; word != w.words.data() + w.words.size(); ++word) append_le(out, *word, 2);
   w.signs.append(w.escapes);
-  append(w.signs.bytes());
+  append(w.signs.finish());
 
   const size_t payload = out.size() - begin - kRecordHeaderBytes;
   if (payload > kMaxPayloadBytes) {

@@ -230,7 +230,7 @@ def test_any_bytes_as_a_payload_give_an_outcome(payload: bytes, case: Case) -> N
 
 
 @pytest.mark.long
-@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases(), mutations())
 def test_many_mutations_with_right_checksums(case: Case, changes: list[tuple[str, int, int]]) -> None:
     rng = np.random.default_rng(0)

@@ -35,6 +35,8 @@ struct Table {
 
   [[nodiscard]] unsigned find(uint32_t slot) const {
     unsigned k = first[slot >> 8];
+    k += slot - range[k].start >=
+         range[k].frequency;  // without a branch: even odds where two symbols share a bucket
     while (slot - range[k].start >= range[k].frequency) ++k;
     return k;
   }
