@@ -205,7 +205,11 @@ def decode(
         refused = work.write(alone)
         for group in groups:
             # One at a time, the winner last. A refused record writes nothing, so it wins nothing either.
-            lost = [r for record in conflicts.losers_first(group) for r in work.write([record])]
+            ordered, left_out = conflicts.losers_first(group)
+            lost = [r for record in ordered for r in work.write([record])]
+            lost += [
+                (record, LimitExceeded.kind, "too many records contradict each other") for record in left_out
+            ]
             refused += lost
             names = {record.data for record, _, _ in lost}
             contested += conflicts.contested([record for record in group if record.data not in names])

@@ -5,7 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from codec.types import Record, TileRange
+
+RIVALS = 4  # contradicting records per tile that are looked at, if some of their tiles have fewer
+MAX_WORK = 16  # tiles decoded per tile of a group
 
 
 def unique(records: Iterable[Record]) -> list[Record]:
@@ -34,10 +39,29 @@ def clusters(records: Sequence[Record]) -> tuple[list[Record], list[list[Record]
     return alone, groups
 
 
-def losers_first(records: Iterable[Record]) -> list[Record]:
-    """The order in which to write contradicting records so that for each tile the winner is written last: the one
-    whose whole bytes have the smallest SHA-256."""
-    return sorted(records, key=lambda record: hashlib.sha256(record.data).digest(), reverse=True)
+def losers_first(group: Iterable[Record]) -> tuple[list[Record], list[Record]]:
+    """Contradicting records in the order to write them, and those that are left out.
+
+    The winner of a tile, the record whose whole bytes have the smallest SHA-256, comes last. A record of 14 bytes may
+    claim 32,768 tiles and there are millions of such records, so work is bounded, small digests first: left out is a
+    record all of whose tiles RIVALS others claim before it, and what exceeds MAX_WORK times the tiles of the group.
+    Honest rivals are a few; those left out are reported, and which they are depends on the set of records only.
+    """
+    ordered = sorted(group, key=lambda record: hashlib.sha256(record.data).digest())
+    begin = min(record.header.first_tile for record in ordered)
+    claims = np.zeros(max(r.header.first_tile + r.header.tile_count for r in ordered) - begin, dtype=np.int64)
+    budget = MAX_WORK * len(claims)
+    kept, left_out = [], []
+    for record in ordered:
+        first = record.header.first_tile - begin
+        claimed = claims[first : first + record.header.tile_count]
+        if claimed.min() < RIVALS and budget >= len(claimed):
+            claimed += 1
+            budget -= len(claimed)
+            kept.append(record)
+        else:
+            left_out.append(record)
+    return kept[::-1], left_out
 
 
 def contested(records: Sequence[Record]) -> list[TileRange]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import struct
+import hashlib
 import tracemalloc
 
 import numpy as np
@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nec_cases import SMALL_TABLES, header, random_symbols
 
+from codec.bitstream import conflicts
 from codec.bitstream import record as rec
 from codec.bitstream.coefficients import decode, encode_file_records
 from codec.bitstream.core import TableSet, encode_records
@@ -19,7 +20,7 @@ from codec.bitstream.decoded import DecodedSymbols
 from codec.bitstream.masks import plane_masks
 from codec.bitstream.reader import read_bytes
 from codec.bitstream.writer import to_bytes
-from codec.errors import FormatError
+from codec.errors import FormatError, LimitExceeded
 from codec.types import RecordHeader, RecordKind, TileGrid
 
 TABLES = TableSet(SMALL_TABLES)
@@ -162,18 +163,26 @@ def test_a_file_of_plausible_record_headers_takes_bounded_memory() -> None:
     assert peak < 5 * len(data)
 
 
-def test_many_contradicting_records_are_settled() -> None:
-    base = encode_file_records(TABLES, HEAD, SYMBOLS)[0]
+def test_a_flood_of_contradicting_records_is_bounded_and_settled_by_digest() -> None:
+    # Coarsest index: nothing of plane 1 is coded, and a record is two bytes of payload for any tiles it claims.
+    head = dataclasses.replace(header(tiles=40), ladder_index=11)
     records = [
-        rec.build(dataclasses.replace(base.header, first_tile=i % 6, tile_count=1), bytes([0, 1]))
-        for i in range(300)
+        rec.build(RecordHeader(RecordKind.COEFFICIENTS, 1, 0, 0, offset, first, count, 1), b"\x00\x01")
+        for offset in range(4)
+        for first in range(20)
+        for count in range(1, 21)
     ]
-    claims = [
-        rec.build(dataclasses.replace(base.header, tile_count=1), struct.pack("<BI", 12, i))
-        for i in range(300)
-    ]
-    found = decode(TABLES, HEAD, records + claims)
-    assert found.used + len(found.damaged) == len({r.data for r in records + claims})
+    found = decode(TABLES, head, records)
+    assert {d.kind for d in found.damaged} == {LimitExceeded.kind}
+    assert found.used + len(found.damaged) == len(records)
+    tiles = sum(r.header.tile_count for r in records) - sum(d.header.tile_count for d in found.damaged)
+    assert tiles <= conflicts.MAX_WORK * 39
+    by_digest = sorted(records, key=lambda r: hashlib.sha256(r.data).digest())
+    for tile in range(39):
+        winner = next(
+            r for r in by_digest if r.header.first_tile <= tile < r.header.first_tile + r.header.tile_count
+        )
+        assert found.planes[1].ladder_offset[tile, 0] == winner.header.ladder_offset
 
 
 @pytest.mark.parametrize("size", [1, 7, 8, 12, 100, 155])
