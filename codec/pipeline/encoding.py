@@ -151,7 +151,7 @@ def _prepare(package: Package, latent: Latent, grid: TileGrid) -> _Plane:
             found=f"{latent.values.shape}, {latent.token_validity.shape}",
         )
     known: BoolArray = np.logical_and(latent.token_validity, ~derived_invalid(grid, spec))
-    coded: BoolArray = known.any(axis=(1, 2))
+    coded = np.asarray(known.any(axis=(1, 2)))
     values = np.asarray(latent.values, dtype=np.float32)
     if not coded.all():
         values = np.where(coded[:, None, None], values, np.float32(0))
