@@ -9,6 +9,7 @@ Colour = tuple[int, int, int]
 
 # Layers received of the most a file can have: from "only the tile's mean" to "all".
 FEW, ALL = (68, 1, 84), (253, 231, 37)
+MISSING = (200, 200, 200)  # layer 0 has not arrived
 
 
 def class_colours(n_classes: int, given: Sequence[str] = ()) -> list[Colour]:

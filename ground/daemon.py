@@ -23,7 +23,7 @@ from ground.ledger import FileRow, State, ledger_refusals
 from ground.receivers import Inbox, UdpPort
 from ground.refine import Refinement, Refiner
 from ground.spool import Arrival
-from ground.station import Published, Station
+from ground.station import Published, Station, ledger_path
 
 
 class Observer:
@@ -59,7 +59,7 @@ def serve(
     """
     with ExitStack() as stack:
         wake = stack.enter_context(_stop_signals(stop))
-        stack.enter_context(ledger_refusals(config.station / "ledger.sqlite"))
+        stack.enter_context(ledger_refusals(ledger_path(config.station)))
         station = stack.enter_context(
             Station(
                 config.station,

@@ -8,13 +8,14 @@ Each method that changes something is one transaction. The SQL is portable but f
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from codec.errors import Corrupt, InputError, LimitExceeded, SwathpackError
 from ground.files import Files, Sync
+from ground.intake import Meaning, Piece, Refusal
 from ground.spool import Place
 
 SCHEMA_VERSION = "1"
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS pieces (
     file_id VARCHAR(16) NOT NULL, kind INTEGER NOT NULL, digest VARCHAR(64) NOT NULL,
     segment BIGINT NOT NULL, position BIGINT NOT NULL, length BIGINT NOT NULL, copies BIGINT NOT NULL,
     PRIMARY KEY (file_id, kind, digest));
+CREATE TABLE IF NOT EXISTS dropped (digest VARCHAR(64) PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS refusals (
     kind VARCHAR(32) NOT NULL, what VARCHAR(255) NOT NULL, source VARCHAR(255) NOT NULL,
     times BIGINT NOT NULL, first_us BIGINT NOT NULL, last_us BIGINT NOT NULL, PRIMARY KEY (kind, what, source));
@@ -50,34 +52,6 @@ class State:
     PARTIAL = "partial"  # published, something is missing
     COMPLETE = "complete"
     REFUSED = "refused"  # cannot be decoded; the detail says why
-
-
-class PieceKind:
-    """What of a file a piece is."""
-
-    PACKET = 0
-    CONTAINER = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Bytes of the spool that belong to a file; the same bytes count once, however often they came."""
-
-    file_id: str
-    kind: int
-    digest: str  # SHA-256 of the bytes, hex
-    place: Place
-    time_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Something received that belongs to nothing: a foreign packet, a damaged one, an unreadable file."""
-
-    kind: str  # of the error class
-    what: str
-    source: str
-    time_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +107,7 @@ class Ledger:
     def forget_index(self) -> None:
         """Drop what can be made again from the spool; the log of published versions stays."""
         with self._transaction():
-            for table in ("pieces", "refusals", "files"):
+            for table in ("pieces", "dropped", "refusals", "files"):
                 self._db.execute(f"DELETE FROM {table}")
             self._db.execute("DELETE FROM facts WHERE name = 'position'")
 
@@ -142,30 +116,23 @@ class Ledger:
         segment, _, offset = self._fact("position", "0 0").partition(" ")
         return int(segment), int(offset)
 
-    def index(
-        self, pieces: Iterable[Piece], refusals: Iterable[Refusal], position: tuple[int, int]
-    ) -> list[str]:
-        """Enter what a stretch of the spool holds, up to `position`. Gives the file ids that have something new."""
+    def index(self, meanings: Sequence[Meaning]) -> list[str]:
+        """Enter what a stretch of the spool holds. Gives the file ids that have something new."""
+        if not meanings:
+            return []
         touched: dict[str, None] = {}
         with self._transaction():
-            for piece in pieces:
-                if self._enter(piece):
-                    touched[piece.file_id] = None
-            for refusal in refusals:
-                self._db.execute(
-                    "INSERT INTO refusals VALUES (?, ?, ?, 1, ?, ?) ON CONFLICT (kind, what, source)"
-                    " DO UPDATE SET times = times + 1, last_us = excluded.last_us",
-                    (
-                        refusal.kind,
-                        refusal.what[:255],
-                        refusal.source[:255],
-                        refusal.time_us,
-                        refusal.time_us,
-                    ),
-                )
+            for meaning in meanings:
+                if meaning.key and not self._first_time(meaning.key):
+                    continue
+                for piece in meaning.pieces:
+                    if self._enter(piece):
+                        touched[piece.file_id] = None
+                for refusal in meaning.refusals:
+                    self._refuse(refusal)
             self._db.execute(
                 "INSERT INTO facts VALUES ('position', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (f"{position[0]} {position[1]}",),
+                ("{} {}".format(*meanings[-1].end),),
             )
         return list(touched)
 
@@ -230,6 +197,16 @@ class Ledger:
         if table not in _SCHEMA.split():
             raise InputError("no such table in the ledger", found=table)
         return sorted(self._db.execute(f"SELECT * FROM {table}").fetchall())
+
+    def _first_time(self, key: str) -> bool:
+        return self._db.execute("INSERT INTO dropped VALUES (?) ON CONFLICT DO NOTHING", (key,)).rowcount == 1
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._db.execute(
+            "INSERT INTO refusals VALUES (?, ?, ?, 1, ?, ?) ON CONFLICT (kind, what, source)"
+            " DO UPDATE SET times = times + 1, last_us = excluded.last_us",
+            (refusal.kind, refusal.what[:255], refusal.source[:255], refusal.time_us, refusal.time_us),
+        )
 
     def _enter(self, piece: Piece) -> bool:
         place = piece.place

@@ -14,7 +14,7 @@ from codec.errors import InputError
 from codec.types import BoolArray, Embedding, FloatArray, Georeference, Product, TileRange
 from ground import pictures, report, stac
 from ground.canonical import encode_json
-from ground.colours import Colour, class_colours, layer_colour
+from ground.colours import MISSING, Colour, class_colours, layer_colour
 from ground.heads import Head, Prediction, run_head
 from ground.places import Globe, owned, patch_of, polygon
 
@@ -36,6 +36,7 @@ class Decoding:
     header: FileHeader
     package: Package
     heads: Sequence[Head]  # those of the package that fit the file
+    unfit_heads: Sequence[str]  # names of the others
     embeddings: Mapping[str, Embedding]  # by plane name
     missing: Sequence[TileRange]
     records: Mapping[str, Any]  # the report's part on records
@@ -76,7 +77,7 @@ def make_products(decoding: Decoding, *, embeddings: bool = False) -> list[Produ
 
     What cannot be made (no CRS, no sensing time, a head that does not run) is named in the report's `left_out`.
     """
-    made = _Set()
+    made = _Set(left_out=[f"{name}: trained on other embedding spaces" for name in decoding.unfit_heads])
     header = decoding.header
     cog = _CogWriter(header, made)
     for i, (name, embedding) in enumerate(decoding.embeddings.items()):
@@ -166,21 +167,23 @@ def _plane(
         )  # fmt: skip
     if not with_picture:
         return
-    counts, valid = _layers(frame, embedding)
+    counts, known = _layers(frame, embedding)
     cog.add("layers.tif", counts[None], frame, nodata=NODATA, bands=["layers_received"], tags=tags)
+    n = spec.n_layers
     legend = [
-        (f"{n} of {spec.n_layers}", layer_colour(n, spec.n_layers)) for n in range(1, spec.n_layers + 1)
+        ("missing", MISSING),
+        *((f"{count} of {n}", layer_colour(count, n)) for count in range(1, n + 1)),
     ]
-    painted = pictures.paint(counts, [(0, 0, 0), *(colour for _, colour in legend)])
+    painted = pictures.paint(counts, [colour for _, colour in legend])
     if spec.channels >= 3 and name in decoding.package.transforms:
-        rgb, _ = frame.mosaic(_components(decoding, name, embedding), embedding.validity)
+        rgb, valid = frame.mosaic(_components(decoding, name, embedding), embedding.validity)
         stretched = pictures.stretch(rgb.astype(np.float32), valid)
         cog.add(
             "embedding_rgb.tif", np.dstack([stretched, np.where(valid, 255, 0)]).astype(np.uint8).transpose(2, 0, 1), frame,
             nodata=None, bands=["red", "green", "blue", "alpha"], tags=tags,
         )  # fmt: skip
         _picture(made, "embedding", f"embedding: first components of {name}", stretched, valid, [])
-    _picture(made, "layers", "layers received", painted, valid, legend)
+    _picture(made, "layers", "layers received", painted, known, legend)
 
 
 def _head(made: _Set, cog: _CogWriter, decoding: Decoding, said: Prediction) -> None:
@@ -254,11 +257,12 @@ def _components(decoding: Decoding, name: str, embedding: Embedding) -> FloatArr
 
 
 def _layers(frame: _Frame, embedding: Embedding) -> tuple[npt.NDArray[np.uint8], BoolArray]:
-    """Map of how many layers arrived, NODATA where invalid."""
-    counts = np.array([int(bits).bit_count() for bits in embedding.layers], np.uint8)
+    """Map of how many layers arrived: 0 where the tile is missing, NODATA where nothing was measured."""
+    counts = np.array([int(bits).bit_count() if bits & 1 else 0 for bits in embedding.layers], np.uint8)
+    missing = counts[:, None, None] == 0
     spread = np.broadcast_to(counts[:, None, None, None], (*embedding.validity.shape, 1))
-    found, valid = frame.mosaic(spread, embedding.validity)
-    return np.where(valid, found[..., 0], NODATA).astype(np.uint8), valid
+    found, known = frame.mosaic(spread, embedding.validity | missing)
+    return np.where(known, found[..., 0], NODATA).astype(np.uint8), known
 
 
 def _picture(

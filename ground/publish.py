@@ -32,20 +32,16 @@ def publish(
     home = products_folder / file_id
     version = home / inputs
     part = home / _PART
-    files.make_folder(home, Sync.PRODUCT_HOME)
-    if _holds(version, products):
-        # Somebody wrote it and may have died before it was durable or before the ledger heard of it.
-        for product in products:
-            files.sync_file(version / product.name, Sync.PRODUCT_DATA)
-        files.sync_folder(version, Sync.PRODUCT_NAMES)
-    else:
+    files.make_folder(home)
+    files.sync_folder(products_folder, Sync.PRODUCT_HOME)
+    if not _holds(version, products):
         try:
             _write(part, products, files)
         except SwathpackError:
             files.remove(part)
             raise
         files.remove(version)  # only if its bytes are not ours: damaged or changed from outside
-        files.rename(part, version)
+        files.rename(part, version)  # whole and durable: a later process that finds it need not sync it again
     files.sync_folder(home, Sync.PRODUCT_VERSION)
     if current(home) != inputs:
         files.link(home / CURRENT, inputs)
@@ -69,8 +65,7 @@ def current(home: Path) -> str | None:
 
 def _write(part: Path, products: Sequence[Product], files: Files) -> None:
     files.remove(part)
-    with files.change(part):
-        part.mkdir()
+    files.make_folder(part)
     for product in products:
         files.write_file(part / product.name, product.data, Sync.PRODUCT_DATA)
     files.sync_folder(part, Sync.PRODUCT_NAMES)

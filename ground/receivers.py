@@ -98,7 +98,8 @@ class Inbox:
             return None
         if len(payload) != identity[1]:
             return None  # still growing
-        return Dropped(path, Arrival(kind, path.name, payload, time_us), identity)
+        origin = f"{identity[0]}:{identity[2]}"
+        return Dropped(path, Arrival(kind, path.name, payload, time_us, origin), identity)
 
     def _tell(self, path: Path, what: str) -> None:
         if path.name not in self._told:

@@ -110,6 +110,7 @@ class Refiner:
         assert header is not None
         indices = {entry.name: i for i, entry in enumerate(package.planes)}
         used = [head for head in heads if head.fits(header, indices)]
+        unfit = [head.name for head in heads if head not in used]
         inputs = self._inputs(header, records, package, used)
         try:
             decoded = pipeline.decode(package, header, records)
@@ -131,7 +132,8 @@ class Refiner:
         if inputs == published:
             return Refinement(row, complete, inputs)
         decoding = products.Decoding(
-            header=header, package=package, heads=used, embeddings=decoded.embeddings, missing=decoded.missing,
+            header=header, package=package, heads=used, unfit_heads=unfit, embeddings=decoded.embeddings,
+            missing=decoded.missing,
             records={
                 "intact": decoded.intact,
                 "damaged": sorted(damaged, key=lambda d: (d["kind"], d["what"])),

@@ -2,8 +2,8 @@
 
 A folder of append-only segments `00000001.seg`, …. A segment is the eight bytes "SWSPOOL", 0x00 and then entries:
 
-    marker "SWPE"  u32 length of the payload  i64 time received (µs since 1970)  u8 kind  u8 length of the name
-    u16 0  u32 CRC-32C over the entry with these four bytes zero  name (UTF-8)  payload
+    marker "SWPE"  u32 length of the payload  i64 time received (µs since 1970)  u8 kind  u8 length of the origin
+    u16 length of the name  u32 CRC-32C over the entry with these four bytes zero  origin  name (UTF-8)  payload
 
 Little-endian. Segments are never changed behind their end: a process that starts begins a new one, so the torn
 tail that a crash left is passed over and stays as evidence. A damaged entry costs itself only; the marker leads on.
@@ -19,12 +19,13 @@ from enum import IntEnum
 from pathlib import Path
 
 from codec.bitstream.core import crc32c
-from codec.errors import Corrupt, InternalError, LimitExceeded
+from codec.errors import Corrupt, LimitExceeded
 from ground.files import Files, Sync
 
 MAGIC = b"SWSPOOL\0"
 MARKER = b"SWPE"
 MAX_PAYLOAD = (1 << 32) - 1
+MAX_NAME = 1024  # bytes
 _HEAD = struct.Struct("<4sIqBBHI")
 _CRC_AT = _HEAD.size - 4
 
@@ -45,6 +46,7 @@ class Arrival:
     name: str  # file name, or the sender's address
     payload: bytes
     time_us: int
+    origin: str = ""  # of a dropped file: which one it was, so that the same file is never counted twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,13 @@ class Spool:
         return sorted(int(path.stem) for path in self._folder.glob("[0-9]*.seg") if path.stem.isdigit())
 
     def secure(self, from_segment: int) -> None:
-        """Make durable what a killed process wrote: its page cache outlived it, a power cut would not be survived."""
+        """Make durable what a killed process wrote: its page cache outlived it, a power cut would not be survived.
+
+        The segments' names are durable already: nothing is appended before they are.
+        """
         for number in self.segments():
             if number >= from_segment:
                 self._files.sync_file(self._path(number), Sync.SEGMENT_FOUND)
-        self._files.sync_folder(self._folder, Sync.SEGMENT_NAME)
 
     def append(self, arrivals: Sequence[Arrival]) -> list[Entry]:
         """Write a group of arrivals with one fsync; they are durable when this returns.
@@ -176,29 +180,29 @@ class Spool:
 
 
 def _pack(arrival: Arrival) -> tuple[bytes, bytes]:
-    name = arrival.name.encode()[:255]
+    name, origin = arrival.name.encode()[:MAX_NAME], arrival.origin.encode()
     if len(arrival.payload) > MAX_PAYLOAD:
         raise LimitExceeded(
             "larger than one spool entry can hold", path=arrival.name, found=len(arrival.payload)
         )
-    head = _HEAD.pack(MARKER, len(arrival.payload), arrival.time_us, arrival.kind, len(name), 0, 0)
-    checksum = crc32c(arrival.payload, crc32c(head + name))
-    if len(head) != _HEAD.size:
-        raise InternalError("a spool entry's head has another size than it should")
-    return head[:_CRC_AT] + checksum.to_bytes(4, "little") + name, arrival.payload
+    head = _HEAD.pack(MARKER, len(arrival.payload), arrival.time_us, arrival.kind, len(origin), len(name), 0)
+    checksum = crc32c(arrival.payload, crc32c(head + origin + name))
+    return head[:_CRC_AT] + checksum.to_bytes(4, "little") + origin + name, arrival.payload
 
 
 def _unpack(data: bytes, position: int, number: int) -> Entry | None:
     if len(data) - position < _HEAD.size:
         return None
-    marker, length, time_us, kind, name_length, reserved, checksum = _HEAD.unpack_from(data, position)
-    start = position + _HEAD.size + name_length
+    marker, length, time_us, kind, origin_length, name_length, checksum = _HEAD.unpack_from(data, position)
+    middle = position + _HEAD.size + origin_length
+    start = middle + name_length
     end = start + length
-    if marker != MARKER or reserved or kind not in Kind._value2member_map_ or end > len(data):
+    if marker != MARKER or kind not in Kind._value2member_map_ or end > len(data):
         return None
     head = data[position : position + _CRC_AT] + bytes(4) + data[position + _HEAD.size : start]
     payload = data[start:end]
     if crc32c(payload, crc32c(head)) != checksum:
         return None
-    name = data[position + _HEAD.size : start].decode(errors="replace")
-    return Entry(Arrival(Kind(kind), name, payload, time_us), Place(number, start, length), end)
+    origin = data[position + _HEAD.size : middle].decode(errors="replace")
+    name = data[middle:start].decode(errors="replace")
+    return Entry(Arrival(Kind(kind), name, payload, time_us, origin), Place(number, start, length), end)

@@ -19,8 +19,8 @@ from types import TracebackType
 from codec.errors import Corrupt, SwathpackError, TryAgain
 from ground import publish
 from ground.files import Files, Sync, refusal
-from ground.intake import interpret
-from ground.ledger import FileRow, Ledger, PieceKind, State, ledger_refusals, remove_ledger
+from ground.intake import PieceKind, interpret
+from ground.ledger import FileRow, Ledger, State, remove_ledger
 from ground.refine import Refinement, Refiner
 from ground.spool import Arrival, Entry, Gap, Spool
 
@@ -44,13 +44,13 @@ class Station:
     """
 
     def __init__(self, folder: Path, *, files: Files, segment_bytes: int, rebuild: bool = False) -> None:
-        self.folder = folder
-        self.products = folder / "products"
+        self.folder = folder.absolute()
+        self.products = self.folder / "products"
         self.files = files
         self._make_folders()
-        self._lock = _lock(folder / "lock")
+        self._lock = _lock(self.folder / "lock")
         try:
-            self.spool = Spool(folder / "spool", files, segment_bytes=segment_bytes)
+            self.spool = Spool(self.folder / "spool", files, segment_bytes=segment_bytes)
             self.ledger = self._open_ledger(rebuild)
         except BaseException:
             os.close(self._lock)
@@ -113,26 +113,19 @@ class Station:
         return Published(row.file_id, done.inputs, number, done.complete)
 
     def _index(self, found: Iterable[Entry | Gap]) -> list[str]:
-        pieces, refusals, position = [], [], (0, 0)
-        for item in found:
-            new_pieces, new_refusals = interpret(item)
-            pieces += new_pieces
-            refusals += new_refusals
-            end = item.end if isinstance(item, Entry) else item.place.offset + item.place.length
-            position = item.place.segment, end
-        return self.ledger.index(pieces, refusals, position) if position != (0, 0) else []
+        return self.ledger.index([interpret(item) for item in found])
 
     def _make_folders(self) -> None:
-        try:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise refusal(error, self.folder.parent) from error
-        self.files.make_folder(self.folder, Sync.STATION_NAMES)
-        for name in ("inbox", "spool", "products"):
-            self.files.make_folder(self.folder / name, Sync.STATION_NAMES)
+        made = [path for path in (self.folder, *self.folder.parents) if not path.is_dir()]
+        for path in reversed(made or [self.folder]):
+            self.files.make_folder(path)
+            self.files.sync_folder(path.parent, Sync.STATION_NAME)
+        for name in ("inbox", "spool", "ledger", "products"):
+            self.files.make_folder(self.folder / name)
+        self.files.sync_folder(self.folder, Sync.STATION_FOLDERS)
 
     def _open_ledger(self, rebuild: bool) -> Ledger:
-        path = self.folder / "ledger.sqlite"
+        path = ledger_path(self.folder)
         try:
             ledger = Ledger.open(path, self.files)
         except (Corrupt, SwathpackError):
@@ -142,8 +135,11 @@ class Station:
             ledger = Ledger.open(path, self.files)
         if rebuild:
             ledger.forget_index()
-        self.files.sync_folder(self.folder, Sync.STATION_NAMES)  # the ledger's name
         return ledger
+
+
+def ledger_path(station: Path) -> Path:
+    return station / "ledger" / "ledger.sqlite"
 
 
 def _lock(path: Path) -> int:
@@ -159,6 +155,3 @@ def _lock(path: Path) -> int:
             "another daemon works on this station", path=path.parent, fix="stop it, or use another folder"
         ) from error
     return handle
-
-
-__all__ = ["Published", "Station", "ledger_refusals"]
