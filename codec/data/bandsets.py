@@ -12,4 +12,4 @@ FOUR = (*RGB, "nir")
 FOUR_NARROW = (*RGB, "nir08")
 
 # What cards and tables report; None: every band the tile has.
-REPORTED: dict[str, tuple[str, ...] | None] = {"12": None, "10": TEN, "6": SIX, "4": FOUR, "3": RGB}
+REPORTED: dict[str, tuple[str, ...] | None] = {"all": None, "10": TEN, "6": SIX, "4": FOUR, "3": RGB}

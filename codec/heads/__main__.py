@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for fitted in write_heads(options.package, options.data, options.head, seed=options.seed):
             for score in fitted.scores:
                 print(
-                    f"{fitted.task.name:10} {score.bands:>2} bands, {score.rate.label:32} "
+                    f"{fitted.task.name:10} {score.bands:>3} bands, {score.rate.label:32} "
                     f"{100 * score.accuracy:5.1f} % [{100 * score.low:.1f}, {100 * score.high:.1f}], "
                     f"mIoU {100 * score.mean_iou:.1f}, n {score.n}"
                 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from codec.data.labelled import LabelledTiles, cloud, eurosat_scenes, landcover, water
+from codec.data.labelled import LabelledTiles, eurosat_scenes, landcover, water
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,9 @@ _FLOODS = {
     "licence": "not stated in the repository",
 }
 _LAHINCH = {"name": "Sentinel-2 series of Lahinch, two dates", "licence": "not stated in the repository"}
-_CLOUD38 = {"name": "38-Cloud, four Landsat 8 patches", "licence": "not stated in the repository"}
 
+# No cloud head: fitted on the four patches and two dates at hand it showed no skill on the held-out scenes
+# (mean IoU below 50 %, about what calling everything cloud gives). It needs more clouds, not another head.
 TASKS: tuple[Task, ...] = (
     Task(
         "scene",
@@ -84,15 +85,5 @@ TASKS: tuple[Task, ...] = (
         {"dry": "#d9d2c5", "water": "#1f4e9c"},
         (_FLOODS, _LAHINCH),
         "warning of floods: it knows one flood and one coast; under cloud, over snow and in shadow",
-    ),
-    Task(
-        "cloud",
-        "Cloud in a token (8 × 8 pixels)",
-        "token",
-        ("tokens", "spectral"),
-        cloud,
-        {"clear": "#5b8a72", "cloud": "#ffffff"},
-        (_CLOUD38, _LAHINCH),
-        "masking before measurements: thin cloud, cloud shadow, snow and ice were hardly seen in training",
     ),
 )

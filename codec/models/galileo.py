@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -145,7 +146,9 @@ class GalileoTeacher(nn.Module):
         space = self.spatial_code(side)
         sequence = []
         for name, group in groups.items():
-            x = self.space_time_embed[name]["proj"](torch.stack([inputs[band] for band in group], dim=1))
+            x = cast(nn.ModuleDict, self.space_time_embed[name])["proj"](
+                torch.stack([inputs[band] for band in group], dim=1)
+            )
             x = x.flatten(2).transpose(1, 2)  # (N, L, D)
             constant = torch.cat(
                 [

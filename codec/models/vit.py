@@ -98,6 +98,10 @@ class Encoder(nn.Module):
     invalid pixels does not matter (not even NaN): it is replaced by the normalised mean, 0, before the stem.
     """
 
+    mean: Tensor  # 1×B×1×1
+    inverse_spread: Tensor
+    position: Tensor  # L×D
+
     def __init__(self, config: EncoderConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or EncoderConfig()

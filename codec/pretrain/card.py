@@ -34,8 +34,8 @@ initialisation. This page is generated (`python -m codec.pretrain card`); change
 
 Radar, thermal or night images; reflectance without the sensor's scale and offset (a forgotten +1000 offset of
 Sentinel-2 ruins it: give the metadata, not raw numbers); ground sampling far from 5–30 m except for experiments;
-any decision of consequence without a test on your own places. It has seen {windows} Sentinel-2 windows, nearly all
-European.
+any decision of consequence without a test on your own places. It has seen {windows} Sentinel-2 windows,
+mostly of Europe and of one North American coast.
 """
 
 

@@ -26,7 +26,7 @@ from codec.models.vit import Encoder
 from codec.pretrain.report import Row
 from codec.types import FloatArray, Tile
 
-BAND_CASES = {f"{number}-bands": REPORTED[number] for number in ("12", "6", "4", "3")}
+BAND_CASES = {"12-bands": None, **{f"{n}-bands": REPORTED[n] for n in ("6", "4", "3")}}
 FloatVector = npt.NDArray[np.float64]
 
 
@@ -182,7 +182,7 @@ def seam_ratio(encoder: Encoder, data: Path) -> tuple[float, int]:
     count = 0
     for image in read_source("terramind", data, "val"):
         rows, cols, tile = image.height // 64, image.width // 64, encoder.config.tile
-        tiles = []
+        tiles: list[Tile] = []
         for r in range(rows):
             for c in range(cols):
                 pixels = np.zeros((len(encoder.config.bands), tile, tile), np.float32)

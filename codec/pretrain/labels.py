@@ -154,8 +154,7 @@ def load_pool(folder: Path) -> Pool:
     if not (folder / "pool.json").exists():
         raise InputError("not a finished pool of labelled views", path=folder, fix="run the label step first")
     statistics = np.load(folder / "targets.npz")
-    return Pool(
-        *(np.load(folder / f"{name}.npy") for name in ("pixels", "bands", "tokens", "group", "source")),
-        position_mean=statistics["position_mean"],
-        spread=statistics["spread"],
+    pixels, bands, tokens, group, source = (
+        np.load(folder / f"{name}.npy") for name in ("pixels", "bands", "tokens", "group", "source")
     )
+    return Pool(pixels, bands, tokens, group, source, statistics["position_mean"], statistics["spread"])
