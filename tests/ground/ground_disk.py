@@ -6,6 +6,7 @@ At a power cut the fate of pending changes is decided by a `Fate`:
 - LOST: none survives; what POSIX promises at least;
 - NAMES: all names survive (created, renamed, removed), no unsynced content does: metadata journals are often ahead;
 - LAST: of each folder only the latest change of names survives, no content: nothing says that names are kept in order;
+- ALL: every change survives, as if all had been synced: the disk as the process saw it;
 - a number: each pending change survives or not by a coin with this seed, the last write perhaps in part.
 """
 
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 CREATE, MKDIR, SYMLINK, WRITE, TRUNCATE, RENAME, UNLINK, SYNC, MARK = range(1, 10)
-LOST, NAMES, LAST = "lost", "names", "last"
+LOST, NAMES, LAST, ALL = "lost", "names", "last", "all"
 Fate = str | int
 _HEAD = struct.Struct("<BQQqI")
 
@@ -166,6 +167,8 @@ def _surviving(
             assert isinstance(data, bytes)
             kept[-1] = ("write", offset, data[: chance.randrange(len(data) + 1)])
         return kept
+    if fate == ALL:
+        return pending
     if names and fate == LAST:
         return pending[-1:]
     return pending if names and fate == NAMES else []

@@ -7,6 +7,7 @@ its own that may be killed at a crash point, recorded (LD_PRELOAD, ground_record
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import os
 import subprocess
@@ -28,7 +29,10 @@ class Job:
     skip: tuple[str, ...] = ()  # names of `Sync`
     record_root: str = ""  # folder to record; empty: no recording
     record_log: str = ""
-    acks: str = ""  # file that gets one line for each durable arrival and published version
+    acks: str = ""  # file or FIFO that gets one line for each durable arrival and published version
+    udp: bool = (
+        False  # listen on a free port until SIGTERM, instead of `once`; the port is the first acknowledgement
+    )
     max_file: int = 0  # RLIMIT_FSIZE in bytes; 0: none
     warm: bool = False  # run in the server itself, so that GDAL, PROJ and fonts are loaded before it forks
 
@@ -64,10 +68,18 @@ class ForkServer:
         self._process.wait(timeout=30)
 
     def run(self, job: Job) -> Run:
+        """One run, to its end."""
+        self.start(job)
+        return self.wait()
+
+    def start(self, job: Job) -> None:
+        """Begin a run; `wait` must follow before the next one."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(asdict(job)) + "\n")
         self._process.stdin.flush()
+
+    def wait(self) -> Run:
+        assert self._process.stdout is not None
         answer = self._process.stdout.readline()
         if not answer:
             raise RuntimeError("the fork server died; its stderr says why")
@@ -90,12 +102,16 @@ def _serve_once(job: Job, report: int) -> int:
             if recorder is not None:
                 recorder.recorder_mark(line.encode())
 
+        def listening(self, port: int) -> None:
+            self._say(f"listening {port} {os.getpid()}")
+
         def committed(self, arrivals: list) -> None:  # type: ignore[type-arg]
             for arrival in arrivals:
-                self._say(f"spooled {arrival.name}")
+                digest = hashlib.sha256(arrival.payload).hexdigest()
+                self._say(f"spooled {arrival.name if not job.udp else digest}")
 
         def published(self, version) -> None:  # type: ignore[no-untyped-def]
-            self._say(f"published {version.file_id} {version.inputs} {version.number}")
+            self._say(f"published {version.file_id} {version.inputs} {version.number} {version.complete}")
 
         def remark(self, line: str) -> None:
             os.write(report, f"say {line}\n".encode())
@@ -110,8 +126,9 @@ def _serve_once(job: Job, report: int) -> int:
         resource.setrlimit(resource.RLIMIT_FSIZE, (job.max_file, job.max_file))
     files = Files(crash_at=job.crash_at, skip=[Sync(name) for name in job.skip])
     config = GroundConfig(
-        station=Path(job.station), models=(Path(job.models),), once=True, segment_bytes=4096
-    )
+        station=Path(job.station), models=(Path(job.models),), once=not job.udp, port=0 if job.udp else None,
+        segment_bytes=4096, poll_s=0.02, settle_s=0.02, group_s=0.005,
+    )  # fmt: skip
     try:
         code = int(serve(config, files=files, observer=Acknowledge()))
     except SwathpackError as error:

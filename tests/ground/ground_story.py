@@ -122,7 +122,7 @@ def broken_promises(
         )
         if found != known.get(version):
             broken.append(f"what {link.parent.name}/current shows to is not whole")
-    told = [line.split()[1:] for line in acks if line.startswith("published")]
+    told = [line.split()[1:4] for line in acks if line.startswith("published")]
     newest = {file_id: number for file_id, _, number in told}
     with open_ledger(station) as db:
         versions: dict[tuple[str, str], int] = {}

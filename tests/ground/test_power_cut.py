@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from ground_disk import LAST, LOST, NAMES, Disk, Fate, fingerprint, materialise, read_log
+from ground_disk import ALL, LAST, LOST, NAMES, Disk, Fate, fingerprint, materialise, read_log
 from ground_fork import ForkServer, Job
 from ground_story import State, Story, both_passes, broken_promises, make_story, read_state, versions_of
 
@@ -148,6 +148,34 @@ def _killed_after_append(server: ForkServer, story: Story, folder: Path) -> int:
         if segments and segments[0].stat().st_size > len(MAGIC):
             return point
     raise AssertionError("no crash point after a spool entry")
+
+
+def test_the_recording_followed_to_its_end_is_the_disk_that_the_station_left(
+    server: ForkServer, story: Story, truth: Truth, work: Path
+) -> None:
+    """Else the recorder would have missed a change, and the cuts would be cuts of something else."""
+    folder = work / "fidelity"
+    station = folder / "world" / "station"
+    (folder / "world").mkdir(parents=True)
+    disk = Disk(folder / "world")
+    job = Job(
+        str(station), str(story.models), record_root=str(folder / "world"), record_log=str(folder / "log")
+    )
+    server.run(job)
+    server.run(replace(job, drop=str(story.first)))
+    for change in read_log(folder / "log"):
+        disk.apply(change)
+    materialise(disk.survivors(ALL), folder / "rebuilt")
+    assert _tree(folder / "rebuilt") == _tree(folder / "world")
+
+
+def _tree(root: Path) -> dict[str, object]:
+    return {
+        str(path.relative_to(root)): path.readlink()
+        if path.is_symlink()
+        else path.is_dir() or path.read_bytes()
+        for path in root.rglob("*")
+    }
 
 
 def test_promises_hold_on_every_disk_that_a_power_cut_can_leave(
