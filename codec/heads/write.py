@@ -70,16 +70,17 @@ def write_heads(
     encoder = load_encoder(package.path("encoder.safetensors"))
     wanted = set(names) if names is not None else None
     channels = {plane.name: plane.spec.channels for plane in package.planes}
+    fitted = [
+        fit_task(task, encoder, package, data, seed=seed)
+        for task in TASKS
+        if wanted is None or task.name in wanted
+    ]
     (folder / "heads").mkdir(exist_ok=True)
-    fitted = []
-    for task in TASKS:
-        if wanted is not None and task.name not in wanted:
-            continue
-        result = fit_task(task, encoder, package, data, seed=seed)
+    for result in fitted:  # all written together: until the manifest is renewed the package does not load
+        task = result.task
         model = head_graph(result.head, task.level, [(name, channels[name]) for name in task.planes])
         text = json.dumps(card(result, package), indent=2, ensure_ascii=False) + "\n"
         write_atomic(folder / "heads" / f"{task.name}.onnx", model)
         write_atomic(folder / "heads" / f"{task.name}.json", text.encode())
-        fitted.append(result)
     refresh(folder)
     return fitted
