@@ -17,7 +17,17 @@ from codec.bitstream.reader import NecFile
 from codec.errors import InputError
 from codec.package import Package, default_roots, find, load
 from codec.pipeline.decoding import Decoded, decode
-from codec.types import BoolArray, Embedding, Georeference, TileGrid
+from codec.scene import tiling
+from codec.types import BoolArray, Embedding, FloatArray, Georeference, TileGrid
+
+
+@dataclass(frozen=True)
+class TokensMap:
+    """Embeddings of a scene in its own order; the last row and column of cells may reach beyond the scene."""
+
+    values: FloatArray  # rows×cols×C, 0 where not valid
+    validity: BoolArray  # rows×cols
+    georeference: Georeference  # of the cells
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,16 @@ class NecScene:
             "damaged": [{"record": i, "kind": kind, "what": what} for i, kind, what in decoded.damaged],
             "waiting_for_tables": decoded.waiting,
         }
+
+    def tokens_map(self, plane: str | None = None) -> TokensMap:
+        """One plane as a map of the scene, one cell per patch, doubled parts taken once. The first plane by default.
+
+        Raises InputError where the plane's tokens are not the package's patches (a pooled plane has no map).
+        """
+        embedding = self.embedding(plane)
+        patch = self.package.tile.patch
+        values, validity = tiling.mosaic(self.grid, patch, embedding.values, embedding.validity)
+        return TokensMap(values, validity, tiling.mosaic_georeference(self.georeference, patch))
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         values = self.embedding().values

@@ -105,3 +105,13 @@ def test_an_embedded_table_file_opens_with_the_package_of_its_space(
 
     data = encode_scene(package, given, embed_tables=True)
     assert codec.open(BytesIO(data), models).is_complete
+
+
+def test_a_plane_becomes_a_map_with_one_cell_per_patch(nec: bytes, package: Package) -> None:
+    scene = codec.open(BytesIO(nec), package)
+    found = scene.tokens_map("spectral")
+    assert found.values.shape == (38, 45, 4)  # 150 and 180 pixels in patches of 4
+    assert found.validity.all()
+    assert found.georeference.transform == (40.0, 0.0, 5e5, 0.0, -40.0, 6e6)
+    tile = scene.embedding("spectral").values[7]  # second row, second column of tiles: patches 8 to 15
+    np.testing.assert_array_equal(found.values[8:16, 8:16], tile)
