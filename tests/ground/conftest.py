@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +34,26 @@ def package(models: Path) -> Package:
 @pytest.fixture(scope="session")
 def scene(package: Package) -> ground_scene.TinyScene:
     return ground_scene.make_scene(package)
+
+
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in memory where there is one: for tests that make thousands of fsyncs and prove nothing about this disk."""
+    folder = tmp_path_factory.mktemp("memory")
+    shared = Path("/dev/shm")
+    if shared.is_dir():
+        folder = shared / f"swathpack-{os.getpid()}-{folder.stat().st_ino}"
+        folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def station(memory: Path) -> Path:
+    """An empty station with its inbox."""
+    folder = Path(tempfile.mkdtemp(dir=memory)) / "station"
+    (folder / "inbox").mkdir(parents=True)
+    return folder
 
 
 @pytest.fixture(scope="module")

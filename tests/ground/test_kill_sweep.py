@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import shutil
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,29 +29,17 @@ class Reference:
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in memory where there is one: a kill leaves the page cache alone, so the kind of disk does not matter."""
-    memory = Path("/dev/shm")
-    folder = tmp_path_factory.mktemp("kill")
-    if memory.is_dir():
-        folder = memory / f"swathpack-{folder.name}-{folder.stat().st_ino}"
-        folder.mkdir()
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def reference(work: Path, models: Path, package: Package, fork_server: ForkServer) -> Reference:
-    story = make_story(work / "story", models, package)
-    station = work / "undisturbed"
+def reference(memory: Path, models: Path, package: Package, fork_server: ForkServer) -> Reference:
+    story = make_story(memory / "story", models, package)
+    station = memory / "undisturbed"
     (station / "inbox").mkdir(parents=True)
-    fork_server.run(Job(str(_fresh(work / "warm")), str(models), drop=str(story.first), warm=True))
+    fork_server.run(Job(str(_fresh(memory / "warm")), str(models), drop=str(story.first), warm=True))
     first = fork_server.run(Job(str(station), str(models), drop=str(story.first)))
-    shutil.copytree(station, work / "after-first", symlinks=True)
+    shutil.copytree(station, memory / "after-first", symlinks=True)
     second = fork_server.run(Job(str(station), str(models), drop=str(story.second)))
     assert (first.code, second.code) == (6, 0), (first, second)
     return Reference(
-        story, work / "after-first", (first.crash_points, second.crash_points), read_state(station)
+        story, memory / "after-first", (first.crash_points, second.crash_points), read_state(station)
     )
 
 
@@ -62,11 +49,11 @@ def _fresh(station: Path) -> Path:
 
 
 def _kills(
-    reference: Reference, server: ForkServer, work: Path, instants: list[tuple[int, int, int]]
+    reference: Reference, server: ForkServer, memory: Path, instants: list[tuple[int, int, int]]
 ) -> None:
     """Each instant: (pass, crash point, crash point while recovering or 0)."""
     for number, (which, point, again) in enumerate(instants):
-        station = work / f"trial-{number}"
+        station = memory / f"trial-{number}"
         story = reference.story
         if which == 1:
             _fresh(station)
@@ -100,24 +87,27 @@ def test_the_story_has_a_partial_version_a_complete_one_and_refusals(reference: 
 
 
 def test_killed_at_seeded_instants_ends_with_identical_products_and_counts(
-    reference: Reference, fork_server: ForkServer, work: Path
+    reference: Reference, fork_server: ForkServer, memory: Path
 ) -> None:
     chosen = random.Random(20).sample(_every_instant(reference), N_KILLS)
-    _kills(reference, fork_server, work, chosen)
+    _kills(reference, fork_server, memory, chosen)
 
 
 def test_killed_again_while_recovering_ends_the_same(
-    reference: Reference, fork_server: ForkServer, work: Path
+    reference: Reference, fork_server: ForkServer, memory: Path
 ) -> None:
     chance = random.Random(21)
     chosen = chance.sample(_every_instant(reference), N_DOUBLE)
     _kills(
-        reference, fork_server, work, [(which, point, chance.randrange(1, 60)) for which, point, _ in chosen]
+        reference,
+        fork_server,
+        memory,
+        [(which, point, chance.randrange(1, 60)) for which, point, _ in chosen],
     )
 
 
 @pytest.mark.long
 def test_killed_at_every_crash_point_ends_the_same(
-    reference: Reference, fork_server: ForkServer, work: Path
+    reference: Reference, fork_server: ForkServer, memory: Path
 ) -> None:
-    _kills(reference, fork_server, work, _every_instant(reference))
+    _kills(reference, fork_server, memory, _every_instant(reference))

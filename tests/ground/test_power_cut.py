@@ -54,27 +54,15 @@ def server(recorder: Path) -> Iterator[ForkServer]:
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder in memory where there is one: what is durable is decided by the recording, not by this disk."""
-    memory = Path("/dev/shm")
-    folder = tmp_path_factory.mktemp("power")
-    if memory.is_dir():
-        folder = memory / f"swathpack-{folder.name}-{folder.stat().st_ino}"
-        folder.mkdir()
-    yield folder
-    shutil.rmtree(folder)
+def story(memory: Path, models: Path, package: Package) -> Story:
+    return make_story(memory / "story", models, package)
 
 
 @pytest.fixture(scope="module")
-def story(work: Path, models: Path, package: Package) -> Story:
-    return make_story(work / "story", models, package)
-
-
-@pytest.fixture(scope="module")
-def truth(work: Path, server: ForkServer, story: Story) -> Truth:
-    station = work / "undisturbed"
+def truth(memory: Path, server: ForkServer, story: Story) -> Truth:
+    station = memory / "undisturbed"
     versions: dict[str, dict[str, str]] = {}
-    server.run(Job(str(work / "warm"), str(story.models), warm=True))
+    server.run(Job(str(memory / "warm"), str(story.models), warm=True))
     both_passes(server, story, station, lambda: versions.update(versions_of(read_state(station))))
     return Truth(read_state(station), versions)
 
@@ -151,10 +139,10 @@ def _killed_after_append(server: ForkServer, story: Story, folder: Path) -> int:
 
 
 def test_the_recording_followed_to_its_end_is_the_disk_that_the_station_left(
-    server: ForkServer, story: Story, truth: Truth, work: Path
+    server: ForkServer, story: Story, truth: Truth, memory: Path
 ) -> None:
     """Else the recorder would have missed a change, and the cuts would be cuts of something else."""
-    folder = work / "fidelity"
+    folder = memory / "fidelity"
     station = folder / "world" / "station"
     (folder / "world").mkdir(parents=True)
     disk = Disk(folder / "world")
@@ -179,57 +167,57 @@ def _tree(root: Path) -> dict[str, object]:
 
 
 def test_promises_hold_on_every_disk_that_a_power_cut_can_leave(
-    server: ForkServer, story: Story, truth: Truth, work: Path
+    server: ForkServer, story: Story, truth: Truth, memory: Path
 ) -> None:
-    cuts = _record(server, story, work / "promises")
+    cuts = _record(server, story, memory / "promises")
     assert len(cuts) > 300
     for number, cut in enumerate(cuts):
-        disk = work / f"promise-{number}"
+        disk = memory / f"promise-{number}"
         assert _broken(cut, story, truth, disk) == [], (cut.at, cut.fate)
         shutil.rmtree(disk)
 
 
 def test_promises_hold_when_a_power_cut_follows_a_kill(
-    server: ForkServer, story: Story, truth: Truth, work: Path
+    server: ForkServer, story: Story, truth: Truth, memory: Path
 ) -> None:
-    point = _killed_after_append(server, story, work / "probe")
-    for number, cut in enumerate(_record(server, story, work / "kill-then-cut", kill_at=point)):
-        disk = work / f"kill-promise-{number}"
+    point = _killed_after_append(server, story, memory / "probe")
+    for number, cut in enumerate(_record(server, story, memory / "kill-then-cut", kill_at=point)):
+        disk = memory / f"kill-promise-{number}"
         assert _broken(cut, story, truth, disk) == [], (cut.at, cut.fate)
         shutil.rmtree(disk)
 
 
-def _restarts(server: ForkServer, story: Story, truth: Truth, work: Path, most: int) -> None:
-    cuts = _record(server, story, work / f"restarts-{most}")
+def _restarts(server: ForkServer, story: Story, truth: Truth, memory: Path, most: int) -> None:
+    cuts = _record(server, story, memory / f"restarts-{most}")
     chosen = random.Random(31).sample(cuts, min(most, len(cuts)))
     for number, cut in enumerate(chosen):
-        disk = work / f"restart-{number}"
+        disk = memory / f"restart-{number}"
         materialise(cut.survivors, disk)
         _restart(cut, server, story, truth, disk)
         shutil.rmtree(disk)
 
 
 def test_a_station_restarted_after_a_power_cut_ends_with_identical_products(
-    server: ForkServer, story: Story, truth: Truth, work: Path
+    server: ForkServer, story: Story, truth: Truth, memory: Path
 ) -> None:
-    _restarts(server, story, truth, work, N_RESTARTS)
+    _restarts(server, story, truth, memory, N_RESTARTS)
 
 
 @pytest.mark.long
 def test_a_station_restarted_after_any_power_cut_ends_with_identical_products(
-    server: ForkServer, story: Story, truth: Truth, work: Path
+    server: ForkServer, story: Story, truth: Truth, memory: Path
 ) -> None:
-    _restarts(server, story, truth, work, 1_000_000)
+    _restarts(server, story, truth, memory, 1_000_000)
 
 
 @pytest.mark.parametrize("sync", list(Sync), ids=lambda sync: sync.value)
 def test_leaving_out_one_fsync_breaks_a_promise(
-    sync: Sync, server: ForkServer, story: Story, truth: Truth, work: Path
+    sync: Sync, server: ForkServer, story: Story, truth: Truth, memory: Path
 ) -> None:
-    point = _killed_after_append(server, story, work / f"probe-{sync}") if sync is Sync.SEGMENT_FOUND else 0
-    cuts = _record(server, story, work / f"without-{sync.value}", skip=(sync.value,), kill_at=point)
+    point = _killed_after_append(server, story, memory / f"probe-{sync}") if sync is Sync.SEGMENT_FOUND else 0
+    cuts = _record(server, story, memory / f"without-{sync.value}", skip=(sync.value,), kill_at=point)
     for number, cut in enumerate(cuts):
-        disk = work / f"without-{sync.value}-{number}"
+        disk = memory / f"without-{sync.value}-{number}"
         broken = _broken(cut, story, truth, disk)
         shutil.rmtree(disk)
         if broken:
