@@ -89,7 +89,7 @@ def read_state(station: Path) -> State:
 @contextmanager
 def open_ledger(station: Path) -> Iterator[sqlite3.Connection]:
     """A copy of the ledger, read by itself: looking must not change what is looked at."""
-    with tempfile.TemporaryDirectory(prefix="look-", dir=station.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix="look-") as folder:
         for suffix in ("", "-wal"):
             source = station / "ledger" / f"ledger.sqlite{suffix}"
             if source.exists():
