@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 from pathlib import Path
 
 from codec.errors import InputError, LimitExceeded
 
-_NO_SPACE = {28, 122}  # ENOSPC, EDQUOT
+# EFBIG: beyond the size that the system grants a process.
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -23,17 +26,28 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
         fsync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         if error.errno in _NO_SPACE:
             raise LimitExceeded(
-                f"the disk is full, {len(data)} bytes were not written", path=path, fix="free space and repeat"
+                f"the disk is full, {len(data)} bytes were not written",
+                path=path,
+                fix="free space and repeat",
             ) from error
         raise InputError(
             f"cannot be written: {error.strerror}", path=path, fix="choose a folder you may write to"
         ) from error
+    except BaseException:  # interrupted
+        _discard(temporary)
+        raise
+
+
+def _discard(temporary: Path) -> None:
+    """Where the folder is no folder, or the name too long, there is nothing to remove either."""
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
 
 
 def fsync_folder(folder: Path) -> None:
