@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codec.bitstream.extensions import MAX_SOURCE_NAME
+from codec.bitstream.sensing_time import to_microseconds
 from codec.errors import InputError
 from codec.types import Latent, Tile, TileGrid
 
@@ -76,7 +78,7 @@ def encode_scene(
             "the scene has no band of the model",
             expected=" ".join(package.bands),
             found=" ".join(scene.bands) or "none",
-            fix="name the bands with --band NATIVE=NAME",
+            fix="name the bands with --band NAME=PLACE",
         )
     report = EncodeReport(
         bands=[b for b, there in zip(package.bands, present, strict=True) if there],
@@ -104,26 +106,31 @@ def encode_scene(
             georeference=scene.georeference,
             sensor=scene.sensor.name,
             band_mask=int(sum(1 << i for i in np.flatnonzero(present))),
-            time_us=time_to_us(scene),
+            time_us=to_microseconds(scene.time),
             ladder_index=ladder_index,
             bytes_per_tile=bytes_per_tile,
             target_bytes=target_bytes,
             run=run,
-            source_name=source_name,
+            source_name=_fitting(source_name),
         )
     report.nec_bytes = len(data)
-    report.notes = list(scene.notes)
+    report.notes = [*scene.notes, *_remarks(report)]
     return Encoded(data, grid, tuple(latents), report)
 
 
-def time_to_us(scene: Scene) -> int:
-    """Sensing time for the header, microseconds; −2⁶³ where the scene does not say."""
-    from datetime import datetime, timedelta, timezone
+def _remarks(report: EncodeReport) -> list[str]:
+    """What the caller should hear once: nothing is left out in silence."""
+    remarks = []
+    if report.bands_absent:
+        remarks.append(f"bands of the model that the scene lacks: {', '.join(report.bands_absent)}")
+    if report.tiles_without_data:
+        remarks.append(f"{report.tiles_without_data} of {report.tiles} tiles hold no data and are not coded")
+    return remarks
 
-    if scene.time is None:
-        return -(2**63)
-    stamp = scene.time if scene.time.tzinfo else scene.time.replace(tzinfo=timezone.utc)
-    return (stamp - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1)
+
+def _fitting(name: str) -> str:
+    """A file's name as the header can hold it: whole characters, 128 bytes of UTF-8 at most."""
+    return name.encode("utf-8", "replace")[:MAX_SOURCE_NAME].decode("utf-8", "ignore")
 
 
 def _run_engine(
@@ -137,18 +144,15 @@ def _run_engine(
 ) -> list[Latent]:
     from codec.scene.tiling import token_validity
 
-    values: dict[str, list[np.ndarray]] = {plane: [] for plane in engine.planes}
+    values: dict[str, list[np.ndarray]] = {plane.name: [] for plane in package.planes}
     valid: list[np.ndarray] = []
+    margin = package.tile.margin
+    core = slice(margin, margin + package.tile.core)
     for batch in _batches(stream, BATCH):
-        pixels = np.stack([np.where(t.validity, t.pixels, 0).astype(np.float32) for t in batch])
-        bands = np.stack([t.bands_present for t in batch]).astype(np.float32)
-        validity = np.stack([t.validity for t in batch])
         with clock.measure("engine"):
-            latents = engine.run(pixels, bands, validity.astype(np.float32))
+            latents = _latents(batch, package, engine)
         for plane, array in latents.items():
             values[plane].append(array)
-        margin = package.tile.margin
-        core = slice(margin, margin + package.tile.core)
         valid.extend(token_validity(t.validity[core, core], package.tile.patch) for t in batch)
         report.tiles += len(batch)
         if progress:
@@ -161,13 +165,30 @@ def _run_engine(
     ]
 
 
+def _latents(batch: list[Tile], package: Package, engine: Engine) -> dict[str, np.ndarray]:
+    """Latents of a batch; tiles without a valid pixel are not worth the engine's energy and stay 0."""
+    latents = {
+        plane.name: np.zeros((len(batch), plane.spec.channels, plane.spec.n_frequencies), np.float32)
+        for plane in package.planes
+    }
+    used = [i for i, tile in enumerate(batch) if tile.validity.any()]
+    if used:
+        pixels = np.stack([np.where(batch[i].validity, batch[i].pixels, 0).astype(np.float32) for i in used])
+        bands = np.stack([batch[i].bands_present for i in used]).astype(np.float32)
+        validity = np.stack([batch[i].validity for i in used]).astype(np.float32)
+        for plane, array in engine.run(pixels, bands, validity).items():
+            latents[plane][used] = array
+    return latents
+
+
 def _pooled(tokens: np.ndarray, package: Package, plane: str) -> np.ndarray:
     """Token validity at the plane's own resolution: a coarser token is valid when any of its patches is."""
     spec = package.planes[package.plane_index(plane)].spec
     n, rows, cols = tokens.shape
     if (rows, cols) == (spec.rows, spec.cols):
         return tokens
-    return tokens.reshape(n, spec.rows, rows // spec.rows, spec.cols, cols // spec.cols).any(axis=(2, 4))
+    parts = tokens.reshape(n, spec.rows, rows // spec.rows, spec.cols, cols // spec.cols)
+    return np.asarray(parts.any(axis=(2, 4)))
 
 
 def _batches(stream: Iterable[Tile], size: int) -> Iterator[list[Tile]]:

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from codec.errors import BackendUnavailable, Corrupt, InputError, LimitExceeded
+from codec.errors import BackendUnavailable, Corrupt, InputError
 from codec.types import FloatArray
+from onboard.graph import check_graph, read_graph
 
-MAX_ONNX_BYTES = 512 * 1024 * 1024  # a graph that flies is a few megabytes; this only stops a bomb
 BACKENDS = ("onnxruntime",)
-_PREFIX = "latent_"
+_LATENT, _SYMBOLS = "latent_", "symbols_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,11 @@ class OnnxRuntimeEngine:
     def __init__(self, path: Path, *, sha256: str | None = None, threads: int = 0) -> None:
         """Load `path`; `sha256` (hex), where given, is verified before anything is parsed.
 
-        Raises InputError for a missing file, LimitExceeded above MAX_ONNX_BYTES, Corrupt for another hash or a
-        graph that ONNX Runtime refuses, BackendUnavailable without onnxruntime.
+        Raises InputError for a missing file, a graph with external data or operators outside the list, or one that is no
+        encoder; LimitExceeded for a file that is too large; Corrupt for another hash or a graph that ONNX Runtime refuses;
+        UnsupportedVersion for another operator set; BackendUnavailable without onnxruntime.
         """
-        data = _read(path)
+        data = read_graph(path)
         digest = hashlib.sha256(data).hexdigest()
         if sha256 is not None and digest != sha256:
             raise Corrupt(
@@ -75,6 +76,7 @@ class OnnxRuntimeEngine:
                 found=digest[:16],
                 fix="fetch the model package again",
             )
+        check_graph(data, path)
         try:
             import onnxruntime as ort
         except ImportError as error:
@@ -82,27 +84,17 @@ class OnnxRuntimeEngine:
                 "onnxruntime is not installed", fix="pip install 'swathpack[onboard]'"
             ) from error
         options = ort.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what it refuses is raised, and said once
         if threads:
             options.intra_op_num_threads = threads
         try:
-            # From bytes, not from the path: external data has nothing to resolve against and is refused.
             self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises its own, undocumented, types
             raise Corrupt(
                 f"ONNX Runtime refuses the graph: {str(error).splitlines()[0][:200]}", path=path
             ) from error
-        shapes = {node.name: node.shape for node in self._session.get_inputs()}
-        missing = {"pixels", "bands", "validity"} - set(shapes)
-        self._outputs = [o.name for o in self._session.get_outputs() if o.name.startswith(_PREFIX)]
-        if missing or not self._outputs:
-            raise InputError(
-                "this graph is not an encoder of ours",
-                path=path,
-                expected="inputs pixels, bands, validity and outputs latent_<plane>",
-                found=f"inputs {sorted(shapes)}, outputs {[o.name for o in self._session.get_outputs()]}",
-            )
-        self._shape = tuple(int(n) for n in shapes["pixels"][1:])
+        self._shape = _encoder_shape(self._session, path)
+        self._outputs = [o.name for o in self._session.get_outputs() if o.name.startswith(_LATENT)]
         self._info = EngineInfo(
             "onnxruntime", str(ort.__version__), str(self._session.get_providers()[0]), threads, digest
         )
@@ -113,28 +105,66 @@ class OnnxRuntimeEngine:
 
     @property
     def planes(self) -> tuple[str, ...]:
-        return tuple(name.removeprefix(_PREFIX) for name in self._outputs)
+        return tuple(name.removeprefix(_LATENT) for name in self._outputs)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        n_bands, rows, cols = self._shape
-        return n_bands, rows, cols
+        return self._shape
 
     def run(self, pixels: FloatArray, bands: FloatArray, validity: FloatArray) -> dict[str, FloatArray]:
         feeds = check_inputs(self.input_shape, pixels, bands, validity)
-        values: list[Any] = self._session.run(self._outputs, feeds)
-        latents = dict(zip(self.planes, values, strict=True))
-        check_finite(latents)
+        latents = dict(zip(self.planes, self._call(self._outputs, feeds), strict=True))
+        check_latents(latents, len(pixels))
         return latents
 
     def symbols(
         self, pixels: FloatArray, bands: FloatArray, validity: FloatArray
     ) -> dict[str, npt.NDArray[np.int16]]:
-        """Symbols of every plane at the package's default ladder index, N×C×F: for parity checks only."""
+        """Symbols of every plane at the package's default ladder index, N×C×F: for parity checks only.
+
+        Raises InputError as `run`, and for a graph that has no such outputs.
+        """
         feeds = check_inputs(self.input_shape, pixels, bands, validity)
-        names = [f"symbols_{plane}" for plane in self.planes]
-        values: list[Any] = self._session.run(names, feeds)
-        return dict(zip(self.planes, values, strict=True))
+        names = [_SYMBOLS + plane for plane in self.planes]
+        missing = sorted(set(names) - {o.name for o in self._session.get_outputs()})
+        if missing:
+            raise InputError(f"the graph gives no {missing[0]}", fix="export it again")
+        return dict(zip(self.planes, self._call(names, feeds), strict=True))
+
+    def _call(self, outputs: list[str], feeds: Mapping[str, FloatArray]) -> list[Any]:
+        try:
+            return list(self._session.run(outputs, dict(feeds)))
+        except Exception as error:  # onnxruntime raises its own, undocumented, types
+            raise InputError(
+                f"ONNX Runtime cannot run the graph: {str(error).splitlines()[0][:200]}",
+                fix="export the engine again",
+            ) from error
+
+
+def _encoder_shape(session: Any, path: Path) -> tuple[int, int, int]:
+    """Bands, rows, columns of a tile; raises InputError for a graph that is no encoder of ours."""
+    inputs = {node.name: node for node in session.get_inputs()}
+    latents = [node for node in session.get_outputs() if node.name.startswith(_LATENT)]
+    tile = list(inputs["pixels"].shape[1:]) if "pixels" in inputs else []
+    fits = (
+        set(inputs) == {"pixels", "bands", "validity"}
+        and all(node.type == "tensor(float)" for node in (*inputs.values(), *latents))
+        and len(tile) == 3
+        and all(isinstance(n, int) and n > 0 for n in tile)
+        and list(inputs["bands"].shape[1:]) == tile[:1]
+        and list(inputs["validity"].shape[1:]) == tile[1:]
+        and latents
+        and all(len(node.shape) == 3 for node in latents)
+    )
+    if not fits:
+        found = [f"{node.name} {node.shape}" for node in (*inputs.values(), *session.get_outputs())]
+        raise InputError(
+            "this graph is not an encoder of ours",
+            path=path,
+            expected="pixels N×B×H×W, bands N×B, validity N×H×W to latent_<plane> N×C×F, all float32",
+            found=", ".join(found)[:300],
+        )
+    return tile[0], tile[1], tile[2]
 
 
 def open_engine(path: Path, *, backend: str = "auto", sha256: str | None = None, threads: int = 0) -> Engine:
@@ -151,42 +181,37 @@ def open_engine(path: Path, *, backend: str = "auto", sha256: str | None = None,
 def check_inputs(
     shape: tuple[int, int, int], pixels: FloatArray, bands: FloatArray, validity: FloatArray
 ) -> Mapping[str, FloatArray]:
-    """The three inputs as a graph takes them; every engine refuses the same ones."""
-    n = len(pixels)
+    """The three inputs as a graph takes them; every engine refuses the same ones, with InputError."""
+    n = pixels.shape[0] if pixels.ndim else 0
     wanted = {"pixels": (n, *shape), "bands": (n, shape[0]), "validity": (n, *shape[1:])}
     feeds = {"pixels": pixels, "bands": bands, "validity": validity}
     for name, array in feeds.items():
-        if array.shape != wanted[name] or array.dtype != np.float32:
+        if n == 0 or array.shape != wanted[name] or array.dtype != np.float32:
             raise InputError(
                 f"input {name} does not fit the encoder",
-                expected=f"float32 {wanted[name]}",
+                expected=f"float32 {wanted[name]}, one tile or more",
                 found=f"{array.dtype} {array.shape}",
             )
     if not np.isfinite(pixels).all():
         raise InputError("pixels hold NaN or infinite values", fix="mark them invalid and set them to 0")
+    for name in ("bands", "validity"):
+        if not np.isin(feeds[name], (0.0, 1.0)).all():
+            raise InputError(f"{name} hold other values than 0 and 1", fix="give flags")
     return {name: np.ascontiguousarray(array) for name, array in feeds.items()}
 
 
-def check_finite(latents: Mapping[str, FloatArray]) -> None:
-    """An encoder that gives NaN must not reach the quantiser."""
+def check_latents(latents: Mapping[str, FloatArray], n_tiles: int) -> None:
+    """An encoder that gives NaN, or another number of tiles, must not reach the quantiser: InputError."""
     for plane, values in latents.items():
+        if values.ndim != 3 or len(values) != n_tiles:
+            raise InputError(
+                f"the encoder gave another shape for plane {plane}",
+                expected=f"{n_tiles}×C×F",
+                found=values.shape,
+            )
         bad = int((~np.isfinite(values)).any(axis=(1, 2)).sum())
         if bad:
             raise InputError(
-                f"the encoder gave NaN or infinite values in {bad} of {len(values)} tiles of plane {plane}",
+                f"the encoder gave NaN or infinite values in {bad} of {n_tiles} tiles of plane {plane}",
                 fix="check the reflectance of the scene and the engine's parity report",
             )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > MAX_ONNX_BYTES:
-            raise LimitExceeded(
-                "the ONNX file is too large", path=path, expected=f"at most {MAX_ONNX_BYTES}", found=size
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"cannot be read: {error.strerror}", path=path, fix="run python -m onboard.export --engine fp32"
-        ) from error

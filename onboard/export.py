@@ -12,20 +12,22 @@ import hashlib
 import json
 import logging
 import platform
-import shutil
+import signal
 import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from codec.atomic import fsync_folder, write_atomic
-from codec.errors import BackendUnavailable, InputError, InternalError, SwathpackError
+from codec.atomic import write_atomic
+from codec.errors import BackendUnavailable, ExitCode, InputError, InternalError, SwathpackError, UsageError
 from onboard.engine import OnnxRuntimeEngine
+from onboard.engine_package import FORMAT, GRAPH, MANIFEST, PARITY, check_place, write_engine_package
 from onboard.graph import OPSET, check_graph
-from onboard.parity import GATES, as_rows, compare, judge
+from onboard.parity import GATES, parity_report
 from onboard.parity_tiles import ParityTiles, parity_tiles
 
 if TYPE_CHECKING:
@@ -56,6 +58,12 @@ def encoder_graph(package: Package, engine: str) -> torch.nn.Module:
     from codec.transform.dct import dct_matrix
 
     class Plane(nn.Module):
+        mean: Tensor  # (h, w, C)
+        basis_t: Tensor  # (C, C)
+        dct: Tensor  # (F, F)
+        inverse: Tensor  # (C, F); where nothing is coded 0, so that every value quantises to 0
+        theta: Tensor  # (C, F)
+
         def __init__(self, name: str) -> None:
             super().__init__()
             transform = package.transforms[name]
@@ -64,7 +72,6 @@ def encoder_graph(package: Package, engine: str) -> torch.nn.Module:
             self.register_buffer("mean", torch.from_numpy(transform.mean.copy()))
             self.register_buffer("basis_t", torch.from_numpy(transform.basis.T.copy()))
             self.register_buffer("dct", torch.from_numpy(dct))
-            # (C, F); where nothing is coded every value quantises to 0
             self.register_buffer(
                 "inverse", torch.from_numpy(np.where(maps.coded, maps.inv_step, 0.0).astype(np.float32))
             )
@@ -185,103 +192,76 @@ def engine_latents(engine: OnnxRuntimeEngine, tiles: ParityTiles) -> dict[str, n
 
 def export(
     package: Package, engine: str, out: Path, tiles: ParityTiles, *, force: bool = False
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Write the engine package to `out` (whole or not at all) and return its parity report.
 
-    Raises InputError when parity fails and `force` is not given; nothing is written then.
+    Raises InputError when parity fails and `force` is not given, or `out` cannot be written; nothing is written then.
     """
+    check_place(out)
+    with tempfile.TemporaryDirectory(prefix="swathpack-export-") as folder:
+        path = Path(folder) / GRAPH
+        write_onnx(encoder_graph(package, engine), package, path)
+        data = path.read_bytes()
+        operators = check_graph(data, path)
+        found = engine_latents(OnnxRuntimeEngine(path), tiles)
+    report = parity_report(package, engine, tiles, reference_latents(package, tiles), found)
+    if report["reasons"] and not force:
+        raise InputError(
+            f"the {engine} engine is not the model: {'; '.join(report['reasons'])}",
+            fix="see the numbers with --force, which writes it all the same",
+        )
+    manifest = {
+        "format": FORMAT,
+        "package": package.name,
+        "codec_id": package.codec_id.hex(),
+        "space_ids": {name: package.space_ids[name].hex() for name in plane_names(package)},
+        "engine": engine,
+        "backend": "onnxruntime",
+        "opset": OPSET,
+        "operators": operators,
+        "files": {GRAPH: hashlib.sha256(data).hexdigest()},
+        "versions": versions(),
+        "device": platform.machine(),
+    }
+    write_engine_package(out, {GRAPH: data, PARITY: _json(report), MANIFEST: _json(manifest)})
+    return report
+
+
+def versions() -> dict[str, str]:
+    """Of everything that decides what a graph becomes."""
     import onnx
     import onnxruntime
     import torch
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        path = work / "encoder.onnx"
-        write_onnx(encoder_graph(package, engine), package, path)
-        operators = check_graph(path)
-        session = OnnxRuntimeEngine(path)
-        reference, found = reference_latents(package, tiles), engine_latents(session, tiles)
-        default = compare(package, package.default_ladder_index, reference, found)
-        finest = compare(package, package.ladder_indices[0], reference, found)
-        reasons = judge(engine, default, finest)
-        if reasons and not force:
-            raise InputError(
-                f"the {engine} engine is not the model: {'; '.join(reasons)}",
-                fix="see the numbers with --force, which writes it all the same",
-            )
-        report: dict[str, object] = {
-            "engine": engine,
-            "gate": {"differ": GATES[engine].differ, "largest_step": GATES[engine].largest_step},
-            "passed": not reasons,
-            "reasons": reasons,
-            "tiles": {"n": len(tiles), "sources": tiles.sources},
-            "default": as_rows(default),
-            "finest": as_rows(finest),
-        }
-        manifest = {
-            "format": "swathpack-engine-0",
-            "package": package.name,
-            "codec_id": package.codec_id.hex(),
-            "space_ids": {name: package.space_ids[name].hex() for name in plane_names(package)},
-            "engine": engine,
-            "backend": "onnxruntime",
-            "opset": OPSET,
-            "operators": operators,
-            "files": {"encoder.onnx": _sha256(path)},
-            "versions": {
-                "torch": torch.__version__,
-                "onnx": onnx.__version__,
-                "onnxruntime": onnxruntime.__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
-            "device": platform.machine(),
-        }
-        (work / "parity.json").write_text(json.dumps(report, indent=2) + "\n")
-        (work / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
-        _replace_folder(work, out)
-    except OSError as error:
-        raise InputError(
-            f"cannot be written: {error.strerror}", path=out, fix="choose another --out"
-        ) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return report
+    return {
+        "torch": torch.__version__,
+        "onnx": onnx.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
 
 
-def _replace_folder(work: Path, out: Path) -> None:
-    """`work` becomes `out`; an engine package that stood there goes, anything else is refused."""
-    if out.exists():
-        if any(out.iterdir()) and not (out / "parity.json").is_file():
-            raise InputError("the folder holds something else", path=out, fix="choose another --out")
-        old = out.with_name(f".{out.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        out.rename(old)
-        work.rename(out)
-        shutil.rmtree(old)
-    else:
-        work.rename(out)
-    out.chmod(0o755)
-    fsync_folder(out.parent)
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def tensorrt_version() -> str | None:
-    """Version of TensorRT on this machine, or None."""
+def tensorrt_line() -> str:
+    """What is said about TensorRT on this machine."""
     try:
         import tensorrt
     except ImportError:
-        return None
-    return str(tensorrt.__version__)
+        return "TensorRT is not on this machine: wrote a package for ONNX Runtime."
+    return f"TensorRT {tensorrt.__version__} found; engines are built where they run, from the ONNX of this package."
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Command line of the export; exit codes as everywhere."""
-    parser = argparse.ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, fix="see python -m onboard.export --help")
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _Parser(
         prog="python -m onboard.export",
         description="Export a model package's encoder to ONNX, prove it equal to PyTorch, write an engine package.",
     )
@@ -300,45 +280,55 @@ def main(arguments: list[str] | None = None) -> int:
         "--into-package", action="store_true", help="also make this graph the package's own encoder.onnx"
     )
     parser.add_argument("--json", action="store_true", help="print the parity report as JSON")
-    options = parser.parse_args(arguments)
-    try:
-        try:
-            import torch  # noqa: F401
-        except ImportError as error:
-            raise BackendUnavailable(
-                "PyTorch is not installed", fix="pip install 'swathpack[train]'"
-            ) from error
-        from codec.package import load, refresh
+    return parser.parse_args(arguments)
 
-        package = load(options.model)
-        out = options.out or Path("engines") / f"{package.name}-{options.engine}"
-        report = export(
-            package, options.engine, out, parity_tiles(package, options.tiles), force=options.force
-        )
-        if options.into_package:
-            write_atomic(package.folder / "encoder.onnx", (out / "encoder.onnx").read_bytes())
-            refresh(package.folder)
+
+def _run(options: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"{error.name or 'torch'} is not installed", fix="pip install 'swathpack[train]'"
+        ) from error
+    from codec.package import load, refresh
+
+    package = load(options.model)
+    out = options.out or Path("engines") / f"{package.name}-{options.engine}"
+    report = export(package, options.engine, out, parity_tiles(package, options.tiles), force=options.force)
+    if options.into_package:
+        if not report["passed"]:
+            raise InputError("an engine that fails parity does not go into the package", path=out)
+        write_atomic(package.folder / GRAPH, (out / GRAPH).read_bytes())
+        refresh(package.folder)
+    return out, report
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line of the export; exit codes as everywhere."""
+    if arguments is None:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwind: temporary files go
+    try:
+        options = _options(arguments)
+        out, report = _run(options)
     except SwathpackError as error:
         print(f"error: {error}", file=sys.stderr)
         return int(error.exit_code)
-    version = tensorrt_version()
-    if version is None:
-        print("TensorRT is not on this machine: wrote a package for ONNX Runtime.", file=sys.stderr)
-    else:
-        print(
-            f"TensorRT {version} found; engines are built where they run, from the ONNX of this package.",
-            file=sys.stderr,
-        )
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    print(tensorrt_line(), file=sys.stderr)
     if options.json:
         print(json.dumps(report, indent=2))
-    else:
-        for row in report["default"]:  # type: ignore[attr-defined]
-            print(
-                f"{row['plane']}: {row['differ']:.4%} of {row['symbols']} symbols differ at the default quality, "
-                f"largest latent difference {row['max_abs_latent']:.2g}"
-            )
-        print(f"{'passed' if report['passed'] else 'FAILED'}: {out}")
-    return 0
+        return int(ExitCode.OK)
+    for row in report["default"]:
+        print(
+            f"{row['plane']}: {row['differ']:.4%} of {row['symbols']} symbols differ at the default quality, "
+            f"largest latent difference {row['max_abs_latent']:.2g}"
+        )
+    print(f"{'passed' if report['passed'] else 'FAILED'}: {out}")
+    return int(ExitCode.OK)
 
 
 if __name__ == "__main__":

@@ -1,106 +1,84 @@
-"""Checks on ONNX files before anything runs them: size, external data, operator sets, operators.
-
-Needs the `onnx` package (extra `train`); the flying runtime instead loads only graphs whose hash a manifest names.
-"""
+"""Checks on ONNX files before anything parses or runs them: size, external data, operator set, operators."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from codec.errors import InputError, LimitExceeded, UnsupportedVersion
-from onboard.engine import MAX_ONNX_BYTES
+from codec.errors import Corrupt, InputError, LimitExceeded, UnsupportedVersion
+from onboard.onnx_wire import read_facts
 
+MAX_ONNX_BYTES = 512 * 1024 * 1024  # a graph that flies is a few megabytes; this only stops a bomb
 OPSET = 20  # 18 is the floor, 23's Attention does not build in TensorRT
+_OLDEST_OPSET = 18
 # Plain operators only: what a small vision transformer, the transform and the quantiser need.
-ALLOWED_OPERATORS = frozenset(
-    {
-        "Abs",
-        "Add",
-        "AveragePool",
-        "Cast",
-        "Ceil",
-        "Clip",
-        "Concat",
-        "Constant",
-        "ConstantOfShape",
-        "Conv",
-        "Div",
-        "Equal",
-        "Erf",
-        "Expand",
-        "Flatten",
-        "Floor",
-        "Gather",
-        "Gelu",
-        "Gemm",
-        "Greater",
-        "GreaterOrEqual",
-        "Identity",
-        "LayerNormalization",
-        "Less",
-        "MatMul",
-        "Max",
-        "Min",
-        "Mul",
-        "Neg",
-        "Not",
-        "Pad",
-        "Pow",
-        "Range",
-        "Reciprocal",
-        "ReduceMax",
-        "ReduceMean",
-        "ReduceSum",
-        "Reshape",
-        "Round",
-        "Shape",
-        "Sigmoid",
-        "Sign",
-        "Slice",
-        "Softmax",
-        "Split",
-        "Sqrt",
-        "Squeeze",
-        "Sub",
-        "Tanh",
-        "Tile",
-        "Transpose",
-        "Unsqueeze",
-        "Where",
-    }
-)
+_OPERATORS = """
+    Abs Add AveragePool Cast Ceil Clip Concat Constant ConstantOfShape Conv Div Equal Erf Expand Flatten Floor Gather
+    Gelu Gemm Greater GreaterOrEqual Identity LayerNormalization Less MatMul Max Min Mul Neg Not Pad Pow Range
+    Reciprocal ReduceMax ReduceMean ReduceSum Reshape Round Shape Sigmoid Sign Slice Softmax Split Sqrt Squeeze Sub
+    Tanh Tile Transpose Unsqueeze Where
+"""
+ALLOWED_OPERATORS = frozenset(_OPERATORS.split())
 
 
-def check_graph(path: Path) -> dict[str, int]:
+def read_graph(path: Path) -> bytes:
+    """The bytes of an ONNX file. Raises InputError where it cannot be read, LimitExceeded above MAX_ONNX_BYTES."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_ONNX_BYTES + 1) if path.stat().st_size <= MAX_ONNX_BYTES else None
+    except OSError as error:
+        raise InputError(
+            f"cannot be read: {error.strerror}", path=path, fix="run python -m onboard.export --engine fp32"
+        ) from error
+    if data is None or len(data) > MAX_ONNX_BYTES:
+        raise LimitExceeded(
+            "the ONNX file is too large",
+            path=path,
+            expected=f"at most {MAX_ONNX_BYTES} bytes",
+            found=path.stat().st_size,
+        )
+    return data
+
+
+def check_graph(data: bytes, path: object = None) -> dict[str, int]:
     """Operators of the graph and how often each stands in it; refuses what a payload must not load.
 
-    Raises LimitExceeded for size, InputError for external data or operators outside the list, UnsupportedVersion for
-    an operator set other than the default domain at 18…20.
+    Raises Corrupt for bytes that are no ONNX file, InputError for external data, operators outside the list, local
+    functions and training parts, UnsupportedVersion for an operator set other than the default domain at 18…20.
     """
-    size = path.stat().st_size
-    if size > MAX_ONNX_BYTES:
-        raise LimitExceeded("the ONNX file is too large", path=path, expected=MAX_ONNX_BYTES, found=size)
-    import onnx
-
-    model = onnx.load(str(path), load_external_data=False)
-    opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
-    if set(opsets) != {"ai.onnx"} or not 18 <= opsets["ai.onnx"] <= OPSET:
-        raise UnsupportedVersion("operator set", path=path, expected=f"ai.onnx 18…{OPSET}", found=opsets)
-    external = [t.name for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
-    if external:
+    try:
+        facts = read_facts(data)
+    except (Corrupt, LimitExceeded) as error:
+        error.path = None if path is None else str(path)
+        raise
+    if facts.n_graphs == 0:
+        raise Corrupt("the ONNX file holds no graph", path=path)
+    opsets = {domain or "ai.onnx": version for domain, version in facts.opsets.items()}
+    if set(opsets) != {"ai.onnx"} or not _OLDEST_OPSET <= opsets["ai.onnx"] <= OPSET:
+        found = ", ".join(f"{domain} {version}" for domain, version in sorted(opsets.items())) or "none"
+        raise UnsupportedVersion(
+            "the graph needs other operator sets than a payload has",
+            path=path,
+            expected=f"ai.onnx {_OLDEST_OPSET} to {OPSET}",
+            found=found,
+            fix="export it again",
+        )
+    if facts.external:
         raise InputError(
-            f"tensor {external[0]} lies outside the file",
+            f"the data of tensor {facts.external[0]!r} lie outside the file",
             path=path,
             fix="save the model without external data",
         )
-    counts: dict[str, int] = {}
-    for node in model.graph.node:
-        counts[node.op_type] = counts.get(node.op_type, 0) + 1
-    alien = sorted(set(counts) - ALLOWED_OPERATORS)
-    if alien or model.functions:
-        raise InputError(
-            f"operators outside the list: {' '.join(alien) or 'local functions'}",
-            path=path,
-            fix="export with plain operators",
+    alien = sorted(
+        f"{domain}.{name}" if domain not in ("", "ai.onnx") else name
+        for domain, name in facts.operators
+        if domain not in ("", "ai.onnx") or name not in ALLOWED_OPERATORS
+    )
+    if alien or facts.n_functions or facts.has_training:
+        what = (
+            f"operators outside the list: {' '.join(alien)}" if alien else "local functions or training parts"
         )
+        raise InputError(f"the graph holds {what}", path=path, fix="export with plain operators")
+    counts: dict[str, int] = {}
+    for (_, name), count in facts.operators.items():
+        counts[name] = counts.get(name, 0) + count
     return dict(sorted(counts.items()))

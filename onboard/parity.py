@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from codec.types import FloatArray
 
 if TYPE_CHECKING:
     from codec.package import Package
+    from onboard.parity_tiles import ParityTiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,23 @@ def judge(engine: str, default: list[PlaneParity], finest: list[PlaneParity]) ->
     return reasons
 
 
-def as_rows(rows: list[PlaneParity]) -> list[dict[str, object]]:
-    """JSON-able."""
-    return [asdict(row) for row in rows]
+def parity_report(
+    package: Package,
+    engine: str,
+    tiles: ParityTiles,
+    reference: Mapping[str, FloatArray],
+    found: Mapping[str, FloatArray],
+) -> dict[str, Any]:
+    """JSON-able: parity at the default and the finest quality, the gate, and the reasons to refuse (none: passed)."""
+    default = compare(package, package.default_ladder_index, reference, found)
+    finest = compare(package, package.ladder_indices[0], reference, found)
+    reasons = judge(engine, default, finest)
+    return {
+        "engine": engine,
+        "gate": {"differ": GATES[engine].differ, "largest_step": GATES[engine].largest_step},
+        "passed": not reasons,
+        "reasons": reasons,
+        "tiles": {"n": len(tiles), "sources": tiles.sources},
+        "default": [asdict(row) for row in default],
+        "finest": [asdict(row) for row in finest],
+    }

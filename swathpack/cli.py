@@ -6,18 +6,34 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
+from codec.errors import BackendUnavailable, ExitCode, LimitExceeded, SwathpackError
 from swathpack.commands import decode, demo, doctor, encode, ground, inspect, link, link_sim, verify
+from swathpack.streams import refused
 
+INTERRUPTED = 128 + signal.SIGINT
+PIPE_CLOSED = 128 + signal.SIGPIPE
 EPILOG = (
     "Exit codes: 0 ok · 1 internal · 2 usage · 3 bad input · 4 integrity · 5 unknown or unsigned identity · 6 partial "
     "result · 7 resource limit · 8 back end missing · 75 try again later."
 )
+# Which extra brings a module that a command may miss; the base install decodes, inspects and verifies.
+EXTRAS = {
+    "rasterio": "onboard",
+    "onnxruntime": "onboard",
+    "cryptography": "onboard",
+    "pydantic": "onboard",
+    "PIL": "ground",
+    "onnx": "ground",
+    "torch": "train",
+}
 
 app = typer.Typer(
     name="swathpack",
@@ -31,19 +47,25 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("swathpack"))
+        raise typer.Exit
+
+
 @app.callback()
 def options(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
 ) -> None:
     """Options of every command."""
-    if debug:
-        os.environ["SWATHPACK_DEBUG"] = "1"
-    if version:
-        from importlib.metadata import version as installed
-
-        typer.echo(installed("swathpack"))
-        raise typer.Exit
+    context.obj["debug"] = debug
 
 
 app.command("encode")(encode.run)
@@ -57,41 +79,90 @@ app.command("demo")(demo.run)
 app.command("doctor")(doctor.run)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    from codec.errors import ExitCode, SwathpackError
-
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line (by default that of the process); returns the exit code, whatever happens."""
+    if arguments is None:
+        signal.signal(signal.SIGTERM, _terminated)
+        for stream in (sys.stdout, sys.stderr):
+            # A terminal that cannot show a letter of a name or of the table shows its code instead.
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    state: dict[str, bool] = {"debug": False}
     try:
-        code = typer.main.get_command(app)(arguments, prog_name="swathpack", standalone_mode=False)
-    except SwathpackError as error:
+        code = _run(sys.argv[1:] if arguments is None else list(arguments), state)
+        sys.stdout.flush()
+        return code
+    except BaseException as error:
+        if state["debug"]:
+            traceback.print_exc()
+        return _report(error)
+
+
+def _run(arguments: list[str], state: dict[str, bool]) -> int:
+    """Parse and call; not typer's own runner, which would end the process itself where a pipe breaks."""
+    command: Any = typer.main.get_command(app)
+    try:
+        with command.make_context("swathpack", arguments, obj=state) as context:
+            return int(command.invoke(context) or ExitCode.OK)
+    except typer.Exit as finished:
+        return int(finished.exit_code)
+
+
+def _report(error: BaseException) -> int:
+    """One line on stderr, and the exit code."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(ExitCode.INTERNAL)
+    if isinstance(error, BrokenPipeError):
+        # The reader went away, as `head` does: nothing to say, and Python must not complain when it closes stdout.
+        _discard_stdout()
+        return PIPE_CLOSED
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        _show("error: interrupted")
+        return INTERRUPTED
+    if _is_usage(error):
+        return _report_usage(error)
+    if isinstance(error, ModuleNotFoundError) and _top(error) in EXTRAS:
+        error = BackendUnavailable(
+            f"{_top(error)} is not installed", fix=f"pip install 'swathpack[{EXTRAS[_top(error)]}]'"
+        )
+    elif isinstance(error, MemoryError):
+        error = LimitExceeded("the memory of this machine is not enough", fix="use a smaller scene or file")
+    elif isinstance(error, OSError) and error.filename is None and error.errno is not None:
+        _discard_stdout()  # what Python still holds back would fail once more at exit
+        error = refused(error, "standard output")
+    if isinstance(error, SwathpackError):
         _show(f"error: {error}")
         return int(error.exit_code)
-    except typer.Abort:
-        _show("error: aborted")
+    _show(f"error: internal: {type(error).__name__}: {error}; please report it, with the output of --debug")
+    return int(ExitCode.INTERNAL)
+
+
+def _is_usage(error: BaseException) -> bool:
+    """Errors of the command-line parser; typer may carry its own copy of click."""
+    return callable(getattr(error, "format_message", None)) and hasattr(error, "exit_code")
+
+
+def _report_usage(error: Any) -> int:
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()  # the whole help
         return int(ExitCode.USAGE)
-    except BrokenPipeError:
-        # The reader of a pipe went away; keep Python from complaining when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.OK)
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        if _is_usage(error):
-            error.show()  # type: ignore[attr-defined]
-            return int(ExitCode.USAGE)
-        _show(
-            f"error: internal: {type(error).__name__}: {error}; please report it, with the output of --debug"
-        )
-        return int(ExitCode.INTERNAL)
-    return int(code or 0)
+    where = context.command_path if context is not None else "swathpack"
+    _show(f"error: {' '.join(error.format_message().split()).rstrip('.')}; see {where} --help")
+    return int(ExitCode.USAGE)
 
 
-def _is_usage(error: Exception) -> bool:
-    """Errors of the command-line parser, which print themselves; typer may carry its own copy of click."""
-    return callable(getattr(error, "show", None)) and hasattr(error, "exit_code")
+def _top(error: ModuleNotFoundError) -> str:
+    return (error.name or "").partition(".")[0]
+
+
+def _discard_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _terminated(*_: object) -> None:
+    """SIGTERM: unwind, so that temporary files go."""
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _show(line: str) -> None:
-    if os.environ.get("SWATHPACK_DEBUG"):
-        traceback.print_exc()
     print(line, file=sys.stderr)

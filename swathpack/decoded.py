@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codec.errors import UsageError
+from codec.errors import InputError, UsageError
+from swathpack.inspect_report import time_text
 
 if TYPE_CHECKING:
     from codec.pipeline import NecScene
@@ -17,16 +19,23 @@ if TYPE_CHECKING:
 FORMS = (".npz", ".tif", ".tiff", ".csv")
 
 
-def render(scene: NecScene, output: str, plane: str) -> bytes:
-    """The bytes of the file that `output`'s suffix asks for; - is .npz."""
-    suffix = "." + output.rsplit(".", 1)[-1].lower() if "." in output else ".npz"
-    if output == "-" or suffix == ".npz":
-        return as_npz(scene)
-    if suffix == ".csv":
+def form_of(output: str) -> str:
+    """The form that the output's suffix asks for; - is .npz. Raises UsageError for any other suffix, or none."""
+    suffix = ".npz" if output == "-" else Path(output).suffix.lower()
+    if suffix not in FORMS:
+        raise UsageError(
+            f"the form of {output!r} is not known by its suffix",
+            expected=" ".join(FORMS),
+            found=suffix or "no suffix",
+        )
+    return suffix
+
+
+def render(scene: NecScene, form: str, plane: str) -> bytes:
+    """The bytes of a file of this form."""
+    if form == ".csv":
         return as_table(scene, plane)
-    if suffix in (".tif", ".tiff"):
-        return as_geotiff(scene, plane)
-    raise UsageError(f"{output!r} has a form that is not known", expected=" ".join(FORMS), found=suffix)
+    return as_npz(scene) if form == ".npz" else as_geotiff(scene, plane)
 
 
 def as_npz(scene: NecScene) -> bytes:
@@ -46,13 +55,13 @@ def as_npz(scene: NecScene) -> bytes:
         "height": grid.height,
         "width": grid.width,
         "core": [grid.core_height, grid.core_width],
-        "time": scene.time.isoformat() if scene.time else None,
+        "time": time_text(scene.header),
         "bands": scene.bands,
         "package": scene.package.name,
     }
     arrays["georeference"] = np.array(json.dumps(facts))
     out = io.BytesIO()
-    np.savez_compressed(out, allow_pickle=False, **arrays)
+    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]  # planes have no name of a parameter
     return out.getvalue()
 
 
@@ -82,7 +91,13 @@ def as_geotiff(scene: NecScene, plane: str) -> bytes:
     from codec.scene.tiling import mosaic, mosaic_georeference
 
     embedding = scene.embedding(plane)
-    patch = scene.grid.core_height // embedding.values.shape[1]
+    patch, rest = divmod(scene.grid.core_height, embedding.values.shape[1])
+    if rest or patch * embedding.values.shape[2] != scene.grid.core_width:
+        raise InputError(
+            f"plane {plane!r} has no map: its tokens are no squares of whole pixels",
+            path=scene.file.path,
+            fix="decode to .npz or .csv",
+        )
     values, valid = mosaic(scene.grid, patch, embedding.values, embedding.validity)
     image = np.where(valid[..., None], values, np.float32(np.nan)).transpose(2, 0, 1).astype(np.float32)
     names = [f"{plane}_{c}" for c in range(len(image))]

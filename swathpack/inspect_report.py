@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 from codec.bitstream import record as rec
+from codec.bitstream.header import FileHeader
 from codec.bitstream.payload import PayloadParser
 from codec.bitstream.reader import NecFile
 from codec.errors import Corrupt, InputError
@@ -45,15 +46,19 @@ def account(nec: NecFile) -> list[Row]:
     return rows
 
 
+def time_text(header: FileHeader) -> str | None:
+    """Sensing time, ISO 8601; None where the file does not say."""
+    try:
+        return None if header.time is None else header.time.isoformat()
+    except InputError:  # legal in the header, beyond the years that a calendar date can name
+        return f"{header.time_us} µs since 1970"
+
+
 def describe(nec: NecFile) -> dict[str, Any]:
     """JSON-able: the header's fields, what arrived of each plane and layer, and the file's state."""
     h = nec.header
     grid = h.grid
     layers = _by_layer(nec)
-    try:
-        time = None if h.time is None else h.time.isoformat()
-    except InputError:  # legal in the header, beyond the years that a calendar date can name
-        time = f"{h.time_us} µs since 1970"
     return {
         "path": nec.path,
         "file_id": h.file_id.hex(),
@@ -62,7 +67,7 @@ def describe(nec: NecFile) -> dict[str, Any]:
         "source": h.source_name or None,
         "band_mask": f"{h.band_mask:#x}",
         "run": h.run,
-        "time": time,
+        "time": time_text(h),
         "ladder_index": h.ladder_index,
         "scene": {"height": grid.height, "width": grid.width},
         "tiles": {

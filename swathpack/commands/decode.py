@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -19,7 +18,7 @@ def run(
             "-o",
             metavar="FILE",
             help=".npz: all planes, validity, layers, georeference · .tif: one plane as a GeoTIFF · .csv: one pooled row "
-            "per tile.",
+            "per tile · -: .npz on stdout.",
         ),
     ],
     plane: Annotated[str, typer.Option(help="The plane for .tif and .csv.")] = "tokens",
@@ -28,16 +27,18 @@ def run(
     """Decode embeddings. Exit 6 when something of the file is missing; the output then says where."""
     from codec.errors import PartialResult
     from codec.pipeline import open_nec
-    from swathpack.decoded import render
-    from swathpack.streams import write_output
+    from swathpack.decoded import form_of, render
+    from swathpack.streams import check_output, say, write_output
 
+    form = form_of(output)
+    check_output(output)
     scene = open_nec(file, packages=models)
-    write_output(output, render(scene, output, plane))
+    write_output(output, render(scene, form, plane))
     decoded = scene.decoded
-    missing = sum(r.count for r in decoded.missing if r.layer == 0)
-    state = f"{decoded.intact} records used, {len(decoded.damaged)} damaged"
-    print(f"{file}: {scene.grid.n_tiles} tiles, planes {' '.join(scene.planes)}, {state}", file=sys.stderr)
+    state = f"{decoded.intact} records used, {len(decoded.damaged) + len(scene.file.refused)} refused"
+    say(f"{output}: {scene.grid.n_tiles} tiles, planes {' '.join(scene.planes)}, {state}")
     if not scene.is_complete:
+        missing = sum(r.count for r in decoded.missing if r.layer == 0)
         what = (
             f"{missing} tiles of a plane have no layer 0, {len(decoded.missing)} ranges of layers are missing"
         )

@@ -8,7 +8,10 @@ from swathpack.options import AsJson, Models
 
 
 def run(models: Models = None, as_json: AsJson = False) -> None:
-    """Check the core, back ends, model packages and optional parts. Exit 8 when the core or every model is unusable."""
+    """Check the core, back ends, model packages and optional parts.
+
+    Exit 8 when the core cannot be used, no model package is found, or one that is found fails its check.
+    """
     from codec.errors import ExitCode
     from swathpack.diagnosis import diagnose
     from swathpack.streams import print_json

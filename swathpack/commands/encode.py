@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from swathpack.options import DEFAULT_MODEL, AsJson, Model
+from swathpack.options import DEFAULT_MODEL, AsJson, Model, finite
 
 
 def run(
     scene: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SCENE...", help="A raster, one raster per band, a .SAFE tree, or a netCDF file."
+            metavar="SCENE...",
+            help="A raster, one raster per band, a folder of them, a .SAFE tree, or a netCDF file.",
         ),
     ],
     output: Annotated[
@@ -28,31 +29,53 @@ def run(
     band: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NATIVE=NAME", help="Name a band: its name or number in the file = its common name."
+            metavar="NAME=PLACE",
+            help="Where a band is, when the files do not say: red=3 (number in the only file), red=a.tif, red=a.tif#3; "
+            "may repeat.",
         ),
+    ] = None,
+    time: Annotated[
+        datetime | None, typer.Option(help="Sensing time (UTC), when the files do not say.")
+    ] = None,
+    scaling: Annotated[
+        str | None, typer.Option(help="How numbers become reflectance, overriding what the files say.")
+    ] = None,
+    sun_elevation: Annotated[
+        float | None, typer.Option(metavar="DEGREES", callback=finite, help="For products that need it.")
     ] = None,
     model: Model = DEFAULT_MODEL,
     engine: Annotated[
         str,
         typer.Option(
-            help="auto, onnxruntime, or the folder of an engine package (python -m onboard.export)."
+            metavar="NAME|FOLDER",
+            help="auto, onnxruntime, or the folder of an engine package (python -m onboard.export).",
         ),
     ] = "auto",
     quality: Annotated[
-        int | None, typer.Option(help="Ladder index; larger is coarser. The package's default if not given.")
+        int | None,
+        typer.Option(min=0, help="Ladder index; larger is coarser. The package's default if not given."),
     ] = None,
     bytes_per_tile: Annotated[
         float | None,
-        typer.Option(help="Choose the finest quality that stays within this many bytes per tile."),
+        typer.Option(
+            callback=finite, help="Choose the finest quality that stays within this many bytes per tile."
+        ),
     ] = None,
     record_bytes: Annotated[
-        int, typer.Option(help="Size that records approach: 960 for a link, 61440 for an archive.")
+        int,
+        typer.Option(
+            min=64, max=61440, help="Size that records approach: 960 for a link, 61440 for an archive."
+        ),
     ] = 960,
-    zoom: Annotated[int, typer.Option(help="Up-sample the scene, e.g. 2 for sensors of 30 m.")] = 1,
+    zoom: Annotated[
+        int, typer.Option(min=1, max=16, help="Up-sample the scene, e.g. 2 for sensors of 30 m.")
+    ] = 1,
     run_number: Annotated[
-        int, typer.Option("--run", help="The caller's run number, kept in the header.")
+        int, typer.Option("--run", min=0, max=2**32 - 1, help="The caller's run number, kept in the header.")
     ] = 0,
-    threads: Annotated[int, typer.Option(help="Threads of the engine; 0 lets it choose.")] = 0,
+    threads: Annotated[
+        int, typer.Option(min=0, max=1024, help="Threads of the engine; 0 lets it choose.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Encode a scene: [b]scene → tiles → encoder → quantise → entropy code → .nec[/b]"""
@@ -60,27 +83,34 @@ def run(
     from codec.package import load
     from codec.scene.scene import open_scene
     from onboard.encode import encode_scene
-    from onboard.engine import open_engine
-    from swathpack.streams import print_json, progress, write_output
+    from onboard.engine_package import engine_for
+    from swathpack.streams import check_output, print_json, progress, say, write_output
 
+    check_output(output, as_json=as_json)
     if quality is not None and bytes_per_tile is not None:
         raise UsageError("--quality and --bytes-per-tile exclude each other", fix="give one of them")
+    if bytes_per_tile is not None and bytes_per_tile <= 0:
+        raise UsageError("--bytes-per-tile is a number above 0", found=bytes_per_tile)
     mapping = dict(_pair(text) for text in band or ())
     package = load(model)
-    folder = Path(engine)
-    if (folder / "manifest.json").is_file():
-        from onboard.engine_package import open_engine_package
-
-        runner = open_engine_package(folder, package, threads=threads)
-    else:
-        runner = open_engine(
-            package.path("encoder.onnx"),
-            backend=engine,
-            sha256=package.manifest.files["encoder.onnx"].sha256,
-            threads=threads,
+    usable = package.ladder_indices
+    if quality is not None and quality not in usable:
+        raise UsageError(
+            f"--quality is no ladder index of {package.name}",
+            expected=f"{usable[0]} to {usable[-1]}",
+            found=quality,
         )
+    runner = engine_for(package, engine, threads=threads)
     with (
-        open_scene(scene, sensor=sensor, bands=mapping or None, zoom=zoom) as opened,
+        open_scene(
+            scene,
+            sensor=sensor,
+            bands=mapping or None,
+            time=time,
+            scaling=scaling,
+            sun_elevation_deg=sun_elevation,
+            zoom=zoom,
+        ) as opened,
         progress("encoding") as tick,
     ):
         encoded = encode_scene(
@@ -97,20 +127,21 @@ def run(
     write_output(output, encoded.data)
     report = encoded.report
     for note in report.notes:
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}")
     if as_json:
         print_json(report.as_json())
-    elif output != "-":
-        print(
-            f"{output}: {report.nec_bytes} bytes for {report.tiles} tiles ({report.nec_bytes / report.tiles:.1f} a tile), "
-            f"{report.raw_bytes / report.nec_bytes:.0f} times smaller than the pixels of its bands"
+    else:
+        n_coded = report.tiles - report.tiles_without_data
+        say(
+            f"{output}: {report.nec_bytes} bytes for {n_coded} tiles with data ({report.nec_bytes / n_coded:.1f} a tile), "
+            f"{report.raw_bytes / report.nec_bytes:.1f} times smaller than the pixels of its {len(report.bands)} bands"
         )
 
 
 def _pair(text: str) -> tuple[str, str]:
     from codec.errors import UsageError
 
-    native, separator, name = text.partition("=")
-    if not (separator and native and name):
-        raise UsageError(f"--band {text!r} is not NATIVE=NAME", fix="write e.g. --band 3=red")
-    return native, name
+    name, separator, place = text.partition("=")
+    if not (separator and name and place):
+        raise UsageError(f"--band {text!r} is not NAME=PLACE", fix="write e.g. --band red=3")
+    return name, place

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from swathpack.options import AsJson
+from swathpack.options import AsJson, Burst, Loss, PayloadBytes, Seed, finite
 
 
 def run(
@@ -18,23 +18,28 @@ def run(
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write the packets that arrive; - for stdout."),
     ] = None,
-    loss: Annotated[
-        float, typer.Option(help="Share of packets lost, 0 to 1; the same for every packet.")
-    ] = 0.1,
-    burst: Annotated[float, typer.Option(help="Mean number of packets lost in a row.")] = 1.0,
-    reorder: Annotated[int, typer.Option(help="Packets may arrive up to this many places late.")] = 0,
-    duplicate: Annotated[float, typer.Option(help="Share of packets that arrive twice.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same channel.")] = 0,
-    payload: Annotated[int, typer.Option(help="For a .nec: bytes of records a packet carries.")] = 960,
+    loss: Loss = 0.1,
+    burst: Burst = 1.0,
+    reorder: Annotated[int, typer.Option(min=0, help="Packets may arrive up to this many places late.")] = 0,
+    duplicate: Annotated[
+        float, typer.Option(min=0.0, max=1.0, callback=finite, help="Share of packets that arrive twice.")
+    ] = 0.0,
+    seed: Seed = 0,
+    payload: PayloadBytes = 960,
     as_json: AsJson = False,
 ) -> None:
     """Simulate loss, bursts, reordering and duplicates; print packet fill and what came through."""
     from codec.link import Channel
+    from swathpack.options import judging
     from swathpack.received import load_packets, summarise
-    from swathpack.streams import print_json, write_output
+    from swathpack.streams import check_output, print_json, write_output
 
+    if output is not None:
+        check_output(output, as_json=as_json)
+    with judging("--loss, --burst"):
+        channel = Channel(loss=loss, burst=burst, reorder=reorder, duplicate=duplicate, seed=seed)
     sent = load_packets(file, payload)
-    arrived = Channel(loss=loss, burst=burst, reorder=reorder, duplicate=duplicate, seed=seed).send(sent)
+    arrived = channel.send(sent)
     if output is not None:
         write_output(output, b"".join(arrived))
     summary = summarise(sent, arrived)

@@ -10,7 +10,8 @@ from swathpack.options import AsJson, Models, NecInput
 def run(file: NecInput, models: Models = None, as_json: AsJson = False) -> None:
     """Check every checksum, the seal, and, with the model package, every symbol.
 
-    Exit 0 sound and complete, 4 damaged, 5 package unknown (checksums are checked all the same), 6 cut or unsealed.
+    Exit 0 sound and complete, 4 damaged, 5 package unknown (checksums are checked all the same), 6 cut, unsealed or
+    incomplete.
     """
     from swathpack.streams import print_json, read_input
     from swathpack.verification import verify
@@ -20,4 +21,4 @@ def run(file: NecInput, models: Models = None, as_json: AsJson = False) -> None:
         print_json(result.as_json())
     else:
         print(result.one_line(file))
-    raise typer.Exit(int(result.exit_code))
+    raise typer.Exit(result.exit_code)
