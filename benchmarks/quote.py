@@ -1,8 +1,8 @@
 """Documents quote measured numbers by script: `python -m benchmarks.quote [--check]`.
 
-In a Markdown file a line `<!-- quote suite:SUITE case:REGEX metric:REGEX -->` is followed by a table that this
-script writes, up to `<!-- end quote -->`. With --check nothing is written and a document that differs from the
-results fails (exit 1).
+In a Markdown file a line `<!-- quote suite:SUITE case:REGEX metric:REGEX rival:REGEX -->` (no spaces in a REGEX, write
+a dot; rival may be left out) is followed by a table that this script writes, up to `<!-- end quote -->`. With --check
+nothing is written and a document that differs from the results fails (exit 1).
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from pathlib import Path
 from benchmarks.results import Row, load_all
 
 ROOT = Path(__file__).resolve().parent.parent
-MARK = re.compile(r"(<!-- quote suite:(\S+) case:(\S+) metric:(\S+) -->\n)(.*?)(<!-- end quote -->)", re.S)
+MARK = re.compile(
+    r"(<!-- quote suite:(\S+) case:(\S+) metric:(\S+)(?: rival:(\S+))? -->\n)(.*?)(<!-- end quote -->)", re.S
+)
 
 
 def table(rows: list[Row]) -> str:
@@ -37,11 +39,14 @@ def render(text: str, rows: list[Row]) -> str:
     """The document with every quoted table made anew. An empty selection is an error: a quote of nothing."""
 
     def fill(match: re.Match[str]) -> str:
-        head, suite, case, metric, _, end = match.groups()
+        head, suite, case, metric, rival, _, end = match.groups()
         chosen = [
             r
             for r in rows
-            if r.suite == suite and re.fullmatch(case, r.case) and re.fullmatch(metric, r.metric)
+            if r.suite == suite
+            and re.fullmatch(case, r.case)
+            and re.fullmatch(metric, r.metric)
+            and re.fullmatch(rival or ".*", r.rival)
         ]
         if not chosen:
             raise SystemExit(
