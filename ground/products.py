@@ -168,7 +168,7 @@ def _plane(
     if not with_picture:
         return
     counts, known = _layers(frame, embedding)
-    cog.add("layers.tif", counts[None], frame, nodata=NODATA, bands=["layers_received"], tags=tags)
+    cog.add("layers.tif", counts[None], frame, nodata=NODATA, bands=["layers_in_order"], tags=tags)
     n = spec.n_layers
     legend = [
         ("missing", MISSING),
@@ -183,7 +183,7 @@ def _plane(
             nodata=None, bands=["red", "green", "blue", "alpha"], tags=tags,
         )  # fmt: skip
         _picture(made, "embedding", f"embedding: first components of {name}", stretched, valid, [])
-    _picture(made, "layers", "layers received", painted, known, legend)
+    _picture(made, "layers", "layers received in order", painted, known, legend)
 
 
 def _head(made: _Set, cog: _CogWriter, decoding: Decoding, said: Prediction) -> None:
@@ -207,7 +207,7 @@ def _head(made: _Set, cog: _CogWriter, decoding: Decoding, said: Prediction) -> 
         tags = {f"CLASS_{i}": name for i, name in enumerate(head.classes)} | {
             "SWATHPACK_HEAD_SHA256": head.sha256
         }
-        bands = ["class", "layers_received"]
+        bands = ["class", "layers_in_order"]
         stack = np.stack([classes, np.where(valid, counts, NODATA).astype(np.uint8)])
         cog.add(f"{head.name}.tif", stack, frame, nodata=NODATA, bands=bands, tags=tags)
         legend = list(zip(head.classes, colours, strict=True))
@@ -235,7 +235,7 @@ def _tile_table(made: _Set, decoding: Decoding, said: Prediction, embedding: Emb
                 name: round(float(p), _PROBABILITY_DIGITS)
                 for name, p in zip(head.classes, probabilities, strict=True)
             },
-            "layers_received": int(embedding.layers[tile]).bit_count(),
+            "layers_received": [i for i in range(16) if int(embedding.layers[tile]) >> i & 1],
             "valid_tokens": int(embedding.validity[tile].sum()),
             "pixels": [box.top, box.left, box.bottom, box.right],
         }
@@ -257,12 +257,20 @@ def _components(decoding: Decoding, name: str, embedding: Embedding) -> FloatArr
 
 
 def _layers(frame: _Frame, embedding: Embedding) -> tuple[npt.NDArray[np.uint8], BoolArray]:
-    """Map of how many layers arrived: 0 where the tile is missing, NODATA where nothing was measured."""
-    counts = np.array([int(bits).bit_count() if bits & 1 else 0 for bits in embedding.layers], np.uint8)
+    """Map of how many layers arrived in order: 0 where the tile is missing, NODATA where nothing was measured.
+
+    In order, because a tile without layer 1 is poor however many of the higher ones came (they are used all the same).
+    """
+    counts = np.array([_in_order(int(bits)) for bits in embedding.layers], np.uint8)
     missing = counts[:, None, None] == 0
     spread = np.broadcast_to(counts[:, None, None, None], (*embedding.validity.shape, 1))
     found, known = frame.mosaic(spread, embedding.validity | missing)
     return np.where(known, found[..., 0], NODATA).astype(np.uint8), known
+
+
+def _in_order(bits: int) -> int:
+    """How many of the lowest bits are set without a gap."""
+    return (~bits & bits + 1).bit_length() - 1
 
 
 def _picture(

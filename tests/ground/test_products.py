@@ -50,7 +50,7 @@ def test_the_class_map_lies_where_the_scene_lies(folder: Path, scene: TinyScene)
         assert tuple(raster.transform)[:6] == (80.0, 0.0, 500_000.0, 0.0, -80.0, 7_000_000.0)
         assert (raster.height, raster.width) == (scene.grid.height // PATCH, scene.grid.width // PATCH)
         assert raster.nodata == 255
-        assert raster.descriptions == ("class", "layers_received")
+        assert raster.descriptions == ("class", "layers_in_order")
         assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
         assert [raster.tags()[f"CLASS_{i}"] for i in range(3)] == list(CLASSES)
 
@@ -178,6 +178,19 @@ def test_lost_layers_are_named_and_carried_into_the_maps(
         assert set(np.unique(raster.read(2))) == {2, 255}
     report = json.loads((folder / "report.json").read_text())
     assert report["missing"] == [{"plane": 0, "layer": 2, "first": 0, "count": 6}]
+
+
+def test_layers_above_a_gap_do_not_count_in_the_map_and_are_named_in_the_table(
+    memory: Path, models: Path, scene: TinyScene
+) -> None:
+    nec = read_bytes(scene.nec)
+    kept = [r for r in nec.records if not (r.header.plane == 0 and r.header.layer == 1)]
+    data = scene.nec[: nec.header.length] + b"".join(record.data for record in kept)
+    folder = make(memory / "gap", models, data)
+    with rasterio.open(folder / "layers.tif") as raster:
+        assert set(np.unique(raster.read(1))) == {1, 255}
+    features = json.loads((folder / "kind.geojson").read_text())["features"]
+    assert {tuple(feature["properties"]["layers_received"]) for feature in features} == {(0, 2)}
 
 
 def test_tiles_without_layer_0_are_missing_in_maps_though_other_layers_came(
