@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from codec.errors import InputError
 from codec.types import FloatArray
@@ -46,6 +45,8 @@ def fit_softmax(
     `weight` (n,) need not sum to anything. Deterministic. Raises InputError for labels outside 0 …
     n_classes−1.
     """
+    import torch  # only fitting needs it; the head itself is used where torch is not installed
+
     if len(x) == 0 or len(x) != len(y):
         raise InputError(
             "as many labels as samples are needed, and at least one", expected=len(x), found=len(y)
