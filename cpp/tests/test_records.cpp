@@ -135,6 +135,106 @@ TEST_CASE("a resealed mutation is refused without a trace or decodes to what enc
   CHECK(n_refused > 1000 && n_decoded > 20);
 }
 
+// A payload cut anywhere inside, with checksums that hold: nothing may be read behind it.
+TEST_CASE("every resealed prefix of a payload is refused or is canonical") {
+  Random random(7);
+  for (int i = 0; i < 150; ++i) {
+    const Case c = random_case(random, 5, 4);
+    const Buffer whole = encode(c);
+    for (size_t n = 1; n < std::min<size_t>(whole.size() - 12, 700); ++n) {
+      Buffer record(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(kRecordHeaderBytes + n));
+      record.resize(record.size() + kRecordCrcBytes);
+      reseal(record);
+      Decoded decoded(c);
+      if (!decode_exactly(c, record, decoded)) CHECK(encode_again(c, record, decoded) == record);
+    }
+  }
+}
+
+// One tile, one channel, thresholds 16384 and 49152: payloads by hand, each breaking one rule of §5.
+TEST_CASE("hand-made payloads that break one rule each are corrupt") {
+  PlaneSpec p;
+  p.n_layers = 2;
+  p.n_bands = 2;
+  p.cols = 2;
+  p.layer_shift = {0, 0};
+  p.band_of_frequency = {0, 1};
+  p.layer_map = {0, 1};
+  p.class_map = {0, 0};
+  auto parsed = TableSet::parse(table_file({{16384, 49152}}, {p}));
+  CHECK(parsed.ok());
+  Case c;
+  c.tables = parsed.take();
+  c.n_tiles = 2;
+  c.symbols.assign(4, 0);
+  c.tile_mask = {0, 0};
+  c.token_mask.assign(4, 0);
+  c.derived.assign(4, 0);
+  // The symbol is 0 when the state's low 16 bits are below 16384, and then x becomes 16384 · (x >> 16) + low;
+  // from there to 49151 it is ±1, and x becomes 32768 · (x >> 16) + low − 16384.
+  const struct {
+    const char* why;
+    unsigned layer, log2_lanes;
+    Buffer payload;
+    bool legal;
+  } kRows[] = {
+      {"a zero alone", 0, 0, {0x00, 0x01}, true},
+      {"reserved bits of the form", 0, 0, {0x20, 0x01}, false},
+      {"a token mask in layer 1", 1, 0, {0x02, 0b0101, 0x01}, false},
+      {"a token mask without a partly masked tile", 0, 0, {0x02, 0x00, 0x01}, false},
+      {"padding of a token mask", 0, 0, {0x02, 0b11000101, 0x01}, false},
+      {"a state of two bytes that needs one", 0, 0, {0x04, 0x01, 0x00}, false},
+      {"a state of 0", 0, 0, {0x00, 0x00}, false},
+      {"half a word behind the state", 0, 0, {0x00, 0x01, 0x00}, false},
+      {"a one alone, its sign in the state", 0, 0, {0x04, 0x02, 0x40}, true},
+      {"a word behind a state below 65536 that ends right", 0, 0, {0x04, 0x00, 0x40, 0x02, 0x00}, false},
+      {"an end state that is no start state", 0, 0, {0x00, 0x02}, false},
+      {"the long form without need", 0, 0, {0x1c, 0x00, 0x00, 0x04, 0x00}, false},
+      {"several lanes in short form", 0, 1, {0x0c, 0, 0, 4, 0, 0, 0, 1, 0}, false},
+      {"an idle lane that is not 65536", 0, 1, {0x1c, 0, 0, 4, 0, 1, 0, 1, 0}, false},
+      {"two lanes, a zero", 0, 1, {0x1c, 0, 0, 4, 0, 0, 0, 1, 0}, true},
+      {"a lane below 65536 and the word that mends it", 0, 1, {0x1c, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0}, false},
+      {"a byte left over", 0, 1, {0x1c, 0, 0, 4, 0, 0, 0, 1, 0, 0}, false},
+  };
+  for (const auto& row : kRows) {
+    RecordHeader h;
+    h.layer = static_cast<uint8_t>(row.layer);
+    h.log2_lanes = static_cast<uint8_t>(row.log2_lanes);
+    Buffer record;
+    put(record, h.pack(), 8);
+    record.insert(record.end(), row.payload.begin(), row.payload.end());
+    record.resize(record.size() + kRecordCrcBytes);
+    reseal(record);
+    Decoded decoded(c);
+    const auto error = decode_exactly(c, record, decoded);
+    if (error.has_value() == row.legal || (error && error->kind != ErrorKind::kCorrupt)) {
+      fail(__FILE__, __LINE__, std::string(row.why) + ": " + (error ? error->what : "taken"));
+    }
+  }
+}
+
+TEST_CASE("header fields beyond the file are refused before anything is read or written") {
+  Random random(8);
+  for (int i = 0; i < 300; ++i) {
+    const Case c = random_case(random, 5, 4);
+    Buffer record = encode(c);
+    for (unsigned at = 0; at < 5; ++at) record[at] = static_cast<uint8_t>(random.next());
+    if (random.chance(2))
+      record[0] = static_cast<uint8_t>((record[0] & 0xC0) | 1);  // coefficients of plane 0
+    reseal(record);
+    RecordHeader h = RecordHeader::unpack(0);
+    uint64_t packed = 0;
+    std::memcpy(&packed, record.data(), 8);
+    h = RecordHeader::unpack(packed);
+    Decoded decoded(c);
+    const auto error = decode_exactly(c, record, decoded);
+    if (h.first_tile + h.tile_count() > c.n_tiles || h.layer >= c.plane().n_layers || h.kind != 1 ||
+        h.plane != 0) {
+      CHECK(error.has_value());
+    }
+  }
+}
+
 TEST_CASE("a record too long for its length field is refused and leaves the output alone") {
   Random random(5);
   Case c;
