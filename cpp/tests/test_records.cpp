@@ -193,7 +193,7 @@ TEST_CASE("hand-made payloads that break one rule each are corrupt") {
       {"several lanes in short form", 0, 1, {0x0c, 0, 0, 4, 0, 0, 0, 1, 0}, false},
       {"an idle lane that is not 65536", 0, 1, {0x1c, 0, 0, 4, 0, 1, 0, 1, 0}, false},
       {"two lanes, a zero", 0, 1, {0x1c, 0, 0, 4, 0, 0, 0, 1, 0}, true},
-      {"a lane below 65536 and the word that mends it", 0, 1, {0x1c, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0}, false},
+      {"a lane below 65536 and the word that mends it", 0, 1, {0x1c, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0}, false},
       {"a byte left over", 0, 1, {0x1c, 0, 0, 4, 0, 0, 0, 1, 0, 0}, false},
   };
   for (const auto& row : kRows) {
@@ -210,6 +210,26 @@ TEST_CASE("hand-made payloads that break one rule each are corrupt") {
     if (error.has_value() == row.legal || (error && error->kind != ErrorKind::kCorrupt)) {
       fail(__FILE__, __LINE__, std::string(row.why) + ": " + (error ? error->what : "taken"));
     }
+  }
+}
+
+TEST_CASE("a right checksum does not excuse a wrong check byte or length") {
+  Random random(9);
+  for (int i = 0; i < 50; ++i) {
+    const Case c = random_case(random, 5, 4);
+    const auto refused = [&c](Buffer record) {
+      record.resize(record.size() - kRecordCrcBytes);
+      put(record, crc32c(record), 4);
+      Decoded decoded(c);
+      const auto error = decode_exactly(c, record, decoded);
+      return error && error->kind == ErrorKind::kCorrupt;
+    };
+    Buffer record = encode(c);
+    record[7] ^= 1;
+    CHECK(refused(record));
+    record[7] ^= 1;
+    record.insert(record.end() - 4, uint8_t{0});
+    CHECK(refused(record));
   }
 }
 
