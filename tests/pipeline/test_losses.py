@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from codec.bitstream import record as record_format
 from codec.bitstream.derived import derived_invalid
 from codec.bitstream.reader import read_bytes
-from codec.errors import ExitCode, IdentityError, LimitExceeded
+from codec.errors import Corrupt, ExitCode, IdentityError, LimitExceeded
 from codec.package import Package
 from codec.pipeline import decode
 from codec.types import Latent, TileRange
@@ -91,6 +93,19 @@ def test_cut_and_foreign_records_are_listed(package: Package, nec: bytes) -> Non
     assert not decoded.missing
 
 
+def test_a_sound_record_with_an_illegal_payload_is_listed_by_its_place(package: Package, nec: bytes) -> None:
+    file = read_bytes(nec)
+    records = [record.data for record in file.records]
+    illegal = record_format.build(file.records[3].header, b"\xe0" * 20)  # form bits 5 to 7 must be 0
+    decoded = decode(package, file.header, [b"cut", *records[:3], illegal.data, *records[4:]])
+    assert [(place, kind) for place, kind, _ in decoded.damaged] == [(0, "truncated"), (4, "corrupt")]
+
+
+def test_a_band_mask_beyond_the_packages_list_is_refused(package: Package, nec: bytes) -> None:
+    with pytest.raises(Corrupt, match="4 bands"):
+        decode(package, replace(read_bytes(nec).header, band_mask=0b10000), [])
+
+
 def test_nothing_received_is_a_result(package: Package, nec: bytes) -> None:
     file = read_bytes(nec)
     decoded = decode(package, file.header, [])
@@ -134,3 +149,7 @@ def test_another_package_is_refused_with_both_ids(package: Package, nec: bytes, 
 def test_arrays_above_the_limit_are_refused_before_they_are_made(package: Package, nec: bytes) -> None:
     with pytest.raises(LimitExceeded):
         decode(package, read_bytes(nec).header, [], max_bytes=1000)
+    embeddings = sum(4 * GRID.n_tiles * spec.n_frequencies * spec.channels for spec in package.plane_specs)
+    decode(package, read_bytes(nec).header, [], max_bytes=embeddings)
+    with pytest.raises(LimitExceeded, match="embeddings"):
+        decode(package, read_bytes(nec).header, [], max_bytes=embeddings - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from codec.bitstream import coefficients
+from codec.bitstream import coefficients, mean_vector
 from codec.bitstream.derived import derived_invalid
 from codec.bitstream.reader import read_bytes
 from codec.bitstream.writer import to_bytes
@@ -168,6 +168,21 @@ def test_latents_that_do_not_fit_are_refused(package: Package, given: list[Laten
         encode_scene(package, given, band_mask=16)
     with pytest.raises(InputError, match="outside what the tables allow"):
         encode_scene(package, given, ladder_index=package.ladder_indices.start - 1)
+
+
+def test_the_scene_mean_keeps_its_step_in_records_with_a_ladder_offset(
+    package: Package, given: list[Latent]
+) -> None:
+    """Layer 0 one step of the ladder finer, its residual 0: what comes out is the mean vector alone."""
+    file = read_bytes(encode_scene(package, given, file_mean=True))
+    symbols = mean_vector.decode(package.tables, file.header)[0]
+    nothing = Symbols(0, np.zeros_like(given[0].values, dtype=np.int16), given[0].token_validity)
+    records = coefficients.encode_plane(package.tables, file.header, 0, nothing, ladder_offset=-1)
+    decoded = decode(package, file.header, [record.data for record in records])
+    latent = symbols * package.maps(0, file.header.ladder_index).step
+    want = package.transforms["tokens"].synthesise(latent[None].astype(np.float32))[0]
+    np.testing.assert_allclose(decoded.embeddings["tokens"].values[0], want, atol=1e-5)
+    assert np.abs(symbols).max() > 1
 
 
 def test_records_with_a_ladder_offset_decode_at_their_own_step(

@@ -137,6 +137,22 @@ def test_what_stands_in_invalid_tokens_does_not_change_the_fit(train: dict[str, 
     assert bytes_[0] == bytes_[1] == bytes_[2]
 
 
+def test_mean_and_basis_are_those_of_the_valid_tokens(train: dict[str, np.ndarray]) -> None:
+    """Against masked moments and an eigenvalue decomposition written out here."""
+    x = train["tokens"]
+    validity = np.random.default_rng(1).random((600, 8, 8)) > 0.5
+    validity[:300] = True
+    transform = fit_planes({"tokens": x}, validity={"tokens": validity}).transforms["tokens"]
+    masked = np.where(validity[..., None], x.astype(np.float64), np.nan)
+    mean = np.nanmean(masked, axis=0)
+    np.testing.assert_allclose(transform.mean, mean, atol=1e-5)
+    tokens = (masked - mean)[validity]
+    variance, vectors = np.linalg.eigh(np.cov(tokens.T, bias=True))
+    for row, want in zip(transform.basis, vectors[:, np.argsort(-variance)].T, strict=True):
+        assert abs(float(row @ want)) == pytest.approx(1.0, abs=1e-3)  # an eigenvector's sign is free ...
+        assert row[np.abs(row).argmax()] > 0  # ... and settled by its largest part
+
+
 def test_the_estimated_bytes_are_the_costs_of_the_training_tiles(
     fitted: FittedCodec, train: dict[str, np.ndarray]
 ) -> None:

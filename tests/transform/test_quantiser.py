@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from codec.errors import InputError
-from codec.transform.quantiser import MAX_MAGNITUDE, quantise, reconstruct
+from codec.transform.quantiser import quantise, reconstruct
+
+MAX_MAGNITUDE = 32767  # bitstream §5.2
 
 
 def to_float32(value: float) -> float:

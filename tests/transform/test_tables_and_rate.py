@@ -11,7 +11,7 @@ from codec.bitstream.core import TableSet, tile_costs
 from codec.errors import InputError
 from codec.transform.fit import FittedCodec, fit_planes
 from codec.transform.layout import band_of_frequency
-from codec.transform.levels import NEGLIGIBLE, Pool, fit_level
+from codec.transform.levels import Pool, fit_level
 from codec.transform.maps import quant_maps
 from codec.transform.rate import choose_ladder_index, frequency_costs, magnitude_costs, symbol_costs
 from codec.transform.tables import TOTAL, Level, Tables
@@ -135,15 +135,15 @@ def test_every_table_is_a_distribution_with_rare_escapes(fitted: FittedCodec) ->
             assert level.frequencies[-1] / TOTAL <= 1.1e-3
 
 
-def test_levels_without_a_table_have_negligible_non_zeros() -> None:
+def test_levels_without_a_table_have_less_than_one_non_zero_in_a_thousand() -> None:
     pool = [Pool.of(np.abs(np.random.default_rng(0).laplace(scale=2**-0.5, size=200_000)))]
     for number in range(-24, 0):
         ratio = 2.0 ** (number / 4)
         survival = math.exp(-math.sqrt(2) * 0.5 / ratio)  # of a Laplace density, exactly
         has_table = bool(fit_level(pool, ratio).thresholds)
-        if survival > 1.5 * NEGLIGIBLE:
+        if survival > 1.5e-3:
             assert has_table
-        if survival < NEGLIGIBLE / 1.5:
+        if survival < 1e-3 / 1.5:
             assert not has_table
 
 
