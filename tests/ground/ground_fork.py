@@ -127,7 +127,7 @@ def _serve_once(job: Job, report: int) -> int:
     files = Files(crash_at=job.crash_at, skip=[Sync(name) for name in job.skip])
     config = GroundConfig(
         station=Path(job.station), models=(Path(job.models),), once=not job.udp, port=0 if job.udp else None,
-        segment_bytes=4096, poll_s=0.02, settle_s=0.02, group_s=0.005,
+        segment_bytes=4096, poll_s=0.02, settle_s=0.02, group_s=0.005, package_poll_s=0.05,
     )  # fmt: skip
     try:
         code = int(serve(config, files=files, observer=Acknowledge()))

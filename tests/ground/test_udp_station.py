@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 import signal
 import socket
 from collections.abc import Callable, Iterable
@@ -110,6 +111,20 @@ def test_packets_over_udp_give_the_products_that_a_file_of_them_gives(
     assert [(row[0], row[2], row[3]) for row in state.ledger["refusals"]] == [
         ("bad-input", "udp 127.0.0.1", 1)
     ]
+
+
+def test_a_package_that_appears_while_the_station_runs_is_found(
+    tmp_path: Path, models: Path, scene: ground_scene.TinyScene, fork_server: ForkServer, expected: State
+) -> None:
+    late = tmp_path / "late"
+    late.mkdir()
+    station = listen(fork_server, tmp_path, late)
+    station.deliver({_digest(packet): packet for packet in scene.packets()})
+    shutil.copytree(models / "tiny", tmp_path / "tiny")
+    (tmp_path / "tiny").rename(late / "tiny")
+    station.hear(_complete)
+    assert station.stop().code == 0
+    assert read_state(tmp_path / "station").products == expected.products
 
 
 def test_killed_while_receiving_it_loses_nothing_that_was_acknowledged(
