@@ -70,6 +70,17 @@ core-test: $(V)/.dev ## the C++ core alone, built and tested by CMake
 	$(BIN)/cmake --build build/core -j 2
 	$(BIN)/ctest --test-dir build/core --output-on-failure
 
+FUZZ_SECONDS ?= 60
+CLANG ?= $(shell command -v clang++-19 clang++-16 clang++-14 clang++ 2>/dev/null | head -n 1)
+fuzz: $(V)/.dev  ## libFuzzer with sanitizers on every parser of the core: FUZZ_SECONDS=60 each
+	@[ -n "$(CLANG)" ] || { echo "fuzzing needs clang with libFuzzer: apt-get install clang-16 libclang-rt-16-dev"; exit 8; }
+	$(BIN)/cmake -S . -B build/fuzz -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DSWATHPACK_FUZZ=ON -DSWATHPACK_TESTS=OFF -DCMAKE_CXX_COMPILER=$(CLANG)
+	$(BIN)/cmake --build build/fuzz -j 2
+	for target in decode_records reed_solomon round_trip scan tables; do \
+	  mkdir -p build/fuzz/corpus/$$target; \
+	  build/fuzz/cpp/fuzz/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -max_len=4000 -rss_limit_mb=2500 build/fuzz/corpus/$$target; \
+	done
+
 bench: setup ## throughput on this CPU, into benchmarks/results/
 	$(BIN)/python -m pytest benchmarks --benchmark-only -m cpu
 
