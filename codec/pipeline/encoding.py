@@ -20,7 +20,7 @@ from codec.errors import InputError
 from codec.package import Package
 from codec.transform.maps import QuantMaps
 from codec.transform.plane import refill
-from codec.transform.quantiser import MAX_MAGNITUDE
+from codec.transform.quantiser import MAX_MAGNITUDE, quantise
 from codec.transform.rate import COST_UNITS_PER_BYTE, choose_ladder_index
 from codec.types import BoolArray, FloatArray, Georeference, Latent, Symbols, TileGrid
 
@@ -155,41 +155,47 @@ def _prepare(package: Package, latent: Latent, grid: TileGrid) -> _Plane:
     values = np.asarray(latent.values, dtype=np.float32)
     if not coded.all():
         values = np.where(coded[:, None, None], values, np.float32(0))
+    broken = np.isnan(values).any(axis=(1, 2))
+    if broken.any():
+        raise InputError(
+            f"plane {entry.name!r}: a latent of tile {int(broken.argmax())} is not a number",
+            fix="look for NaN pixels or weights before the encoder; mark unmeasured pixels invalid instead",
+        )
     return _Plane(latent.plane, refill(values, known), known, coded)
 
 
 def _quantise(package: Package, plane: _Plane, ladder_index: int, file_mean: bool | None) -> _Quantised:
     """Symbols of one plane, and the payload of its mean vector if one is used."""
     maps = package.maps(plane.number, ladder_index)
-    plain = _symbols(maps, plane, None)
+    symbols = np.empty(plane.values.shape, dtype=np.int16)
+    for start in range(0, len(symbols), _CHUNK):
+        symbols[start : start + _CHUNK] = maps.quantise(plane.values[start : start + _CHUNK])
     if file_mean is False or not plane.coded.any():
-        return _Quantised(plain, None)
+        return _Quantised(symbols, None)
+
     mean_symbols = _mean_symbols(maps, plane)
     payload = mean_vector.encode(package.tables, plane.number, ladder_index, mean_symbols)
-    centred = _symbols(maps, plane, mean_symbols * maps.step)
+    cost = _layer0_cost(package, plane, ladder_index, symbols)
+    cells = (maps.layer == 0) & maps.coded  # nothing else changes
+    plain = symbols[:, cells]
+    residual = plane.values[:, cells] - (mean_symbols * maps.step)[cells]
+    symbols[:, cells] = quantise(residual, maps.inv_step[cells], maps.theta[cells])
+    symbols[~plane.coded] = 0
     if file_mean is None:
-        saved = _layer0_cost(package, plane, ladder_index, plain) - _layer0_cost(
-            package, plane, ladder_index, centred
-        )
+        saved = cost - _layer0_cost(package, plane, ladder_index, symbols)
         if saved <= (len(payload) + 4) * COST_UNITS_PER_BYTE:  # type, length and plane of the extension
-            return _Quantised(plain, None)
-    return _Quantised(centred, payload)
-
-
-def _symbols(maps: QuantMaps, plane: _Plane, mean: FloatArray | None) -> np.ndarray:
-    result = np.empty(plane.values.shape, dtype=np.int16)
-    for start in range(0, len(result), _CHUNK):
-        values = plane.values[start : start + _CHUNK]
-        result[start : start + _CHUNK] = maps.quantise(values if mean is None else values - mean)
-    result[~plane.coded] = 0
-    return result
+            symbols[:, cells] = plain
+            return _Quantised(symbols, None)
+    return _Quantised(symbols, payload)
 
 
 def _mean_symbols(maps: QuantMaps, plane: _Plane) -> np.ndarray:
     """The mean of layer 0 over coded tiles in its own steps, C×F; plain rounding, as it has no reconstruction point."""
-    mean = plane.values[plane.coded].mean(axis=0, dtype=np.float64)
-    symbols = np.clip(np.rint(mean / maps.step), -MAX_MAGNITUDE, MAX_MAGNITUDE)
-    return np.where((maps.layer == 0) & maps.coded, symbols, 0).astype(np.int16)
+    cells = (maps.layer == 0) & maps.coded
+    result = np.zeros(cells.shape, dtype=np.int16)
+    mean = plane.values[plane.coded][:, cells].mean(axis=0, dtype=np.float64)
+    result[cells] = np.clip(np.rint(mean / maps.step[cells]), -MAX_MAGNITUDE, MAX_MAGNITUDE)
+    return result
 
 
 def _layer0_cost(package: Package, plane: _Plane, ladder_index: int, symbols: np.ndarray) -> int:

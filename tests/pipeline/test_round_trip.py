@@ -153,7 +153,7 @@ def test_a_scene_smaller_than_a_tile(package: Package) -> None:
 def test_a_nan_in_a_valid_tile_is_refused(package: Package, given: list[Latent]) -> None:
     values = given[0].values.copy()
     values[2, 1, 5] = np.nan
-    with pytest.raises(InputError, match="not a number"):
+    with pytest.raises(InputError, match="plane 'tokens': a latent of tile 2 is not a number"):
         encode_scene(package, [Latent(0, values, given[0].token_validity), given[1]])
 
 
