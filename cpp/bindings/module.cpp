@@ -120,8 +120,7 @@ py::array check_array(const py::object& object, const ArrayRule& rule) {
   bool known_type = false;
   for (const auto& [kind, size] : rule.kinds)
     known_type |= array.dtype().kind() == kind && array.itemsize() == size;
-  const bool native =
-      array.dtype().byteorder() != '>';  // '<', '=' and '|' are little-endian or single bytes here
+  const bool native = array.dtype().attr("isnative").cast<bool>();
   if (!ok || !known_type || !native)
     raise_bad(std::string(rule.name) + " has the wrong type or shape", expected, describe(array));
   if (rule.writeable && !array.writeable())
@@ -324,8 +323,14 @@ py::list decode_records(const sp::TableSet& tables, const py::sequence& records_
 
   sp::PlaneContext context;
   context.tables = &tables;
-  context.plane =
-      plane_in.is_none() ? find_plane(tables, records, out.shape(1), n_tokens) : plane_in.cast<unsigned>();
+  if (plane_in.is_none()) {
+    context.plane = find_plane(tables, records, out.shape(1), n_tokens);
+  } else {
+    const auto wanted = plane_in.cast<int64_t>();
+    if (wanted < 0 || wanted > 7)
+      raise_bad("the tables have no such plane", "0 to 7", std::to_string(wanted));
+    context.plane = static_cast<unsigned>(wanted);
+  }
   const sp::Plane& plane = plane_of(tables, context.plane);
   if (plane.channels != out.shape(1) || plane.n_frequencies() != n_tokens) {
     raise_bad("`out` does not have the shape of the plane",

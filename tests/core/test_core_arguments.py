@@ -161,6 +161,8 @@ def test_a_payload_above_its_length_field_is_a_limit() -> None:
         {"n_tiles": 65537},
         {"ladder_index": 8},
         {"plane": 1},
+        {"plane": -1},
+        {"plane": 2**40},
     ],
 )
 def test_a_wrong_argument_of_the_decoder_is_refused(change: dict[str, Any]) -> None:
