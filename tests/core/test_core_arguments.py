@@ -145,6 +145,43 @@ def test_a_payload_above_its_length_field_is_a_limit() -> None:
             encode_with(case, headers=headers)
 
 
+@pytest.mark.parametrize("log2_lanes", [0, 6])
+def test_the_largest_payload_is_65536_bytes_exactly(log2_lanes: int) -> None:
+    cells = np.zeros((1, 4096), np.uint8)
+    plane = PlaneTableSpec(4, 4, 4096, 1, (0,) * 16, cells, cells, (0,), kind=1)
+    file = TableFile([TableSpec(tuple(range(65536 - 255, 65536)))], [plane])  # a 1 takes 16 bits and its sign
+    tokens = np.zeros((1, 16), np.bool_)
+    header = packed_header(0, 0, log2_lanes=log2_lanes)
+    symbols = np.zeros((1, 4096, 16), np.int16)
+    case = Case(file, 0, symbols, np.zeros(1, np.bool_), tokens, tokens, [header], 0)
+    low, high = 0, symbols.size  # so many ones fit, so many do not
+    sizes = {}
+    while high - low > 1:
+        middle = (low + high) // 2
+        symbols.reshape(-1)[:] = np.arange(symbols.size) < middle
+        try:
+            sizes[middle] = len(case.encode()[0]) - 12
+            low = middle
+        except LimitExceeded:
+            high = middle
+    assert 65536 - 3 <= sizes[low] <= 65536
+    symbols.reshape(-1)[:] = np.arange(symbols.size) < low
+    assert case.decode(case.encode()).outcomes == [None]
+
+
+def test_a_record_of_another_plane_is_not_this_calls_business() -> None:
+    one = make_case()
+    file = TableFile(one.file.tables, [one.file.planes[0], one.file.planes[0]])
+    two = Case(
+        file, 0, one.symbols, one.tile_mask, one.token_mask, one.doubled, [packed_header(0, 2, plane=1)], 0
+    )
+    (first,), (second,) = one.encode(), two.encode()
+    for plane, kinds in ((0, [None, "bad-input"]), (1, ["bad-input", None])):
+        arrays = np.zeros((3, 2, 4), np.int16), np.ones((3, 4), np.bool_), np.zeros(3, np.uint16)
+        outcomes = decode_records(two.tables, [first, second], 0, 3, one.doubled, *arrays, plane)
+        assert [outcome and outcome[0] for outcome in outcomes] == kinds
+
+
 @pytest.mark.parametrize(
     "change",
     [
