@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from swathpack.streams import refused
 
 INTERRUPTED = 128 + signal.SIGINT
 PIPE_CLOSED = 128 + signal.SIGPIPE
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # what writing to standard output may meet
 EPILOG = (
     "Exit codes: 0 ok · 1 internal · 2 usage · 3 bad input · 4 integrity · 5 unknown or unsigned identity · 6 partial "
     "result · 7 resource limit · 8 back end missing · 75 try again later."
@@ -126,7 +128,7 @@ def _report(error: BaseException) -> int:
         )
     elif isinstance(error, MemoryError):
         error = LimitExceeded("the memory of this machine is not enough", fix="use a smaller scene or file")
-    elif isinstance(error, OSError) and error.filename is None and error.errno is not None:
+    elif isinstance(error, OSError) and error.filename is None and error.errno in _FULL:
         _discard_stdout()  # what Python still holds back would fail once more at exit
         error = refused(error, "standard output")
     if isinstance(error, SwathpackError):

@@ -54,4 +54,6 @@ Loss = Annotated[
     ),
 ]
 Burst = Annotated[float, typer.Option(min=1.0, callback=finite, help="Mean number of packets lost in a row.")]
-PayloadBytes = Annotated[int, typer.Option("--payload", help="Bytes of records a packet carries.")]
+PayloadBytes = Annotated[
+    int, typer.Option("--payload", min=64, max=65000, help="Bytes of records a packet carries.")
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ground.colours import MISSING, class_colours, layer_colour
+
 if TYPE_CHECKING:
-    from swathpack.demo.landsat import Ground
+    from codec.package import Package
+    from swathpack.demo.landsat import Truth
+    from swathpack.demo.rival import Pixels
 
 Rgb = npt.NDArray[np.uint8]  # H×W×3
+Legend = tuple[tuple[str, tuple[int, int, int]], ...]
 
 INVALID = (40, 40, 46)
 _INK, _PAPER = (235, 235, 238), (22, 22, 26)
-_MARGIN, _TITLE = 14, 26
+_MARGIN, _TITLE, _LEGEND_LINE, _LEGEND_COLUMNS = 14, 26, 20, 3
+_HEIGHT, _WIDTH = 460, 520  # of a panel, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,7 @@ class Panel:
 
     title: str
     image: Rgb
-    legend: tuple[tuple[str, tuple[int, int, int]], ...] = ()
+    legend: Legend = ()
 
 
 def true_colour(pixels: npt.NDArray[np.float32], validity: npt.NDArray[np.bool_]) -> Rgb:
@@ -58,13 +65,15 @@ def agreement(same: npt.NDArray[np.bool_], valid: npt.NDArray[np.bool_]) -> Rgb:
     return np.asarray(out, np.uint8)
 
 
-def sheet(panels: Sequence[Panel], height: int = 460, columns: int = 3) -> bytes:
+def sheet(panels: Sequence[Panel], columns: int = 3) -> bytes:
     """A PNG with the panels in rows; images are scaled to one height with nearest neighbours, so that tokens stay
     visible as what they are."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size=15)
     small = ImageFont.load_default(size=13)
+    widest = max(panel.image.shape[1] / panel.image.shape[0] for panel in panels)
+    height = max(60, min(_HEIGHT, round(_WIDTH / widest)))
     scaled = []
     for panel in panels:
         image = Image.fromarray(panel.image)
@@ -72,11 +81,11 @@ def sheet(panels: Sequence[Panel], height: int = 460, columns: int = 3) -> bytes
         scaled.append(image.resize((width, height), Image.Resampling.NEAREST))
     rows = [range(i, min(i + columns, len(panels))) for i in range(0, len(panels), columns)]
     legends = [max((len(panels[i].legend) for i in row), default=0) for row in rows]
-    legend_rows = [-(-n // 3) for n in legends]
+    legend_rows = [-(-n // _LEGEND_COLUMNS) for n in legends]
     cell = height + _TITLE + _MARGIN
     total_width = max(sum(scaled[i].width + _MARGIN for i in row) for row in rows) + _MARGIN
-    total_height = sum(cell + n * 20 for n in legend_rows) + _MARGIN
-    canvas = Image.new("RGB", (total_width, total_height), _PAPER)
+    total_height = sum(cell + n * _LEGEND_LINE for n in legend_rows) + _MARGIN
+    canvas = Image.new("RGB", (max(total_width, 420), total_height), _PAPER)
     draw = ImageDraw.Draw(canvas)
     y = _MARGIN
     for row, extra in zip(rows, legend_rows, strict=True):
@@ -84,71 +93,77 @@ def sheet(panels: Sequence[Panel], height: int = 460, columns: int = 3) -> bytes
         for i in row:
             draw.text((x, y), panels[i].title, font=font, fill=_INK)
             canvas.paste(scaled[i], (x, y + _TITLE))
-            step = max(90, scaled[i].width // 3)
+            step = max(90, scaled[i].width // _LEGEND_COLUMNS)
             for k, (name, colour) in enumerate(panels[i].legend):
-                left, top = x + (k % 3) * step, y + _TITLE + height + 5 + (k // 3) * 20
+                left = x + (k % _LEGEND_COLUMNS) * step
+                top = y + _TITLE + height + 5 + (k // _LEGEND_COLUMNS) * _LEGEND_LINE
                 draw.rectangle((left, top + 2, left + 12, top + 14), fill=colour)
                 draw.text((left + 17, top), name, font=small, fill=_INK)
             x += scaled[i].width + _MARGIN
-        y += cell + extra * 20
+        y += cell + extra * _LEGEND_LINE
     out = io.BytesIO()
     canvas.save(out, format="PNG", optimize=True)
     return out.getvalue()
 
 
-def product_panels(folder: Path) -> list[Panel]:
-    """The station's own products: components of the embedding, and every map of classes."""
-    import json
-
-    import rasterio
-
+def scene_panels(pixels: Pixels | None, products: Path | None) -> list[Panel]:
+    """What the camera saw, and what the station made of what arrived: the embedding, and how much of it there is."""
     panels = []
-    path = folder / "embedding_rgb.tif"
-    if path.is_file():
-        with rasterio.open(path) as source:
-            image = source.read()
-        rgb = image[:3].transpose(1, 2, 0).copy()
-        rgb[image[3] == 0] = INVALID
-        panels.append(Panel("what arrived: components of the embedding", rgb))
-    report = json.loads((folder / "report.json").read_text())
-    for head in report["heads"]:
-        path = folder / f"{head['name']}.tif"
-        if not path.is_file():
-            continue
-        with rasterio.open(path) as source:
-            indices = source.read(1)
-            valid = indices != source.nodata
-            table = source.colormap(1) if source.colorinterp[0].name == "palette" else None
-        if table is None:
-            continue
-        palette = [table[i][:3] for i in range(len(table)) if i < 255]
-        panels.append(Panel(f"what it means: {head['name']}", classes(indices, palette, valid)))
+    if pixels is not None:
+        colours = [pixels.bands.index(b) for b in ("red", "green", "blue") if b in pixels.bands]
+        n = len(pixels.bands)
+        order = colours if len(colours) == 3 else [0, min(1, n - 1), min(2, n - 1)]
+        panels.append(Panel("what the camera saw", true_colour(pixels.values[order], pixels.validity)))
+    if products is not None:
+        n_layers = len(json.loads((products / "report.json").read_text())["planes"][0]["tiles_with_layer"])
+        legend = [("missing", MISSING)]
+        legend += [(f"{i} of {n_layers}", layer_colour(i, n_layers)) for i in range(1, n_layers + 1)]
+        panels += _product(products, "embedding.png", "what arrived: components of the embedding", ())
+        panels += _product(products, "layers.png", "what arrived: layers of each tile", tuple(legend))
     return panels
 
 
+def head_panels(package: Package, products: Path | None) -> list[Panel]:
+    """The station's maps of every head that speaks of tokens."""
+    from ground.heads import load_heads
+
+    panels = []
+    for head in load_heads(package) if products is not None else ():
+        legend = zip(head.classes, class_colours(len(head.classes), head.colours), strict=True)
+        panels += _product(products, f"{head.name}.png", f"what it means: head {head.name}", tuple(legend))
+    return panels
+
+
+def _product(products: Path | None, name: str, title: str, legend: Legend) -> list[Panel]:
+    """A picture of the station as a panel; none when the station did not make it."""
+    from PIL import Image
+
+    if products is None or not (products / name).is_file():
+        return []
+    with Image.open(products / name) as image:
+        rgba = np.asarray(image.convert("RGBA"))
+    rgb = rgba[..., :3].copy()
+    rgb[rgba[..., 3] == 0] = INVALID
+    return [Panel(title, rgb, legend)]
+
+
 def landcover_panels(
-    truth: Ground,
+    truth: Truth,
     before: npt.NDArray[np.uint8],
     after: npt.NDArray[np.uint8],
     received: npt.NDArray[np.bool_],
-    names: tuple[str, ...],
-    palette: Sequence[tuple[int, int, int]],
+    palette: Legend,
 ) -> list[Panel]:
     """Labels, the map after the link, and where it differs from the map before."""
-    legend = tuple(zip(names, palette, strict=True))
-    valid = truth.validity
+    colours = [colour for _, colour in palette]
+    valid = truth.pixels.validity
+    labels = classes(truth.labels.astype(int) - 1, colours, valid & (truth.labels > 0))
     return [
+        Panel("labels (1996)", labels, palette),
+        Panel("land cover from what arrived", classes(after.astype(int) - 1, colours, received), palette),
         Panel(
-            "labels (1996)",
-            classes(truth.labels.astype(int) - 1, palette, valid & (truth.labels > 0)),
-            legend,
-        ),
-        Panel(
-            "land cover from what arrived", classes(after.astype(int) - 1, palette, valid & received), legend
-        ),
-        Panel(
-            "same as before the link (dark) or not",
-            agreement(after == before, valid & received),
+            "where it differs from the map before the link",
+            agreement(after == before, received),
             (("differs", (240, 140, 40)), ("same", (52, 72, 66)), ("not received", INVALID)),
         ),
     ]

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from codec.atomic import write_atomic
-from codec.errors import InputError
-from swathpack.demo import landcover, landsat, pictures
+from swathpack.demo import landcover, landsat, pictures, unlabelled
+from swathpack.demo.rival import through_jpeg2000
 from swathpack.demo.table import DemoResult, SceneResult
-from swathpack.demo.transfer import LinkSettings, Transfer, send
+from swathpack.demo.transfer import LinkSettings, Transfer, send, uncompressed
+from swathpack.streams import refused
 
 if TYPE_CHECKING:
     from codec.package import Package
+    from codec.scene.samples import Sample
     from codec.scene.scene import Scene
     from onboard.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What every scene of a run is shown on."""
+
+    package: Package
+    engine: Engine
+    link: LinkSettings
+    out: Path
+    say: Callable[[str], None]
 
 
 def demo(
@@ -26,212 +40,203 @@ def demo(
     out: Path,
     data: Path,
     scene: str | None,
-    loss: float,
-    burst: float,
-    seed: int,
-    payload: int,
+    sensor: str | None,
+    link: LinkSettings,
     model: str,
-    quiet: bool = False,
+    say: Callable[[str], None],
 ) -> DemoResult:
-    """Run the demo into `out`. `scene` None: both samples of `data`; else a path or `stac:LON,LAT[,FROM/TO]`."""
-    from codec.package import load
-    from codec.scene.samples import LANDSAT7_RALEIGH, SENTINEL2_PATAGONIA
-    from codec.scene.scene import open_scene
-    from onboard.engine import open_engine
+    """Run the demo into `out`. `scene` None: both samples of `data`; else a path or `stac:LON,LAT[,FROM/TO]`.
 
-    def say(line: str) -> None:
-        if not quiet:
-            print(line, file=sys.stderr, flush=True)
+    Raises what the rooms raise; InputError or LimitExceeded where `out` cannot be written.
+    """
+    from codec.package import load
+    from onboard.engine_package import engine_for
 
     try:
         out.mkdir(parents=True, exist_ok=True)
+        package = load(model)
+        stage = Stage(package, engine_for(package), link, out, say)
+        scenes = _samples(data, stage) if scene is None else [_given(scene, sensor, stage)]
     except OSError as error:
-        raise InputError(f"cannot be made: {error.strerror}", path=out, fix="choose another --out") from error
-    package = load(model)
-    engine = open_engine(package.path("encoder.onnx"), sha256=package.manifest.files["encoder.onnx"].sha256)
-    link = LinkSettings(loss, burst, seed, payload)
-    results = []
-    if scene is None:
-        say(f"1/2 {LANDSAT7_RALEIGH.title}")
-        results.append(_landsat(LANDSAT7_RALEIGH, data, package, engine, link, out))
-        say(f"2/2 {SENTINEL2_PATAGONIA.title}")
-        with SENTINEL2_PATAGONIA.open(data) as opened:
-            results.append(
-                _any(SENTINEL2_PATAGONIA.name, SENTINEL2_PATAGONIA.title, opened, package, engine, link, out)
-            )
-    else:
-        if scene.startswith("stac:"):
-            from swathpack.demo.stac import fetch
-
-            say("asking the catalogue")
-            path = fetch(scene, out / "stac")
-        else:
-            path = Path(scene)
-        with open_scene([path]) as opened:
-            results.append(_any(path.stem, path.name, opened, package, engine, link, out))
-    settings = {"loss": loss, "burst": burst, "seed": seed, "payload": payload, "model": package.name}
-    result = DemoResult(settings, results)
-    write_atomic(out / "demo.json", (json.dumps(result.as_json(), indent=2, default=str) + "\n").encode())
+        raise refused(error, error.filename or out) from error
+    settings = {
+        "loss": link.loss,
+        "burst": link.burst,
+        "seed": link.seed,
+        "payload": link.payload,
+        "model": package.name,
+    }
+    result = DemoResult(settings, scenes)
+    write_atomic(out / "demo.json", (json.dumps(result.as_json(), indent=2) + "\n").encode())
     return result
 
 
-def _common_rows(result: SceneResult, transfer: Transfer) -> None:
-    report, assembled, decoded = transfer.encoded.report, transfer.assembled, transfer.decoded
+def _samples(data: Path, stage: Stage) -> list[SceneResult]:
+    from codec.scene.samples import LANDSAT7_RALEIGH, SENTINEL2_PATAGONIA
+
+    stage.say(f"1/2 {LANDSAT7_RALEIGH.title}")
+    results = [labelled_scene(LANDSAT7_RALEIGH, data, stage)]
+    sample = SENTINEL2_PATAGONIA
+    stage.say(f"2/2 {sample.title}")
+    with sample.open(data) as opened:
+        return [*results, unlabelled_scene(sample.name, sample.title, opened, stage)]
+
+
+def _given(scene: str, sensor: str | None, stage: Stage) -> SceneResult:
+    from codec.scene.scene import open_scene
+
+    if scene.startswith("stac:"):
+        from swathpack.demo import stac
+
+        stage.say("1/1 a window of Sentinel-2 from the catalogue")
+        fetched = stac.fetch(scene, stage.out / "stac", say=stage.say)
+        files = [Path(file) for file in fetched.bands.values()]
+        with open_scene(files, sensor=stac.SENSOR, bands=fetched.bands, time=fetched.time) as opened:
+            return unlabelled_scene(fetched.title, f"Sentinel-2, {fetched.title}", opened, stage)
+    path = Path(scene)
+    stage.say(f"1/1 {path.name}")
+    with open_scene([path], sensor=sensor) as opened:
+        name = "".join(c if c.isalnum() or c in "-_" else "-" for c in path.resolve().stem) or "scene"
+        return unlabelled_scene(name, path.name, opened, stage)
+
+
+def common_rows(result: SceneResult, transfer: Transfer) -> None:
+    """What every scene's column begins with: sizes, link, seconds."""
+    report = transfer.encoded.report
     result.add("tiles", report.tiles)
     result.add("tiles without data", report.tiles_without_data)
     result.add("raw bytes of the bands used", report.raw_bytes, "B")
     result.add(".nec", report.nec_bytes, "B")
     result.add(".nec per tile with data", report.nec_bytes / (report.tiles - report.tiles_without_data), "B")
+    result.add("on the link, repair packets included", transfer.link_bytes, "B")
     result.add("ratio raw / .nec", report.raw_bytes / report.nec_bytes, "×")
-    result.add("on the link, repair included", transfer.link_bytes, "B")
     result.add("ratio raw / link", report.raw_bytes / transfer.link_bytes, "×")
     result.add("packets sent", transfer.n_packets)
     result.add("packets lost", transfer.n_lost)
-    intact = repaired = 0
-    if assembled is not None and decoded is not None:
-        repaired = min(assembled.repaired, decoded.intact)
-        intact = decoded.intact - repaired
-    result.add(
-        "records intact / repaired / lost",
-        f"{intact} / {repaired} / {transfer.n_records - intact - repaired}",
-    )
-    for stage, seconds in transfer.seconds.items():
-        result.add(f"seconds: {stage}", seconds, "s")
-    result.notes += [f"note: {note}" for note in report.notes]
+    for state, count in zip(("intact", "repaired", "lost"), transfer.records, strict=True):
+        result.add(f"records {state}", count)
+    for key, stage in (
+        ("read", "read and tile"),
+        ("engine", "encoder"),
+        ("code", "quantise and code"),
+        ("link", "packets and channel"),
+        ("ground", "ground station"),
+    ):
+        result.add(f"seconds, {stage}", transfer.seconds.get(key, 0.0), "s")
+    result.notes += report.notes
 
 
-def _landsat(
-    sample: object, data: Path, package: Package, engine: Engine, link: LinkSettings, out: Path
-) -> SceneResult:
-    from codec.scene.samples import Sample
+def labelled_scene(sample: Sample, data: Path, stage: Stage) -> SceneResult:
+    """The sample with labels: land cover before and after the link, beside pixel heads and JPEG 2000."""
     from onboard.encode import encode_scene
 
-    assert isinstance(sample, Sample)
     assert sample.labels is not None
+    package = stage.package
+    names = tuple(sample.labels.names[i] for i in range(1, landsat.N_CLASSES + 1))
     result = SceneResult(sample.name, sample.title)
     with sample.open(data, zoom=landsat.ZOOM) as scene:
         bands = tuple(b for b in package.bands if b in scene.bands)
         truth = landsat.ground_truth(sample, data, bands)
+        stage.say("  fitting the land-cover head on the west")
         # The head is fitted before anything is sent: an operator has it, and the station runs it.
-        fitting = encode_scene(scene, package, engine, target_bytes=link.payload)
+        fitting = encode_scene(scene, package, stage.engine, target_bytes=stage.link.payload)
         head = landsat.fit_head(package, fitting.grid, fitting.latents, truth)
-        names = tuple(sample.labels.names[i] for i in range(1, landsat.N_CLASSES + 1))
-        with_head = landsat.package_with_head(
-            package, head, names, out / "models" / f"{package.name}-landcover"
-        )
-        transfer = send(scene, with_head, engine, link, sample.name, out)
-        _common_rows(result, transfer)
-        shape = truth.labels.shape
-        plain = landsat.uncompressed(package, transfer.encoded.latents)
-        before = landsat.predict(package, transfer.encoded.grid, plain, head, shape)
-        rival = landsat.jpeg_rival(
-            scene, package, engine, head, truth, before, transfer.encoded.report.nec_bytes
-        )
-    test = truth.blocks.test
-    score = landcover.score(before, truth.labels, test, landsat.N_CLASSES)
-    result.add("accuracy east, before the link", 100 * score.accuracy, "%")
-    result.add("macro-F1 east, before the link", 100 * score.macro_f1, "%")
-    after, received = np.zeros_like(before), np.zeros(shape, bool)
+        folder = stage.out / "models" / f"{package.name}-landcover"
+        with_head = landsat.package_with_head(package, head, names, folder)
+        transfer = send(scene, with_head, stage.engine, stage.link, sample.name, stage.out, stage.say)
+    common_rows(result, transfer)
+    grid, nec_bytes = transfer.encoded.grid, transfer.encoded.report.nec_bytes
+
+    def predict(embeddings: dict[str, np.ndarray]) -> np.ndarray:
+        return landsat.predict(package, grid, embeddings, head, truth.shape)
+
+    stage.say("  beside it: pixel heads, and JPEG 2000 of the same bands")
+    before = predict(uncompressed(package, transfer.encoded.latents))
+    jpeg_bytes, jpeg = through_jpeg2000(truth.pixels, nec_bytes, package, stage.engine, grid)
+    maps = {"embeddings before the link": before}
     if transfer.decoded is not None:
-        values = {name: e.values for name, e in transfer.decoded.embeddings.items()}
-        after = landsat.predict(package, transfer.encoded.grid, values, head, shape)
-        received = _received(package, transfer, shape)
-    seen = test & received
-    result.add("east received", 100 * float(received[test].mean()), "%")
-    if seen.any():
-        score = landcover.score(after, truth.labels, seen, landsat.N_CLASSES)
-        result.add("accuracy east, after the link", 100 * score.accuracy, "%")
-        result.add("macro-F1 east, after the link", 100 * score.macro_f1, "%")
-        result.add(
-            "head agreement, decoded and uncompressed", 100 * float((after[seen] == before[seen]).mean()), "%"
-        )
-    for name, score in landsat.pixel_scores(truth).items():
-        result.add(f"accuracy east, {name}", 100 * score.accuracy, "%")
-        result.add(f"macro-F1 east, {name}", 100 * score.macro_f1, "%")
-    result.add("JPEG 2000 of the same bands", rival.n_bytes, "B")
-    result.add("head agreement after JPEG 2000", 100 * rival.agreement, "%")
-    result.add("accuracy east after JPEG 2000", 100 * rival.score.accuracy, "%")
-    result.notes.append(f"labels: {sample.labels.note}; head fitted west, scored east, a tile apart")
-    _pictures(
-        result,
-        transfer,
-        truth.pixels,
-        truth.validity,
-        bands,
-        out,
-        landsat_maps=(truth, before, after, received, names),
-    )
+        maps["embeddings after the link"] = predict(transfer.embeddings)
+    maps |= landsat.pixel_maps(truth)
+    maps["embeddings after JPEG 2000"] = predict(jpeg)
+    arrived = landsat.received(package, grid, transfer.decoded, truth.shape)
+    result.add("JPEG 2000 of the same bands", jpeg_bytes, "B")
+    score_rows(result, maps, truth, arrived)
+    result.notes.append(f"labels: {sample.labels.note}")
+    panels = pictures.scene_panels(truth.pixels, transfer.products)
+    after = maps.get("embeddings after the link", before)
+    palette = tuple(zip(names, landsat.COLOURS, strict=True))
+    seen = arrived & truth.pixels.validity
+    panels += pictures.landcover_panels(truth, before, after, seen, palette)
+    _finish(result, panels, transfer, stage)
     return result
 
 
-def _received(package: Package, transfer: Transfer, shape: tuple[int, int]) -> np.ndarray:
-    """Native pixels whose token arrived and is valid."""
-    from codec.scene.tiling import mosaic
-
-    assert transfer.decoded is not None
-    first = next(iter(transfer.decoded.embeddings.values()))
-    _, valid = mosaic(transfer.encoded.grid, package.tile.patch, first.values[..., :1], first.validity)
-    step = package.tile.patch // landsat.ZOOM
-    return np.repeat(np.repeat(valid, step, 0), step, 1)[: shape[0], : shape[1]]
-
-
-def _any(
-    name: str, title: str, scene: Scene, package: Package, engine: Engine, link: LinkSettings, out: Path
-) -> SceneResult:
-    """A scene without labels: embeddings, the shipped heads before and after the link, JPEG 2000 beside."""
-    from ground.heads import load_heads, run_head
-
-    result = SceneResult(name, title)
-    transfer = send(scene, package, engine, link, name, out)
-    _common_rows(result, transfer)
-    bands = tuple(b for b in package.bands if b in scene.bands)
-    for head in load_heads(package):
-        if transfer.decoded is None:
-            break
-        before = run_head(head, _as_embeddings(package, transfer))
-        after = run_head(head, transfer.decoded.embeddings)
-        seen = before.validity & after.validity
-        if seen.any():
-            same = before.probabilities.argmax(-1)[seen] == after.probabilities.argmax(-1)[seen]
-            result.add(f"head agreement, {head.name} ({head.level})", 100 * float(same.mean()), "%")
-    result.notes.append(
-        "no labels here: agreement is with the same head on uncompressed embeddings, not accuracy"
-    )
-    pixels, validity = scene.read((0, 0, scene.height, scene.width), bands)
-    _pictures(result, transfer, pixels, validity, bands, out)
-    return result
-
-
-def _as_embeddings(package: Package, transfer: Transfer) -> dict[str, object]:
-    from codec.types import Embedding
-
-    assert transfer.decoded is not None
-    plain = landsat.uncompressed(package, transfer.encoded.latents)
-    latents = {package.planes[latent.plane].name: latent for latent in transfer.encoded.latents}
-    return {
-        name: Embedding(e.plane, plain[name], latents[name].token_validity, e.layers)
-        for name, e in transfer.decoded.embeddings.items()
-    }
-
-
-def _pictures(
-    result: SceneResult,
-    transfer: Transfer,
-    pixels: np.ndarray,
-    validity: np.ndarray,
-    bands: tuple[str, ...],
-    out: Path,
-    landsat_maps: tuple[object, ...] | None = None,
+def score_rows(
+    result: SceneResult, maps: dict[str, np.ndarray], truth: landsat.Truth, arrived: np.ndarray
 ) -> None:
+    """Agreement, accuracy and macro-F1 of every map, all of them on the same held-out pixels.
+
+    These are the eastern pixels that arrived, or all eastern ones when none did.
+    """
+    test = truth.blocks.test
+    where = test & arrived if (test & arrived).any() else test
+    result.add("held-out share that arrived", 100 * float(arrived[test].mean()), "%")
+    result.add("held-out pixels scored", int(where.sum()))
+    before = maps["embeddings before the link"]
+    for name, label in (
+        ("embeddings after the link", "head agreement, decoded and uncompressed"),
+        ("embeddings after JPEG 2000", "head agreement, after JPEG 2000"),
+    ):
+        if name in maps:
+            result.add(label, 100 * float((maps[name][where] == before[where]).mean()), "%")
+    scores = {name: landcover.score(m, truth.labels, where, landsat.N_CLASSES) for name, m in maps.items()}
+    for name, score in scores.items():
+        result.add(f"accuracy, {name}", 100 * score.accuracy, "%")
+    for name, score in scores.items():
+        result.add(f"macro-F1, {name}", 100 * score.macro_f1, "%")
+    after, context = "embeddings after the link", "pixels with 9×9 context (baseline)"
+    if after in maps:
+        right = [maps[name] == truth.labels for name in (after, context)]
+        smallest = landcover.smallest_difference(right[0], right[1], where, block=64 // landsat.ZOOM)
+        result.add("accuracy difference that shows here (95 %)", 100 * smallest, "points")
+        gain = scores[after].macro_f1 - scores[context].macro_f1
+        result.add("macro-F1 decoded minus pixels with 9x9 context", 100 * gain, "points")
+
+
+def unlabelled_scene(name: str, title: str, scene: Scene, stage: Stage) -> SceneResult:
+    """A scene without labels: embeddings, the shipped heads before and after the link, JPEG 2000 beside."""
+    package = stage.package
+    result = SceneResult(name, title)
+    transfer = send(scene, package, stage.engine, stage.link, name, stage.out, stage.say)
+    common_rows(result, transfer)
+    bands = tuple(b for b in package.bands if b in scene.bands)
+    pixels = unlabelled.whole_scene(scene, bands)
+    jpeg = None
+    if pixels is None:
+        result.notes.append("the scene is too large for JPEG 2000 beside it and for a picture of its pixels")
+    else:
+        stage.say("  beside it: JPEG 2000 of the same bands")
+        target, grid = transfer.encoded.report.nec_bytes, transfer.encoded.grid
+        jpeg_bytes, jpeg = through_jpeg2000(pixels, target, package, stage.engine, grid)
+        result.add("JPEG 2000 of the same bands", jpeg_bytes, "B")
+    for said in unlabelled.head_agreements(package, transfer, jpeg):
+        result.add(f"head agreement, {said.head} per {said.level}", said.decoded, "%")
+        if said.jpeg is not None:
+            result.add(f"head agreement after JPEG 2000, {said.head} per {said.level}", said.jpeg, "%")
+    result.notes.append("no labels here: agreement is with the same head before the link, not accuracy")
+    panels = pictures.scene_panels(pixels, transfer.products)
+    panels += pictures.head_panels(package, transfer.products)
+    _finish(result, panels, transfer, stage)
+    return result
+
+
+def _finish(result: SceneResult, panels: list[pictures.Panel], transfer: Transfer, stage: Stage) -> None:
     """One sheet per scene: what the camera saw, what arrived, what it means."""
-    colours = [bands.index(b) for b in ("red", "green", "blue") if b in bands]
-    order = colours if len(colours) == 3 else [0, min(1, len(bands) - 1), min(2, len(bands) - 1)]
-    panels = [pictures.Panel("what the camera saw", pictures.true_colour(pixels[order], validity))]
     if transfer.products is not None:
         result.products = str(transfer.products)
-        panels += pictures.product_panels(transfer.products)
-    if landsat_maps is not None:
-        panels += pictures.landcover_panels(*landsat_maps, landsat.COLOURS)  # type: ignore[arg-type]
-    path = out / f"{result.name}.png"
+    if not panels:  # nothing arrived of a scene too large to be shown
+        return
+    path = stage.out / f"{result.name}.png"
     write_atomic(path, pictures.sheet(panels))
     result.pictures.append(str(path))
+    stage.say(f"  picture: {path}")
