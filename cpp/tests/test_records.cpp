@@ -286,7 +286,7 @@ TEST_CASE("more non-zero symbols than the payload has bits are refused within bo
     Buffer record;
     put(record, h.pack(), 8);
     record.push_back(0x1c);
-    record.resize(record.size() + (4u << log2_lanes), 0xFF);
+    record.resize(record.size() + (4u << log2_lanes), 0x55);
     record.resize(record.size() + kRecordCrcBytes);
     reseal(record);
     const Decoded untouched(c);
