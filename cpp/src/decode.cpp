@@ -1,16 +1,13 @@
+// The reading half of a RecordDecoder: every rule of bitstream §4.1 and §5 is checked here, and nothing is
+// written.
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <string>
 
 #include "bit_string.h"
 #include "bytes.h"
-#include "isa/kernels.h"
-#include "layer_plan.h"
-#include "masks.h"
+#include "decode_work.h"
 #include "swathpack/checksum.h"
-#include "swathpack/record_header.h"
-#include "swathpack/records.h"
 
 namespace swathpack {
 namespace {
@@ -52,45 +49,6 @@ int32_t take_exp_golomb(BitReader& in) {
 }
 
 }  // namespace
-
-// What one record says, before any of it is believed. Nothing here grows beyond a multiple of the payload:
-// every non-zero symbol has a sign bit in it, every explicit mask row at least one bit.
-struct RecordDecoder::Work {
-  Work(const PlaneContext& c, const DecodeTarget& t)
-      : context(c), target(t), plane(c.tables->planes()[c.plane]), plans(*c.tables, plane) {}
-
-  PlaneContext context;
-  DecodeTarget target;
-  const Plane& plane;
-  LayerPlans plans;
-
-  RecordHeader header;
-  std::span<const uint8_t> payload;
-  std::vector<uint32_t> live;    // tiles of the record that are not masked
-  std::vector<uint32_t> partly;  // of these, the partly masked ones
-  std::vector<OwnTokens> partly_own;
-  std::vector<uint64_t> rows;  // their mask rows, one tile after the other
-  std::vector<Nonzero> nonzeros;
-  std::vector<size_t> group_nonzeros;  // nonzeros.size() after each lane group
-  size_t n_nonzeros = 0;
-
-  // Bytes of the record (not of the payload) at a position of the payload: what an error's offset says.
-  static size_t in_record(size_t payload_position) { return kRecordHeaderBytes + payload_position; }
-
-  MaybeError open(std::span<const uint8_t> record);
-  MaybeError read_tile_mask(size_t& at, bool present);
-  MaybeError read_token_mask(size_t& at);
-  MaybeError read_one_lane(const LayerPlan& plan, unsigned form, size_t at);
-  MaybeError read_lanes(const LayerPlan& plan, size_t at);
-  MaybeError read_raw(size_t at, size_t first);
-  MaybeError check_range() const;
-  void write(const LayerPlan& plan);
-  template <class Symbol>
-  void write_symbols(const LayerPlan& plan, Symbol* symbols);
-  template <class Symbol>
-  void clear_layer(Symbol* tile) const;
-  void write_masks();
-};
 
 MaybeError RecordDecoder::Work::open(std::span<const uint8_t> record) {
   if (record.size() < kRecordHeaderBytes) {
@@ -314,95 +272,6 @@ MaybeError RecordDecoder::Work::read_raw(size_t at, size_t first) {
   if (bits.bytes_used() != payload.size() - at)
     return corrupt("bytes are left over", in_record(at + bits.bytes_used()));
   return std::nullopt;
-}
-
-MaybeError RecordDecoder::Work::check_range() const {
-  if (target.type == SymbolType::kInt16) return std::nullopt;
-  for (size_t i = 0; i < n_nonzeros; ++i) {
-    if (nonzeros[i].value < -128 || nonzeros[i].value > 127) {
-      return Error{ErrorKind::kBadInput, "a symbol does not fit int8",      std::nullopt,
-                   "-128 to 127",        std::to_string(nonzeros[i].value), "decode into an int16 array"};
-    }
-  }
-  return std::nullopt;
-}
-
-template <class Symbol>
-void RecordDecoder::Work::clear_layer(Symbol* tile) const {
-  const size_t n_frequencies = plane.n_frequencies();
-  for (unsigned b = 0; b < plane.n_bands; ++b) {
-    const auto band = plane.band(b);
-    const uint8_t* layers = plane.layer_map.data() + size_t{b} * plane.channels;
-    for (unsigned c = 0; c < plane.channels; ++c) {
-      if (layers[c] != header.layer) continue;
-      Symbol* channel = tile + c * n_frequencies;
-      if (band.size() == n_frequencies) {
-        std::memset(channel, 0, n_frequencies * sizeof(Symbol));
-      } else {
-        for (const uint16_t f : band) channel[f] = 0;
-      }
-    }
-  }
-}
-
-template <class Symbol>
-void RecordDecoder::Work::write_symbols(const LayerPlan& plan, Symbol* symbols) {
-  const size_t n_frequencies = plane.n_frequencies(), tile_size = plane.channels * n_frequencies;
-  for (uint32_t t = 0; t < header.tile_count(); ++t)
-    clear_layer(symbols + (header.first_tile + t) * tile_size);
-
-  size_t i = 0, first = 0;
-  for (const size_t end_nonzero : group_nonzeros) {
-    const auto band = plane.band(plan.coded[first].band);
-    const auto band_size = static_cast<uint32_t>(band.size());
-    // Steps ascend, so the tile is followed instead of divided out.
-    size_t tile = 0;
-    uint32_t tile_end = band_size;
-    for (; i < end_nonzero; ++i) {
-      const Nonzero& s = nonzeros[i];
-      while (s.step >= tile_end) {
-        tile_end += band_size;
-        ++tile;
-      }
-      const uint16_t f = band[s.step - (tile_end - band_size)];
-      const size_t channel = plan.coded[first + s.lane].channel;
-      symbols[live[tile] * tile_size + channel * n_frequencies + f] = static_cast<Symbol>(s.value);
-    }
-    first = plan.group_end(first, header.lanes());
-  }
-}
-
-// Layer 0 says which tokens are valid: not those of masked tiles, nor masked ones, nor derived-invalid ones.
-void RecordDecoder::Work::write_masks() {
-  const size_t n_tokens = plane.n_frequencies();
-  const uint32_t first = header.first_tile, n_tiles = header.tile_count();
-  std::fill_n(target.token_mask.begin() + static_cast<ptrdiff_t>(first * n_tokens), n_tiles * n_tokens,
-              uint8_t{1});
-  for (const uint32_t tile : live) {
-    for (size_t i = tile * n_tokens; i < (tile + 1) * n_tokens; ++i)
-      target.token_mask[i] = context.derived[i] != 0;
-  }
-  size_t row = 0;
-  for (size_t p = 0; p < partly.size(); ++p) {
-    const OwnTokens& own = partly_own[p];
-    for (unsigned r = own.row; r < own.row_end; ++r, ++row) {
-      uint8_t* out = target.token_mask.data() + partly[p] * n_tokens + size_t{r} * plane.cols;
-      for (unsigned c = own.col; c < own.col_end; ++c) out[c] = rows[row] >> (c - own.col) & 1;
-    }
-  }
-}
-
-void RecordDecoder::Work::write(const LayerPlan& plan) {
-  if (target.type == SymbolType::kInt8) {
-    write_symbols(plan, static_cast<int8_t*>(target.symbols));
-  } else {
-    write_symbols(plan, static_cast<int16_t*>(target.symbols));
-  }
-  if (header.layer == 0) write_masks();
-  for (uint32_t t = 0; t < header.tile_count(); ++t) {
-    uint16_t& layers = target.layers[header.first_tile + t];
-    layers = static_cast<uint16_t>(layers | 1u << header.layer);
-  }
 }
 
 RecordDecoder::RecordDecoder(const PlaneContext& context, const DecodeTarget& target)
