@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from codec.bitstream.reader import NecFile, read_bytes
+from codec.bitstream.record import HEADER_SIZE
+from codec.bitstream.scan import SEAL, SealState
 from codec.errors import Corrupt, ExitCode, IdentityError
 from codec.pipeline import Decoded, open_nec
 
@@ -44,7 +46,7 @@ def verify(data: bytes, *, path: str, packages: Sequence[Path] | None = None) ->
         decoded = open_nec(io.BytesIO(data), packages=packages).decoded
     except IdentityError as error:
         unknown = str(error)
-    verdict, what, code = _judge(nec, decoded, unknown)
+    verdict, what, code = _judge(nec, data, decoded, unknown)
     return Verification(
         verdict,
         what,
@@ -58,28 +60,37 @@ def verify(data: bytes, *, path: str, packages: Sequence[Path] | None = None) ->
     )
 
 
-def _judge(nec: NecFile, decoded: Decoded | None, unknown: str) -> tuple[str, str, ExitCode]:
+def _judge(nec: NecFile, data: bytes, decoded: Decoded | None, unknown: str) -> tuple[str, str, ExitCode]:
     """Verdict, reason, exit code: damage first, then what is not known, then what is missing."""
-    damage = _damage(nec, decoded)
+    lost = _lost(nec, data)
+    damage = _damage(nec, decoded, is_lost=bool(lost))
     if damage:
         return "damaged", damage, ExitCode.INTEGRITY
     if unknown:
         return "unknown", f"checksums hold, symbols not checked: {unknown}", ExitCode.IDENTITY
+    if not lost and decoded is not None and decoded.missing:
+        lost = f"{len(decoded.missing)} ranges of tiles are missing"
+    return ("incomplete", lost, ExitCode.PARTIAL) if lost else ("sound", "", ExitCode.OK)
+
+
+def _lost(nec: NecFile, data: bytes) -> str:
+    """How a file whose every byte is sound is less than what was sealed; empty when it is all there, or damaged."""
+    if nec.seal is SealState.SEALED or any(gap != nec.scan.cut for gap in nec.gaps):
+        return ""
     if nec.scan.cut is not None:
-        what = f"the file was cut inside the record at byte {nec.scan.cut.first}"
-        return "incomplete", what, ExitCode.PARTIAL
-    if not nec.is_whole:
-        what = "the file is not sealed: it was cut or is still being written"
-        return "incomplete", what, ExitCode.PARTIAL
-    if decoded is not None and decoded.missing:
-        return "incomplete", f"{len(decoded.missing)} ranges of tiles are missing", ExitCode.PARTIAL
-    return "sound", "", ExitCode.OK
+        return f"the file was cut inside the record at byte {nec.scan.cut.first}"
+    if nec.seal is SealState.BROKEN and len(nec.refused) == 1:
+        counted, _, _, _ = SEAL.unpack_from(data, nec.refused[0].offset + HEADER_SIZE)
+        here = len(nec.scan.records)
+        return f"the seal counts {counted} records, {here} are here" if counted > here else ""
+    if nec.refused:
+        return ""
+    return "the file is not sealed: it was cut, or is still being written, or its end was lost"
 
 
-def _damage(nec: NecFile, decoded: Decoded | None) -> str:
+def _damage(nec: NecFile, decoded: Decoded | None, *, is_lost: bool) -> str:
     """What is wrong and not merely absent; empty when nothing is."""
-    only_cut = nec.scan.cut is not None and nec.gaps == (nec.scan.cut,)
-    if not only_cut or nec.refused or nec.scan.index:
+    if not is_lost:  # else seal and index only say what `_lost` says
         try:
             nec.check_whole()
         except Corrupt as error:
