@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -82,12 +83,17 @@ def packets_from(source: str, idle_s: float) -> Iterable[bytes]:
 def _listen(host: str, port: int, idle_s: float) -> Iterator[bytes]:
     from codec.link.udp import UdpReceiver
 
-    with UdpReceiver(port, host, idle_s=idle_s) as receiver:
-        say(f"listening on {host}:{receiver.port}")
-        try:
+    ended: list[int] = []
+    # A flag, not an exception: one that comes while a packet is taken in would lose all of them.
+    before = signal.signal(signal.SIGINT, lambda number, _: ended.append(number))
+    try:
+        with UdpReceiver(port, host, idle_s=idle_s, stop=lambda: bool(ended)) as receiver:
+            say(f"listening on {host}:{receiver.port}")
             yield from receiver
-        except KeyboardInterrupt:
-            say("reception ended by hand")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if ended:
+        say("reception ended by hand")
 
 
 def assemble_one(packets: Iterable[bytes]) -> Received:

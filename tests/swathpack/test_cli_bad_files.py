@@ -161,7 +161,7 @@ def test_an_unknown_identity_is_named_and_the_checksums_are_checked_all_the_same
     cli: Cli, tmp_path: Path, scene_nec: Path, changed: str
 ) -> None:
     data = scene_nec.read_bytes()
-    header, length = FileHeader.decode(data)
+    header, _ = FileHeader.decode(data)
     if changed == "codec":
         header = replace(header, codec_id=bytes.fromhex("00112233aabbccdd"))
         named = "00112233aabbccdd"

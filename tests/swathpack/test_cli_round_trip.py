@@ -340,8 +340,8 @@ def test_the_real_landsat_sample_is_encoded_when_told_what_it_is(
 def test_a_real_sentinel_scene_of_the_collection(cli: Cli, shared_data: Path, tmp_path: Path) -> None:
     path = shared_data / "terramind_pairs" / "38D_378R_2_3" / "S2L2A.jp2"
     # The collection's own README gives the order of the bands and the offset; the file names neither.
-    names = "coastal blue green red rededge071 rededge075 rededge078 nir nir08 nir09 swir16 swir22".split()
-    mapping = [f"--band={name}={i}" for i, name in enumerate(names, start=1)]
+    names = "coastal blue green red rededge071 rededge075 rededge078 nir nir08 nir09 swir16 swir22"
+    mapping = [f"--band={name}={i}" for i, name in enumerate(names.split(), start=1)]
     nec = tmp_path / "a.nec"
     ran = cli("encode", path, "-o", nec, *ARGUMENTS, *mapping)
     assert ran.code == 0, ran.err
