@@ -43,30 +43,31 @@ def read_items(
     else it is only incomplete. Symbol numbers in the result count from 0.
     """
     items = Items()
-    position = firsts[0]
+    position = _first_item(0, symbol_size, firsts)
     while position < len(data):
         symbol = position // symbol_size
         end = position + _item_size(data, position)
-        in_one = end <= (symbol + 1) * symbol_size
-        skip = (
-            firsts[symbol + 1] if symbol + 1 < len(firsts) else 0
-        )  # what follows may be the rest of a damaged item
-        if end == position:
-            if data[position] == 0:
-                skip = 0
-            else:
-                items.damaged = True
-        elif not in_one and position % symbol_size:
-            items.damaged = True
-        elif end > len(data):
-            items.damaged |= all_there
-        elif _take(items, data[position:end], symbol, (end - 1) // symbol_size, file_id, is_known):
-            position = end
+        if end == position and data[position] == 0:
+            position = (symbol + 1) * symbol_size
             continue
-        else:
-            items.damaged = True
-        position = (symbol + 1) * symbol_size + skip
+        in_one = end <= (symbol + 1) * symbol_size
+        if end == position or end > len(data) or not (in_one or position % symbol_size == 0):
+            # Cut off, or no item: where the next one begins only its own symbol can tell.
+            items.damaged |= all_there or in_one or position % symbol_size != 0
+            position = _first_item(symbol + 1, symbol_size, firsts)
+            continue
+        _take(items, data[position:end], symbol, (end - 1) // symbol_size, file_id, is_known)
+        position = end
     return items
+
+
+def _first_item(symbol: int, symbol_size: int, firsts: Sequence[int]) -> int:
+    """Where the first item begins that begins in `symbol` or behind it, as their packets said."""
+    while (
+        symbol < len(firsts) and firsts[symbol] == symbol_size
+    ):  # all of it belongs to an item begun earlier
+        symbol += 1
+    return symbol * symbol_size + (firsts[symbol] if symbol < len(firsts) else 0)
 
 
 def _item_size(data: bytes, position: int) -> int:
@@ -75,7 +76,8 @@ def _item_size(data: bytes, position: int) -> int:
         return 0
     head = data[position : position + 2 * HEADER_SIZE]
     if head.startswith(HEADER_MAGIC):
-        return int.from_bytes(head[_LENGTH_OFFSET : _LENGTH_OFFSET + 2], "little") if len(head) >= 12 else 0
+        length = int.from_bytes(head[_LENGTH_OFFSET : _LENGTH_OFFSET + 2], "little")
+        return length if MIN_HEADER <= length <= MAX_HEADER else 0
     if len(head) < HEADER_SIZE or head[0] & 7 == 0 or crc8(head[:7]) != head[7]:
         return 0
     return OVERHEAD + payload_length(int(_WORD.unpack_from(head)[0]))
@@ -83,19 +85,19 @@ def _item_size(data: bytes, position: int) -> int:
 
 def _take(
     items: Items, item: bytes, first: int, last: int, file_id: bytes, is_known: Callable[[bytes], bool]
-) -> bool:
-    """Add an item that passes its own check; False for one that does not."""
+) -> None:
+    """Add an item if it passes its own check; one that does not is passed over by its length."""
     if item.startswith(HEADER_MAGIC):
-        if not is_header_of(item, file_id):
-            return False
-        items.headers.append(item)
-        return True
-    if not is_known(item) and crc32c(item[:-CRC_SIZE]) != _CRC.unpack_from(item, len(item) - CRC_SIZE)[0]:
-        return False
-    items.records.append((item, first, last))
-    return True
+        if is_header_of(item, file_id):
+            items.headers.append(item)
+        else:
+            items.damaged = True
+    elif is_known(item) or crc32c(item[:-CRC_SIZE]) == _CRC.unpack_from(item, len(item) - CRC_SIZE)[0]:
+        items.records.append((item, first, last))
+    else:
+        items.damaged = True
 
 
 def is_header_of(data: bytes, file_id: bytes) -> bool:
     """Is this the whole header whose hash the packets carry? The hash covers the header's own CRC."""
-    return MIN_HEADER <= len(data) <= MAX_HEADER and hashlib.sha256(data).digest()[:8] == file_id
+    return hashlib.sha256(data).digest()[:8] == file_id

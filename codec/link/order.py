@@ -21,15 +21,20 @@ def interleave(blocks: Sequence[Sequence[T]]) -> list[T]:
 
 
 def spread(extra: Sequence[T], into: Sequence[T]) -> list[T]:
-    """`into` with `extra` spread evenly: member j comes after ⌈(j+1)·L/R⌉ of the L others."""
-    result: list[T] = []
-    position = 0
+    """`into` with `extra` spread evenly over its last three quarters.
+
+    Not over all of it: a pass that begins late loses the sources, and then needs the more of what protects them.
+    """
+    delay = len(into) // 4
+    rest = len(into) - delay
+    result = list(into[:delay])
+    placed = delay
     for j, member in enumerate(extra):
-        place = -(-(j + 1) * len(into) // len(extra))
-        result.extend(into[position:place])
+        place = delay + -(-(j + 1) * rest // len(extra))
+        result.extend(into[placed:place])
         result.append(member)
-        position = place
-    result.extend(into[position:])
+        placed = place
+    result.extend(into[placed:])
     return result
 
 

@@ -34,9 +34,10 @@ DEFAULT_PAYLOAD = 960
 MIN_PAYLOAD = 64
 HIGHEST_CLASS = 3
 
-# Repair symbols per source symbol and layer class, for P(block lost) < 10⁻⁶ (docs/link.md §7.3): 20 % loss from k = 32
-# on, 10 % from k = 32, 10 % from k = 64, 5 % from k = 64; independent losses, binomial tail.
-REPAIR_RATIO: Mapping[int, float] = {0: 1.0, 1: 0.53, 2: 0.39, 3: 0.25}
+# Repair symbols per source symbol and layer class (docs/link.md §7.3). Classes 1–3: P(block lost) < 10⁻⁶ at 10 % loss from
+# k = 32 on, 10 % from k = 64, 5 % from k = 64. Class 0, without which a tile is missing: 20 % from k = 32 on, and all
+# source symbols lost with the first fifth of a pass, and a fifth of the repair symbols besides.
+REPAIR_RATIO: Mapping[int, float] = {0: 1.25, 1: 0.53, 2: 0.39, 3: 0.25}
 FEWEST_REPAIR: Mapping[int, int] = {
     0: 2
 }  # layer 0 of a small scene is one symbol: two more chances; others one

@@ -47,7 +47,7 @@ class TokenBucket:
         """Wait until `n_bytes` may pass."""
         needed = min(float(n_bytes), self._burst)
         self._fill()
-        while self._tokens < needed:
+        while needed - self._tokens > 0.5:  # bytes; less would be a wait that the clock may not resolve
             self._sleep((needed - self._tokens) / self._bytes_per_s)
             self._fill()
         self._tokens -= n_bytes
