@@ -142,8 +142,13 @@ def read_manifest(folder: Path) -> EngineManifest:
 
 
 def check_place(out: Path) -> None:
-    """Refuse, with InputError, a place where no engine package may be written: it holds something else."""
+    """Refuse, with InputError, a place where no engine package can or may be written: it holds something else."""
     if not out.exists():
+        above = next(folder for folder in out.absolute().parents if folder.exists())
+        if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+            raise InputError(
+                f"cannot be written: {above} is no folder to write to", path=out, fix="choose another --out"
+            )
         return
     if not out.is_dir():
         raise InputError(

@@ -37,13 +37,22 @@ MAX_ZEROS = 0.999
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What an engine of one precision must keep, at the default ladder index."""
+    """What an engine of one precision must keep.
 
-    differ: float
-    largest_step: int | None
+    Symbols are what the bitstream sees, but at the default quality nearly all of them are zero (96.6 % of s2-nano's), and
+    weights with 10 % noise change only 1.8 % of them: so the latent itself is held too. Measured on s2-nano: 9·10⁻⁷ in
+    single precision, 6·10⁻⁴ in half, 1.1·10⁻² with 0.5 % noise on the weights.
+    """
+
+    differ: float  # share of symbols, all planes together, default ladder index
+    largest_step: int | None  # of a symbol outside layer 0, default ladder index
+    relative_rms: float  # of each plane's latent
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
 
 
-GATES = {"fp32": Gate(1e-4, None), "fp16": Gate(0.02, 1)}
+GATES = {"fp32": Gate(1e-4, None, 1e-4), "fp16": Gate(0.02, 1, 5e-3)}
 
 
 def compare(
@@ -78,10 +87,7 @@ def compare(
 
 
 def judge(engine: str, default: list[PlaneParity], finest: list[PlaneParity]) -> list[str]:
-    """Reasons to refuse the engine, one line each; empty when it passes.
-
-    The gate holds over all planes together at the default ladder index; the finest one is reported.
-    """
+    """Reasons to refuse the engine, one line each; empty when it passes."""
     gate = GATES[engine]
     reasons = []
     total = sum(row.symbols for row in default)
@@ -92,6 +98,11 @@ def judge(engine: str, default: list[PlaneParity], finest: list[PlaneParity]) ->
         worst = max(row.largest_step for row in default)
         if worst > gate.largest_step:
             reasons.append(f"a symbol outside layer 0 differs by {worst}, {gate.largest_step} allowed")
+    reasons += [
+        f"the latent of plane {row.plane} is off by {row.relative_rms:.2%} (rms), {gate.relative_rms:.2%} allowed"
+        for row in default
+        if not row.relative_rms <= gate.relative_rms
+    ]
     zeros = sum(row.zeros * row.symbols for row in finest) / sum(row.symbols for row in finest)
     if zeros > MAX_ZEROS:
         reasons.append(f"{zeros:.2%} of symbols are zero even at the finest quality: the graph says nothing")
@@ -111,7 +122,7 @@ def parity_report(
     reasons = judge(engine, default, finest)
     return {
         "engine": engine,
-        "gate": {"differ": GATES[engine].differ, "largest_step": GATES[engine].largest_step},
+        "gate": GATES[engine].as_json(),
         "passed": not reasons,
         "reasons": reasons,
         "tiles": {"n": len(tiles), "sources": tiles.sources},
