@@ -1,8 +1,8 @@
 """One interface to whatever runs the encoder graph; ONNX Runtime on the CPU behind it.
 
 The graph (made by `onboard.export`) takes `pixels` N×B×H×W reflectance, `bands` N×B and `validity` N×H×W in {0, 1},
-all float32, and gives `latent_<plane>` N×C×F float32 (the contract) and `symbols_<plane>` int16 at the default ladder
-index (for parity checks). Quality is chosen after the engine, so a change of it never runs the engine again.
+all float32, and gives `latent_<plane>` N×C×F float32 (the contract) and `symbols_<plane>` int32 at the default ladder
+index (for parity checks; numbers of 16 bits, for which TensorRT has no type). Quality is chosen after the engine, so a change of it never runs the engine again.
 """
 
 from __future__ import annotations
@@ -129,7 +129,8 @@ class OnnxRuntimeEngine:
         missing = sorted(set(names) - {o.name for o in self._session.get_outputs()})
         if missing:
             raise InputError(f"the graph gives no {missing[0]}", fix="export it again")
-        return dict(zip(self.planes, self._call(names, feeds), strict=True))
+        values = [np.asarray(array).astype(np.int16) for array in self._call(names, feeds)]
+        return dict(zip(self.planes, values, strict=True))
 
     def _call(self, outputs: list[str], feeds: Mapping[str, FloatArray]) -> list[Any]:
         try:

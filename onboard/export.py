@@ -85,7 +85,8 @@ def encoder_graph(package: Package, engine: str) -> torch.nn.Module:
             x = centred + (1 - weight) * (centred.sum((1, 2), keepdim=True) / count)
             latent = (self.dct @ (x.flatten(1, 2) @ self.basis_t)).transpose(1, 2)  # (N, C, F)
             size = torch.round((latent.abs() * self.inverse - self.theta).clamp(min=0.0)).clamp(max=32767.0)
-            return latent, (size * latent.sign()).to(torch.int16)
+            # They fit 16 bits; TensorRT has no such type.
+            return latent, (size * latent.sign()).to(torch.int32)
 
     class Graph(nn.Module):
         def __init__(self) -> None:
