@@ -25,6 +25,7 @@ from codec.link import (
     parse_packet,
     transmission,
 )
+from codec.link.block import Block, Symbol
 from codec.link.packet import Code, block_check
 
 RECORDS = records_of({0: 4, 1: 30, 2: 60}, low=100, high=320)
@@ -190,6 +191,14 @@ def test_a_long_record_joins_in_a_block_that_stays_incomplete(fec: Fec) -> None:
         got = assemble(pieces)[FILE_ID]
         assert not got.blocks[0].complete
         assert got.records[0] == long
+
+
+def test_full_symbols_without_a_long_record_are_not_read_again_with_their_neighbours() -> None:
+    """Each arrival costs one symbol, not the run of all before it: else a block costs the square of its length."""
+    block = Block.of(LinkPacket(FILE_ID, 1, 0, 0, 20, 1, 100, 7, record(1, 0, 100).data))
+    block.symbols = {i: [Symbol(record(1, i, 100).data, 0)] for i in range(20)}
+    assert [block.run_of(i)[0] for i in range(20)] == list(range(20))
+    assert [len(block.run_of(i)[1]) for i in range(20)] == [1] * 20
 
 
 def test_the_copy_of_a_symbol_that_was_trimmed_less_replaces_the_other() -> None:
