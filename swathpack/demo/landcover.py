@@ -17,6 +17,7 @@ from codec.errors import InputError
 
 FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.uint8]
+Indices = npt.NDArray[np.intp]
 RIDGES = tuple(10.0**p for p in range(-3, 5))
 SHRINKAGES = tuple(10.0**p for p in range(-4, 1))
 
@@ -139,15 +140,33 @@ def _box(x: FloatArray, size: int) -> FloatArray:
 def at_pixels(
     token_map: npt.NDArray[np.float32], height: int, width: int, pixels_per_token: float
 ) -> npt.NDArray[np.float32]:
-    """A token map R×C×K interpolated bilinearly at the centre of every pixel, H×W×K."""
-    rows = np.clip((np.arange(height) + 0.5) / pixels_per_token - 0.5, 0, token_map.shape[0] - 1)
-    cols = np.clip((np.arange(width) + 0.5) / pixels_per_token - 0.5, 0, token_map.shape[1] - 1)
-    r0, c0 = np.floor(rows).astype(int), np.floor(cols).astype(int)
-    r1, c1 = np.minimum(r0 + 1, token_map.shape[0] - 1), np.minimum(c0 + 1, token_map.shape[1] - 1)
-    fr, fc = (rows - r0)[:, None, None], (cols - c0)[None, :, None]
-    top = token_map[r0][:, c0] * (1 - fc) + token_map[r0][:, c1] * fc
-    bottom = token_map[r1][:, c0] * (1 - fc) + token_map[r1][:, c1] * fc
-    return (top * (1 - fr) + bottom * fr).astype(np.float32)
+    """A token map R×C×K interpolated bilinearly at the centre of every pixel, H×W×K: first along rows, then columns."""
+    r0, r1, down = _between(np.arange(height), token_map.shape[0], pixels_per_token)
+    c0, c1, right = _between(np.arange(width), token_map.shape[1], pixels_per_token)
+    lines = token_map[r0] * (1 - down)[:, None, None] + token_map[r1] * down[:, None, None]
+    out = lines[:, c0] * (1 - right)[None, :, None] + lines[:, c1] * right[None, :, None]
+    return np.asarray(out, np.float32)
+
+
+def at_points(
+    token_map: npt.NDArray[np.float32], rows: Indices, cols: Indices, pixels_per_token: float
+) -> npt.NDArray[np.float32]:
+    """As `at_pixels`, at the centres of n pixels only: n×K."""
+    r0, r1, down = _between(rows, token_map.shape[0], pixels_per_token)
+    c0, c1, right = _between(cols, token_map.shape[1], pixels_per_token)
+    down, right = down[:, None], right[:, None]
+    top = token_map[r0, c0] * (1 - right) + token_map[r0, c1] * right
+    bottom = token_map[r1, c0] * (1 - right) + token_map[r1, c1] * right
+    return np.asarray(top * (1 - down) + bottom * down, np.float32)
+
+
+def _between(
+    pixels: Indices, n_tokens: int, pixels_per_token: float
+) -> tuple[Indices, Indices, npt.NDArray[np.float32]]:
+    """The tokens on either side of pixel centres along one axis, and the weight of the second."""
+    place = np.clip((pixels + 0.5) / pixels_per_token - 0.5, 0, n_tokens - 1)
+    first = np.floor(place).astype(np.intp)
+    return first, np.minimum(first + 1, n_tokens - 1), (place - first).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +196,7 @@ def score(
     return Score(float((truth == guess).mean()), macro_f1(guess, truth, n_classes), len(truth))
 
 
-def sample(
-    where: npt.NDArray[np.bool_], n: int, seed: int
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def sample(where: npt.NDArray[np.bool_], n: int, seed: int) -> tuple[Indices, Indices]:
     """Rows and columns of at most n seeded pixels of a mask: heads do not need every one."""
     rows, cols = np.nonzero(where)
     if len(rows) > n:
@@ -189,7 +206,7 @@ def sample(
 
 
 def fit_on_map(
-    features: Callable[[npt.NDArray[np.intp], npt.NDArray[np.intp]], Sequence[FloatArray]],
+    features: Callable[[Indices, Indices], Sequence[FloatArray]],
     labels: Labels,
     blocks: Blocks,
     n_classes: int,

@@ -84,10 +84,10 @@ def fit_head(
     versions = [uncompressed(package, latents)]
     versions += [decoded_at(package, latents, i) for i in indices if i in package.ladder_indices]
     per_token = package.tile.patch / ZOOM
-    maps = [landcover.at_pixels(token_features(package, grid, v), *truth.shape, per_token) for v in versions]
+    maps = [token_features(package, grid, version) for version in versions]
 
-    def features(rows: npt.NDArray[np.intp], cols: npt.NDArray[np.intp]) -> list[landcover.FloatArray]:
-        return [m[rows, cols].astype(np.float64) for m in maps]
+    def features(rows: landcover.Indices, cols: landcover.Indices) -> list[landcover.FloatArray]:
+        return [landcover.at_points(m, rows, cols, per_token).astype(np.float64) for m in maps]
 
     return landcover.fit_on_map(features, truth.labels, truth.blocks, N_CLASSES)
 
@@ -111,7 +111,7 @@ def pixel_maps(truth: Truth) -> dict[str, npt.NDArray[np.uint8]]:
         x = landcover.pixel_features(truth.pixels.values, truth.pixels.validity, context)
 
         def features(
-            rows: npt.NDArray[np.intp], cols: npt.NDArray[np.intp], x: landcover.FloatArray = x
+            rows: landcover.Indices, cols: landcover.Indices, x: landcover.FloatArray = x
         ) -> list[landcover.FloatArray]:
             return [x[rows, cols]]
 

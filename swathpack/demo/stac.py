@@ -186,7 +186,7 @@ def read_window(
     if "red" not in assets:
         raise InputError("the item has no red band", found=" ".join(item["assets"]) or "no asset")
     addresses = {key: _address(asset) for key, asset in assets.items()}
-    files = {}
+    crops: dict[str, bytes] = {}
     try:
         with rasterio.Env(
             GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_HTTP_TIMEOUT="60", GDAL_HTTP_MAX_RETRY="3"
@@ -196,14 +196,14 @@ def read_window(
             for key, address in addresses.items():
                 say(f"  reading {key}")
                 with rasterio.open(address) as source:
-                    data = _crop(source, bounds, *scale_of(assets[key], item["properties"]), ASSETS[key])
-                path = folder / f"{ASSETS[key]}.tif"
-                write_atomic(path, data)
-                files[ASSETS[key]] = str(path)
+                    scale, offset = scale_of(assets[key], item["properties"])
+                    crops[ASSETS[key]] = _crop(source, bounds, scale, offset, ASSETS[key])
     except RasterioError as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TryAgain(f"the pixels cannot be read: {reason}", fix="check the network and repeat") from error
-    return files
+    for band, data in crops.items():  # all or none
+        write_atomic(folder / f"{band}.tif", data)
+    return {band: str(folder / f"{band}.tif") for band in crops}
 
 
 def _bounds(red: Any, request: Request, side: int) -> tuple[float, float, float, float]:
