@@ -41,7 +41,7 @@ def _read(dataset: Any, first: Source, indexes: Sequence[int]) -> npt.NDArray[An
     if height * width <= _WHOLE:
         flat = read_pixels(dataset, first, indexes).reshape(len(indexes), -1)
         return flat[:, :: -(-flat.shape[1] // _KEPT)]
-    elif dataset.overviews(indexes[0]):
+    if dataset.overviews(indexes[0]):
         # JPEG 2000 decodes the lower resolution alone; nearest keeps the extremes that a mean would hide.
         long = max(height, width)
         shape = (len(indexes), max(1, height * _SIDE // long), max(1, width * _SIDE // long))

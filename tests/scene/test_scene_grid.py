@@ -74,6 +74,9 @@ def test_equal_shapes_with_other_extents_are_not_stacked(write_raster: Any) -> N
         assert validity.all()
         np.testing.assert_allclose(pixels[1][1:, 1:], pixels[0][1:, 1:], atol=1e-7)
         assert scene.raw_bytes_of(["swir22"]) == 20 * 25 * 2  # only what lies inside the scene
+        _, beyond = scene.read((38, 47, 6, 6), ["swir22"])  # it has data there, but the scene has no pixels
+        assert beyond[:2, :3].all()
+        assert beyond.sum() == 2 * 3
 
 
 def test_a_band_that_covers_less_makes_the_rest_invalid_only_where_it_is_used(write_raster: Any) -> None:
@@ -104,6 +107,20 @@ def test_the_scene_covers_the_union_of_the_finest_bands(write_raster: Any) -> No
         _, validity = scene.read((0, 0, 20, 50), ["green"])
         assert validity[:, 20:].all()
         assert not validity[:, :20].any()
+
+
+def test_the_union_may_begin_before_the_first_band(write_raster: Any) -> None:
+    south_east = grid_of(10, dx=200, dy=100)
+    paths = [
+        write_raster("B02.tif", field(south_east, 20, 30), transform=south_east),
+        write_raster("B03.tif", field(grid_of(10), 20, 30), transform=grid_of(10)),
+    ]
+    with open_s2(*paths) as scene:
+        assert (scene.height, scene.width) == (30, 50)
+        assert scene.georeference.transform == grid_of(10)
+        pixels, validity = scene.read((10, 20, 20, 30), ["blue"])
+        assert validity.all()
+        np.testing.assert_allclose(pixels[0], reflectance(scene, 10, 20, 20, 30), atol=1e-7)
 
 
 @pytest.fixture(scope="module")
@@ -260,10 +277,17 @@ def test_bands_without_any_georeference_must_have_one_shape(write_raster: Any) -
         open_s2(*paths)
 
 
-def test_a_crs_without_a_code_is_kept_as_wkt(write_raster: Any) -> None:
+@pytest.mark.parametrize(
+    "local",
+    [
+        "+proj=laea +lat_0=47.3 +lon_0=8.7 +x_0=1234 +y_0=0 +ellps=bessel +units=m",
+        # GDAL takes this for EPSG:32632, which has a datum; it has only an ellipsoid.
+        "+proj=utm +zone=32 +ellps=WGS84 +units=m",
+    ],
+)
+def test_a_crs_that_no_code_says_exactly_is_kept_as_wkt(write_raster: Any, local: str) -> None:
     from rasterio.crs import CRS
 
-    local = "+proj=laea +lat_0=47.3 +lon_0=8.7 +x_0=1234 +y_0=0 +ellps=bessel +units=m"
     path = write_raster("B02.tif", np.full((9, 9), 500, np.uint16), crs=local)
     with open_s2(path) as scene:
         assert scene.georeference.epsg == 0

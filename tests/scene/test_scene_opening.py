@@ -322,6 +322,21 @@ def test_a_nodata_tag_is_compared_in_the_files_own_precision(write_raster: Any) 
     assert validity.sum() == 15 * 16
 
 
+def test_a_nodata_text_means_the_number_it_rounds_to(write_raster: Any, tmp_path: Path) -> None:
+    data = np.full((16, 16), 0.2, np.float32)
+    data[0] = np.float32(-9999.9)  # a float32 that is not the decimal number
+    write_raster("x.tif", data)
+    (tmp_path / "B02.vrt").write_text(
+        '<VRTDataset rasterXSize="16" rasterYSize="16"><VRTRasterBand dataType="Float32" band="1">'
+        "<NoDataValue>-9999.9</NoDataValue><SimpleSource>"
+        '<SourceFilename relativeToVRT="1">x.tif</SourceFilename><SourceBand>1</SourceBand>'
+        "</SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    with open_scene([tmp_path / "B02.vrt"], sensor=S2) as scene:
+        _, validity = scene.read((0, 0, 16, 16), ["blue"])
+    assert validity.sum() == 15 * 16
+
+
 def test_a_scene_without_one_valid_pixel_opens_invalid_or_asks_for_the_scale(write_raster: Any) -> None:
     path = write_raster("B02.tif", np.zeros((16, 16), np.uint16))
     with pytest.raises(InputError, match="no valid pixel"):
@@ -342,6 +357,17 @@ def test_a_folder_gives_its_bands_and_names_what_it_leaves_out(write_raster: Any
     with open_scene([tmp_path / "in"], sensor=S2) as scene:
         assert scene.bands == ("blue", "green")
         assert any("labels.tif" in note for note in scene.notes)
+
+
+def test_the_true_colour_picture_beside_the_bands_is_not_taken_for_bands(
+    write_raster: Any, tmp_path: Path
+) -> None:
+    write_raster("in/T22HBD_B04_10m.tif", ramp(100, 200))
+    colours = np.full((3, 16, 16), 90, np.uint8)
+    write_raster("in/T22HBD_TCI_10m.tif", colours, colours=("red", "green", "blue"), photometric="RGB")
+    with open_scene([tmp_path / "in"], sensor="sentinel2-l2a") as scene:
+        assert scene.bands == ("red",)
+        assert scene.medians["red"] == pytest.approx(0.015, abs=0.001)
 
 
 def test_a_named_file_without_a_band_is_refused(write_raster: Any) -> None:
@@ -425,8 +451,9 @@ def netcdf(write_raster: Any, name: str, array: Any = None, **tags: str) -> Path
     return path
 
 
-def test_a_crs_that_is_only_an_attribute_is_read_and_said(write_raster: Any) -> None:
-    path = netcdf(write_raster, "red_band.nc", crs="+init=epsg:32719")
+@pytest.mark.parametrize("text", ["+init=epsg:32719", "32719"])
+def test_a_crs_that_is_only_an_attribute_is_read_and_said(write_raster: Any, text: str) -> None:
+    path = netcdf(write_raster, "red_band.nc", crs=text)
     with open_scene([path], sensor=S2) as scene:
         assert scene.georeference.epsg == 32719
         assert any("CRS stands only in the attribute 'crs'" in note for note in scene.notes)

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from codec.errors import InputError
+from codec.scene.dn_offset import judge_dn_offset
 from codec.scene.names import bands_in_order, find, match, matches_within, spellings
 from codec.scene.product_names import read_product_name
 from codec.scene.radiance import earth_sun_distance_au, reflectance_line
@@ -110,6 +111,17 @@ def test_words_of_a_text_name_bands(text: str, names: list[str]) -> None:
     assert [band.name for band in matches_within(sensor("sentinel2-l1c"), text)] == names
 
 
+def test_a_single_letter_in_a_name_is_no_band() -> None:
+    assert matches_within(sensor("naip"), "scene_r_2012") == ()
+    assert [band.name for band in matches_within(sensor("naip"), "R")] == ["red"]  # alone it is
+
+
+def test_snow_in_the_visible_bands_alone_is_no_sign_of_the_offset() -> None:
+    snow = {"blue": 1600.0, "green": 1100.0, "red": 1100.0, "nir": 1100.0}
+    assert judge_dn_offset("l2a", snow).scaling is None
+    assert judge_dn_offset("l2a", {**snow, "swir16": 1100.0}).scaling == "plus1000"
+
+
 def test_bands_in_order_numbers_from_one_and_skips() -> None:
     assert bands_in_order(["B04", "-", "B08"]) == {"B04": "1", "B08": "3"}
     with pytest.raises(InputError, match="'B04' is given twice"):
@@ -154,6 +166,10 @@ def test_radiance_becomes_reflectance_as_by_hand() -> None:
     gain, offset = reflectance_line(RadianceRange(0.0, 254.0, 1000.0), time, 30.0)
     assert gain * 101 + offset == pytest.approx(math.pi * 100 / 500, rel=1e-3)
     assert gain * 1 + offset == pytest.approx(0.0, abs=1e-12)
+    # Nearer the sun there is more light, so the same radiance is less reflectance: d² = 0.98329².
+    perihelion = datetime(2000, 1, 3, tzinfo=timezone.utc)
+    nearer, _ = reflectance_line(RadianceRange(0.0, 254.0, 1000.0), perihelion, 30.0)
+    assert nearer == pytest.approx(math.pi * 0.98329**2 / 500, rel=1e-3)
 
 
 @pytest.mark.parametrize("elevation", [0.0, -5.0, 91.0, math.nan])
