@@ -19,8 +19,9 @@ from codec.errors import BackendUnavailable, ExitCode, LimitExceeded, SwathpackE
 from swathpack.commands import decode, demo, doctor, encode, ground, inspect, link, link_sim, verify
 from swathpack.streams import refused
 
-INTERRUPTED = 128 + signal.SIGINT
+INTERRUPTED = 128 + signal.SIGINT  # as shells count
 PIPE_CLOSED = 128 + signal.SIGPIPE
+TERMINATED = 128 + signal.SIGTERM
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # what writing to standard output may meet
 EPILOG = (
     "Exit codes: 0 ok · 1 internal · 2 usage · 3 bad input · 4 integrity · 5 unknown or unsigned identity · 6 partial "
@@ -163,7 +164,7 @@ def _discard_stdout() -> None:
 
 def _terminated(*_: object) -> None:
     """SIGTERM: unwind, so that temporary files go."""
-    raise SystemExit(128 + signal.SIGTERM)
+    raise SystemExit(TERMINATED)
 
 
 def _show(line: str) -> None:

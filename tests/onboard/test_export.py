@@ -21,6 +21,7 @@ from onboard.engine import OnnxRuntimeEngine, open_engine
 from onboard.graph import ALLOWED_OPERATORS, OPSET, check_graph
 from onboard.parity import GATES
 from onboard.parity_tiles import ParityTiles
+from swathpack.cli_page import JSON_KEYS
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
@@ -38,6 +39,7 @@ def engine_package(request: pytest.FixtureRequest) -> Path:
 def test_parity_is_within_its_gate(engine_package: Path) -> None:
     report = json.loads((engine_package / "parity.json").read_text())
     gate = GATES[report["engine"]]
+    assert set(report) == set(JSON_KEYS["onboard.export --json, and parity.json"])
     assert report["passed"]
     assert report["reasons"] == []
     assert report["tiles"]["n"] == 40

@@ -14,6 +14,7 @@ import pytest
 from codec.link import assemble, split_stream
 from codec.package import load
 from codec.pipeline import decode
+from swathpack.cli_page import JSON_KEYS
 
 LANDSAT, SENTINEL = "landsat7-raleigh", "sentinel2-patagonia"
 WITHOUT_TORCH = """
@@ -262,6 +263,7 @@ def test_the_table_says_what_its_numbers_mean(run: Run) -> None:
     for line in run.document["reading"]:
         assert line in run.table
     assert set(run.document["settings"]) == {"loss", "burst", "seed", "payload", "model"}
+    assert set(run.document) == set(JSON_KEYS["demo --json, and demo.json"])
 
 
 def test_a_missing_scene_package_says_how_to_get_it(cli: Any, tmp_path: Path) -> None:

@@ -1,0 +1,235 @@
+"""docs/cli.md, made from the commands themselves: `python -m swathpack.cli_page docs/cli.md`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from codec import errors
+from codec.atomic import write_atomic
+from codec.errors import ExitCode, SwathpackError
+from swathpack.cli import INTERRUPTED, PIPE_CLOSED, TERMINATED, app
+
+# Keys of every JSON document on standard output, and what stands under them; tests compare them with what is printed.
+JSON_KEYS: dict[str, dict[str, str]] = {
+    "encode --json": {
+        "tiles": "tiles of the scene",
+        "tiles_without_data": "of them, those without a valid token: not coded",
+        "bands": "bands of the model that the scene has",
+        "bands_absent": "those that it lacks",
+        "raw_bytes": "native pixels of these bands as the sensor delivers them, uncompressed",
+        "nec_bytes": "size of the file",
+        "seconds": "`read`, `engine`, `code`: seconds per stage",
+        "engine": "`backend`, `version`, `provider` (what really ran the graph)",
+        "notes": "what was decided on what grounds, each once; also on stderr",
+    },
+    "inspect --json": {
+        "path": "as given",
+        "file_id": "hex",
+        "codec_id": "hex: the model package's codec",
+        "sensor": "name of the sensor",
+        "source": "name of the scene, or null",
+        "band_mask": "bit i: band i of the package was there, hex",
+        "run": "the caller's number",
+        "time": "sensing time, ISO 8601, or null",
+        "ladder_index": "quality; larger is coarser",
+        "scene": "`height`, `width` in pixels",
+        "tiles": "`count`, `rows`, `cols`, `core_height`, `core_width`",
+        "georeference": "`transform` (a b c d e f), `epsg`, `wkt`",
+        "extensions": "of the header: `name`, `bytes`, `mandatory`",
+        "planes": "`plane`, `rows`, `cols`, `channels`, `kind`, `space_id`, `layers` (records, bytes and tiles of each)",
+        "file": "state: size, seal, records by kind, refused records, gaps, cut, padding, index, embedded tables",
+    },
+    "inspect --json --bytes": {
+        "bytes": "additionally: rows of `section`, `plane`, `layer`, `part`, `count`, `bytes`; the bytes sum to the file",
+    },
+    "verify --json": {
+        "verdict": "`sound`, `damaged`, `incomplete` or `unknown` (package not here)",
+        "what": "the reason; empty when sound",
+        "exit_code": "what the command returns",
+        "bytes": "size of the file",
+        "records": "intact coefficient records",
+        "damaged_records": "records that are refused or do not decode",
+        "missing": "ranges of tiles that lack a layer",
+        "conflicts": "ranges of tiles with two different records",
+        "decoded": "whether the symbols were checked, not only the checksums",
+    },
+    "link-sim --json": {
+        "packets_sent": "packets given to the channel",
+        "bytes_sent": "their bytes, headers included",
+        "packets_lost": "of which no copy arrived",
+        "duplicates": "copies that arrived beyond the first",
+        "source_packets": "packets that carry records",
+        "repair_packets": "packets that carry repair symbols",
+        "packet_fill_mean": "used share of the payload of source packets, mean",
+        "packet_fill_min": "and of the emptiest",
+        "records_sent": "records in all packets",
+        "records_intact": "that arrived whole",
+        "records_repaired": "that the erasure code gave back",
+        "records_lost": "that did neither",
+    },
+    "doctor --json (a list)": {
+        "name": "what was looked at",
+        "ok": "whether it can be used",
+        "detail": "version, place or reason",
+        "required": "whether the exit code depends on it",
+        "fix": "what to do about it; empty when nothing is",
+    },
+    "demo --json, and demo.json": {
+        "settings": "`loss`, `burst`, `seed`, `payload`, `model`",
+        "reading": "what the numbers mean, in sentences",
+        "scenes": "by name: `title`, `values` (row of the table → `value`, `unit`), `notes`, `pictures`, `products`",
+    },
+    "onboard.export --json, and parity.json": {
+        "engine": "`fp32` or `fp16`",
+        "gate": "what an engine of this precision must keep",
+        "passed": "whether it does",
+        "reasons": "if not, why",
+        "tiles": "`n`, `sources`: what it was compared on",
+        "default": "per plane, at the default quality: differences of latents and symbols",
+        "finest": "the same at the finest quality",
+    },
+}
+_ENVIRONMENT = (
+    (
+        "SWATHPACK_MODELS",
+        "folders of model packages, looked at before the shipped ones; several joined as in PATH",
+    ),
+    (
+        "SWATHPACK_GROUND_…",
+        "settings of the station: the name of the setting in capitals, e.g. SWATHPACK_GROUND_PORT",
+    ),
+    ("SWATHPACK_STAC_URL", "another STAC catalogue for `demo --scene stac:…`"),
+)
+_SIGNALS = (
+    (INTERRUPTED, "interrupted (Ctrl-C)"),
+    (PIPE_CLOSED, "the reader of standard output went away"),
+    (TERMINATED, "terminated (SIGTERM)"),
+)
+# Each of these is tried by a test in tests/swathpack.
+_BAD_INPUT = (
+    ("missing file, folder in its place, not readable", 3),
+    ("empty, text or other bytes where a `.nec` is wanted", 4),
+    ("empty file, text, cut or zero-size raster as SCENE", 3),
+    ("sensor not told, unknown sensor, unknown or missing band (named), bands without names", 3),
+    ("no band of the model in the scene", 3),
+    ("no valid pixel (nodata or NaN everywhere)", 3),
+    ("some pixels NaN or infinite: not measured, said in a note", 0),
+    ("no CRS: encodes with a note; `decode -o x.tif` is refused, other forms are not", 3),
+    ("`.nec` cut or flipped in its header", 4),
+    ("`.nec` cut behind it: `decode`, `verify`, `link send` use what is there", 6),
+    ("`.nec` with a flipped bit behind it: `verify`", 4),
+    ("the same: `decode`, `link send` use the rest", 6),
+    ("future version of a file, an extension or a packet", 3),
+    ("unknown codec id or space id (hex in the line)", 5),
+    ("model package with a wrong hash", 4),
+    ("model package not found by name; without an encoder for `encode`", 5),
+    ("engine package of another model", 5),
+    ("no packet of ours (`link receive`), foreign packets only", 3),
+    ("damaged packets only", 4),
+    ("foreign or damaged packets among good ones: passed over and counted", 0),
+    ("no copy of the header among the packets", 75),
+    ("records missing after `link receive`", 6),
+    ("output folder missing, a file in its place, no right to write, a folder in the file's place", 3),
+    ("disk or quota full, also standard output", 7),
+    ("terminal as output of binary data; `--json` with `-o -`", 2),
+    ("unknown form of `decode -o`; bad HOST:PORT; numbers out of range; options that exclude each other", 2),
+    ("unknown host, port taken", 3),
+    ("engine back end or optional package not installed (its extra is named)", 8),
+    ("STAC catalogue or its pixels cannot be reached, status 429 or 5xx", 75),
+    ("STAC answer that is none, no scene there, asset that is no web address", 3),
+)
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [
+        "# Command line",
+        "",
+        "Made from the commands by `python -m swathpack.cli_page docs/cli.md`. Every command also has `--help`.",
+        "",
+        "Data go to standard output, everything said to a person to standard error. `-` is standard input or output.",
+        "An error is one line, `error: what, where, what to do`, and an exit code; `swathpack --debug COMMAND` adds the",
+        "traceback. Outputs appear whole or not at all. Progress bars show on a terminal only.",
+        "",
+        "## Commands",
+        "",
+    ]
+    for path, command in _leaves(typer.main.get_command(app), "swathpack"):
+        lines += _command(path, command)
+    lines += ["## Exit codes", "", *_table(("code", "meaning", "`kind` of the errors"), _codes())]
+    lines += ["## What bad input gives", "", *_table(("input", "exit code"), _rows(_BAD_INPUT))]
+    lines += ["## JSON", "", "Keys may be added; these stay.", ""]
+    for name, keys in JSON_KEYS.items():
+        lines += [f"`{name}`", "", *_table(("key", "value"), ((f"`{k}`", text) for k, text in keys.items()))]
+    lines += [
+        "## Environment",
+        "",
+        *_table(("variable", "meaning"), ((f"`{n}`", t) for n, t in _ENVIRONMENT)),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _rows(pairs: Iterable[tuple[str, int]]) -> Iterator[tuple[str, str]]:
+    for text, code in pairs:
+        yield text, str(code)
+
+
+def _leaves(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    inner = getattr(command, "commands", None)
+    if not inner:
+        yield path, command
+    for name, child in (inner or {}).items():
+        yield from _leaves(child, f"{path} {name}")
+
+
+def _command(path: str, command: Any) -> list[str]:
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option" and "--help" not in p.opts]
+    usage = " ".join([path, *(p.metavar if p.required else f"[{p.metavar}]" for p in arguments)])
+    required = [f"{p.opts[-1]} {p.metavar}" for p in options if p.required]
+    lines = [f"### `{' '.join([usage, *required])}`", "", _plain(command.help or ""), ""]
+    rows = [("`" + p.metavar.replace("|", "\\|") + "`", "", _plain(p.help or "")) for p in arguments]
+    rows += [(_names(p), _default(p), _plain(p.help or "")) for p in options]
+    return [*lines, *_table(("option", "default", "meaning"), rows)]
+
+
+def _names(option: Any) -> str:
+    metavar = "" if option.is_flag else f" {option.metavar}" if option.metavar else ""
+    return "`" + ", ".join(option.opts) + metavar.replace("|", "\\|") + "`"
+
+
+def _default(option: Any) -> str:
+    if option.required:
+        return "required"
+    return "" if option.default is None or option.default is False else f"`{option.default}`"
+
+
+def _plain(text: str) -> str:
+    """Help without the markup of the terminal, in one line."""
+    return " ".join(re.sub(r"\[/?b\]", "", text).replace("|", "\\|").split())
+
+
+def _codes() -> Iterator[tuple[str, ...]]:
+    kinds: dict[ExitCode, list[str]] = {code: [] for code in ExitCode}
+    for value in vars(errors).values():
+        if isinstance(value, type) and issubclass(value, SwathpackError) and value is not errors.FormatError:
+            kinds[value.exit_code].append(value.kind)
+    for code in ExitCode:
+        yield str(int(code)), code.name.lower().replace("_", " "), ", ".join(dict.fromkeys(kinds[code]))
+    for number, meaning in _SIGNALS:
+        yield str(number), meaning, ""
+
+
+def _table(heading: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    lines = [heading, tuple("---" for _ in heading), *rows]
+    return [*("| " + " | ".join(line) + " |" for line in lines), ""]
+
+
+if __name__ == "__main__":
+    write_atomic(Path(sys.argv[1]), page().encode())
