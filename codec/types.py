@@ -133,7 +133,9 @@ class PlaneSpec:
 
     def __post_init__(self) -> None:
         if not (1 <= self.rows <= MAX_TOKENS_SIDE and 1 <= self.cols <= MAX_TOKENS_SIDE):
-            raise InputError(f"a plane has 1 to {MAX_TOKENS_SIDE} tokens a side", found=f"{self.rows}×{self.cols}")
+            raise InputError(
+                f"a plane has 1 to {MAX_TOKENS_SIDE} tokens a side", found=f"{self.rows}×{self.cols}"
+            )
         if not 1 <= self.channels <= MAX_CHANNELS:
             raise InputError(f"a plane has 1 to {MAX_CHANNELS} channels", found=self.channels)
         if not 1 <= self.n_layers <= MAX_LAYERS:

@@ -2,7 +2,8 @@
 
 The graph (made by `onboard.export`) takes `pixels` N×B×H×W reflectance, `bands` N×B and `validity` N×H×W in {0, 1},
 all float32, and gives `latent_<plane>` N×C×F float32 (the contract) and `symbols_<plane>` int32 at the default ladder
-index (for parity checks; numbers of 16 bits, for which TensorRT has no type). Quality is chosen after the engine, so a change of it never runs the engine again.
+index (for parity checks; numbers of 16 bits, for which TensorRT has no type). Quality is chosen after the engine, so
+a change of it never runs the engine again.
 """
 
 from __future__ import annotations

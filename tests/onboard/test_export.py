@@ -368,7 +368,10 @@ def test_tensorrt_rtx_parses_and_builds_the_graph(engine_package: Path) -> None:
         tail = tuple(node.shape)[1:]
         profile.set_shape(node.name, (1, *tail), (8, *tail), (32, *tail))
     outputs = {network.get_output(i).name: network.get_output(i).dtype for i in range(network.num_outputs)}
-    assert {name for name, kind in outputs.items() if kind == trt.float32} == {"latent_tokens", "latent_spectral"}
+    assert {name for name, kind in outputs.items() if kind == trt.float32} == {
+        "latent_tokens",
+        "latent_spectral",
+    }
     config = builder.create_builder_config()
     config.add_optimization_profile(profile)
     config.num_compute_capabilities = 1
