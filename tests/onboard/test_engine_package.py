@@ -53,6 +53,19 @@ def test_the_folder_is_chosen_by_its_name(package: Package, tmp_path: Path) -> N
     assert engine_for(package, str(folder)).info.sha256 == engine_for(package).info.sha256
 
 
+def test_encoding_with_it_gives_the_bytes_of_the_packages_own_graph(package: Package, tmp_path: Path) -> None:
+    from swathpack.cli import main
+    from tests.swathpack.small_scene import ARGUMENTS, write_scene
+
+    scene = write_scene(tmp_path / "scene.tif")
+    folder = made(package, tmp_path / "engine")
+    files = []
+    for name, more in (("a.nec", ()), ("b.nec", ("--engine", str(folder)))):
+        assert main(["encode", str(scene), "-o", str(tmp_path / name), *ARGUMENTS, *more]) == 0
+        files.append((tmp_path / name).read_bytes())
+    assert files[0] == files[1]
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
