@@ -1,4 +1,7 @@
-"""Wall time of a whole command as a row of `project.csv`: `python -m benchmarks.timed "make test from nothing" -- make test`."""
+"""Wall time of a whole command as a row of `project.csv`.
+
+`python -m benchmarks.timed "make test from nothing" -- make test`
+"""
 
 from __future__ import annotations
 
