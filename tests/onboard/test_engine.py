@@ -107,8 +107,8 @@ def _nan_validity(f: Feeds) -> None:
         (_no_tiles, "one tile or more"),
         (_double, "float64"),
         (_boolean_validity, "bool"),
-        (_nan, "NaN"),
-        (_infinite, "NaN or infinite"),
+        (_nan, "pixels hold NaN"),
+        (_infinite, "pixels hold NaN or infinite"),
         (_half_a_band, "bands hold other values than 0 and 1"),
         (_nan_validity, "validity hold other values"),
     ],
@@ -211,6 +211,13 @@ def test_a_graph_that_is_no_encoder_of_ours_is_refused(tmp_path: Path, name: str
     model = tiny_encoder(output_shape=["n", 1, None], **arguments)  # type: ignore[arg-type]
     with pytest.raises((InputError, Corrupt), match=r"not an encoder of ours|refuses the graph"):
         open_engine(save(model, tmp_path / "other.onnx"))
+
+
+def test_a_graph_that_would_run_but_may_not_fly_is_refused(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Sin", ["pixels"], ["s"]), *tiny_encoder().graph.node]
+    nodes[1].input[0] = "s"
+    with pytest.raises(InputError, match="outside the list: Sin"):
+        open_engine(save(tiny_encoder(nodes=nodes), tmp_path / "sin.onnx"))
 
 
 def test_a_back_end_that_is_not_here_is_named(graph: Path) -> None:

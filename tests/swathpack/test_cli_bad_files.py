@@ -156,6 +156,19 @@ def test_two_files_in_one_are_damage(cli: Cli, tmp_path: Path, scene_nec: Path) 
     assert cli("verify", path).code == 4
 
 
+def test_a_seal_that_counts_fewer_records_than_there_are_is_damage(
+    cli: Cli, tmp_path: Path, scene_nec: Path
+) -> None:
+    data = scene_nec.read_bytes()
+    record = read_bytes(data).records[-1]
+    end = record.offset + len(record.data)
+    path = tmp_path / "inserted.nec"
+    path.write_bytes(data[:end] + record.data + data[end:])
+    verify = cli("verify", path)
+    assert verify.code == 4
+    assert "the seal disagrees" in verify.text
+
+
 @pytest.mark.parametrize("changed", ["codec", "space"])
 def test_an_unknown_identity_is_named_and_the_checksums_are_checked_all_the_same(
     cli: Cli, tmp_path: Path, scene_nec: Path, changed: str

@@ -125,6 +125,14 @@ def test_nan_pixels_are_not_measured_and_that_is_said(cli: Cli, tmp_path: Path) 
         assert not arrays["tokens_validity"][0].any()
         assert arrays["tokens_validity"][5].any()
         assert np.isfinite(arrays["tokens"]).all()
+    import rasterio
+
+    cli("decode", nec, "-o", tmp_path / "holes-map.tif")
+    with rasterio.open(tmp_path / "holes-map.tif") as dataset:
+        image = dataset.read()
+    # Of 9 × 9 tokens that begin in the hole of 70 × 70 pixels, the last row and column are valid for 2 of 8 pixels: too few.
+    assert np.isnan(image[:, :9, :9]).all()
+    assert np.isfinite(image[:, 9:, 9:]).all()
 
 
 def test_infinite_pixels_are_not_measured_either(cli: Cli, tmp_path: Path) -> None:

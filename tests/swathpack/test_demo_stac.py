@@ -121,6 +121,26 @@ def test_the_window_lies_around_the_place_at_every_bands_own_resolution(
             assert (dataset.scales, dataset.offsets) == ((0.0001,), (0.0,))
 
 
+@pytest.mark.parametrize("shift", [7, -13, 400])
+def test_windows_begin_where_all_resolutions_have_a_corner(
+    catalogue: Catalogue, tmp_path: Path, shift: int
+) -> None:
+    import rasterio
+    from rasterio.warp import transform
+
+    at = LEFT + 5 * SIDE + 10 * min(shift, SIDE // 2 - 1)
+    (longitude,), (latitude,) = transform(f"EPSG:{EPSG}", "EPSG:4326", [at], [TOP - 5 * SIDE - 40])
+    fetched = stac.fetch(f"stac:{longitude},{latitude}", tmp_path, side=120, say=quiet)
+    bounds = set()
+    for file in fetched.bands.values():
+        with rasterio.open(file) as dataset:
+            bounds.add(tuple(dataset.bounds))
+    ((left, bottom, right, top),) = bounds  # one window for all bands
+    assert ((left - LEFT) % 60, (TOP - top) % 60) == (0, 0)
+    assert (right - left, top - bottom) == (1200, 1200)
+    assert LEFT <= left < right <= LEFT + 10 * SIDE
+
+
 def test_only_parts_of_the_files_are_read(catalogue: Catalogue, tmp_path: Path) -> None:
     stac.fetch(text(), tmp_path, side=60, say=quiet)
     assert any(entry.startswith("/red.tif bytes=") for entry in catalogue.ranges)
