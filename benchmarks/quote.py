@@ -21,18 +21,30 @@ MARK = re.compile(
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown table of rows, in their order."""
-    lines = [
-        "| case | metric | value | interval | n | rival | hardware | date |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        interval = "" if row.lo is None or row.hi is None else f"{row.lo:.4g} … {row.hi:.4g}"
-        lines.append(
-            f"| {row.case} | {row.metric} | {row.value:.4g} {row.unit} | {interval} | {row.n or ''} | {row.rival} | "
-            f"{row.hardware} | {row.date} |"
-        )
+    """Markdown table of rows, in their order; columns that are empty are left out, what all rows share stands below."""
+    columns = {
+        "case": [row.case for row in rows],
+        "metric": [row.metric for row in rows],
+        "value": [f"{_number(row.value)} {row.unit}".strip() for row in rows],
+        "interval": [
+            "" if row.lo is None or row.hi is None else f"{_number(row.lo)} … {_number(row.hi)}"
+            for row in rows
+        ],
+        "n": [str(row.n or "") for row in rows],
+        "against": [row.rival for row in rows],
+        "measured on": [f"{row.hardware}, {row.date}, {row.commit}" for row in rows],
+    }
+    common = {name: cells[0] for name, cells in columns.items() if len(set(cells)) == 1 and cells[0]}
+    shown = {name: cells for name, cells in columns.items() if name not in common and any(cells)}
+    lines = ["| " + " | ".join(shown) + " |", "|" + "---|" * len(shown)]
+    lines += ["| " + " | ".join(cells) + " |" for cells in zip(*shown.values(), strict=True)]
+    if common:
+        lines += ["", "All rows: " + "; ".join(f"{name} {value}" for name, value in common.items()) + "."]
     return "\n".join(lines) + "\n"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def render(text: str, rows: list[Row]) -> str:

@@ -32,11 +32,10 @@ class Rival:
     pixels: npt.NDArray[np.uint16]  # C×H×W
 
 
-def jpeg2000(pixels: npt.NDArray[np.uint16], target_bytes: int) -> Rival:
-    """The JPEG 2000 file nearest to `target_bytes` that OpenJPEG reaches, found by bisection on its quality.
+def encode_jpeg2000(pixels: npt.NDArray[np.unsignedinteger], quality: float) -> bytes:
+    """Lossy JPEG 2000 of C×H×W by OpenJPEG; `quality` is its share of the raw size in percent.
 
-    `pixels` C×H×W. Very small targets are not reachable: headers of all bands stand in every file; the nearest size is
-    then larger, and its real size is what counts. Raises BackendUnavailable without the driver.
+    Raises BackendUnavailable where GDAL lacks the driver.
     """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
@@ -47,35 +46,43 @@ def jpeg2000(pixels: npt.NDArray[np.uint16], target_bytes: int) -> Rival:
             raise BackendUnavailable(
                 "GDAL lacks the JP2OpenJPEG driver", fix="install rasterio from its wheel"
             )
-
     # GDAL's default is made for overviews: it leaves small rasters hardly decomposed, and the rival would be a weak one.
     resolutions = max(1, min(_RESOLUTIONS, min(pixels.shape[1:]).bit_length() - 1))
-
-    def encode(quality: float) -> bytes:
-        with MemoryFile() as memory:
-            with memory.open(
-                driver="JP2OpenJPEG",
-                count=pixels.shape[0],
-                height=pixels.shape[1],
-                width=pixels.shape[2],
-                dtype=pixels.dtype.name,
-                QUALITY=f"{quality:.6f}",
-                REVERSIBLE="NO",
-                RESOLUTIONS=str(resolutions),
-            ) as file:
-                file.write(pixels)
-            return bytes(memory.read())
-
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), MemoryFile() as memory:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # georeference is not what is compared
-        low, high = 1e-4, 100.0
-        best = encode(low)
-        for _ in range(_TRIES):
-            middle = float(np.sqrt(low * high))
-            data = encode(middle)
-            if abs(len(data) - target_bytes) < abs(len(best) - target_bytes):
-                best = data
-            low, high = (middle, high) if len(data) < target_bytes else (low, middle)
+        with memory.open(
+            driver="JP2OpenJPEG",
+            count=pixels.shape[0],
+            height=pixels.shape[1],
+            width=pixels.shape[2],
+            dtype=pixels.dtype.name,
+            QUALITY=f"{quality:.6f}",
+            REVERSIBLE="NO",
+            RESOLUTIONS=str(resolutions),
+        ) as file:
+            file.write(pixels)
+        return bytes(memory.read())
+
+
+def jpeg2000(pixels: npt.NDArray[np.uint16], target_bytes: int) -> Rival:
+    """The JPEG 2000 file nearest to `target_bytes` that OpenJPEG reaches, found by bisection on its quality.
+
+    `pixels` C×H×W. Very small targets are not reachable: headers of all bands stand in every file; the nearest size is
+    then larger, and its real size is what counts. Raises BackendUnavailable without the driver.
+    """
+    from rasterio.errors import NotGeoreferencedWarning
+    from rasterio.io import MemoryFile
+
+    low, high = 1e-4, 100.0
+    best = encode_jpeg2000(pixels, low)
+    for _ in range(_TRIES):
+        middle = float(np.sqrt(low * high))
+        data = encode_jpeg2000(pixels, middle)
+        if abs(len(data) - target_bytes) < abs(len(best) - target_bytes):
+            best = data
+        low, high = (middle, high) if len(data) < target_bytes else (low, middle)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with MemoryFile(best) as memory, memory.open() as file:
             return Rival(len(best), file.read())
 
