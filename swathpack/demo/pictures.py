@@ -130,7 +130,9 @@ def head_panels(package: Package, products: Path | None) -> list[Panel]:
     panels = []
     for head in load_heads(package) if products is not None else ():
         legend = zip(head.classes, class_colours(len(head.classes), head.colours), strict=True)
-        panels += _product(products, f"{head.name}.png", f"what it means: head {head.name}", tuple(legend))
+        panels += _product(
+            products, f"{head.name}.png", f"shipped head {head.name}: no labels here", tuple(legend)
+        )
     return panels
 
 

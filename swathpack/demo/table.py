@@ -8,8 +8,9 @@ READING = (
     "raw bytes: the pixels of the bands used, as the sensor delivers them (1 or 2 bytes each), nothing compressed.",
     "on the link: all packets with their headers and repair symbols, lost ones included; the ratio is against raw bytes.",
     "head agreement: of what arrived, the share where a head decides the same before and after codec and link.",
-    "accuracy, macro-F1: every row on the same held-out eastern pixels (those that arrived); all heads are linear, "
-    "fitted on the same western pixels. Pixels with their 9×9 context are the baseline to beat, not pixels alone.",
+    "accuracy, macro-F1: every row on the same held-out eastern pixels (those that arrived); all heads are linear, fitted "
+    "on the same western pixels, of the kind and strength that do best there by macro-F1. Pixels with their 9×9 context are "
+    "the baseline to beat, not pixels alone.",
     "accuracy difference that shows here: half the 95 % interval of decoded minus baseline (bootstrap over 32×32-pixel "
     "blocks); a smaller difference says nothing.",
     "JPEG 2000: the same bands coded at the size nearest to the .nec that it can reach, then the same encoder and head.",

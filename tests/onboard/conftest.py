@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -30,22 +33,36 @@ def whole_tiles(package: Package) -> ParityTiles:
     return ParityTiles(made.pixels[keep], made.bands[keep], made.validity[keep], made.sources)
 
 
-def _export(package: Package, precision: str, tiles: ParityTiles, folder: Path) -> Path:
+@pytest.fixture(scope="session")
+def fp32(package: Package, tiles: ParityTiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The engine package in single precision."""
     pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
     from onboard.export import export
 
-    export(package, precision, folder, tiles)
+    folder = tmp_path_factory.mktemp("engines") / "fp32"
+    export(package, "fp32", folder, tiles)
     return folder
 
 
 @pytest.fixture(scope="session")
-def fp32(package: Package, tiles: ParityTiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The engine package in single precision."""
-    return _export(package, "fp32", tiles, tmp_path_factory.mktemp("engines") / "fp32")
+def exported(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """`python -m onboard.export --engine fp16` in a clean folder, and what it said."""
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    cwd = tmp_path_factory.mktemp("clean")
+    done = subprocess.run(
+        [sys.executable, "-m", "onboard.export", "--engine", "fp16"],
+        cwd=cwd, env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return cwd, done
 
 
 @pytest.fixture(scope="session")
-def fp16(package: Package, tiles: ParityTiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fp16(exported: tuple[Path, subprocess.CompletedProcess[str]]) -> Path:
     """The engine package in half precision."""
-    return _export(package, "fp16", tiles, tmp_path_factory.mktemp("engines") / "fp16")
+    cwd, done = exported
+    assert done.returncode == 0, done.stderr
+    return cwd / "engines" / "s2-nano-fp16"

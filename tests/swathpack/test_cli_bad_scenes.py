@@ -105,6 +105,16 @@ def test_a_raster_whose_header_says_zero_columns_is_refused(cli: Cli, tmp_path: 
     cli("encode", path, "-o", out, *ARGUMENTS).refused(3, "zero.tif")
 
 
+def test_a_scene_of_more_tiles_than_a_file_holds_is_refused_at_once(
+    cli: Cli, tmp_path: Path, out: Path
+) -> None:
+    path = tmp_path / "strip.vrt"
+    place = "<SRS>EPSG:32632</SRS><GeoTransform>500000, 10, 0, 5000000, 0, -10</GeoTransform>"
+    band = '<VRTRasterBand dataType="UInt16" band="1"><Description>red</Description></VRTRasterBand>'
+    path.write_text(f'<VRTDataset rasterXSize="20000" rasterYSize="20000">{place}{band}</VRTDataset>')
+    cli("encode", path, "-o", out, *ARGUMENTS).refused(3, "97969 tiles", "65536")
+
+
 def test_a_cut_raster_is_refused(cli: Cli, tmp_path: Path, out: Path) -> None:
     path = write_scene(tmp_path / "cut.tif")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
