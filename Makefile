@@ -63,6 +63,7 @@ check: $(V)/.dev ## style, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m benchmarks.quote --check
 	find cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
 
 core-test: $(V)/.dev ## the C++ core alone, built and tested by CMake

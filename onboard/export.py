@@ -145,6 +145,20 @@ def write_onnx(graph: torch.nn.Module, package: Package, path: Path) -> None:
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = _program(graph, example, tiles, package)
     program.save(str(path), external_data=False)
+    strip_origins(path)
+
+
+def strip_origins(path: Path) -> None:
+    """Take out what the exporter notes of where each node came from: file names of the machine that exported."""
+    import onnx
+
+    model = onnx.load(str(path))
+    parts = [model, model.graph, *model.graph.node, *model.graph.initializer, *model.functions]
+    parts += [*model.graph.input, *model.graph.output, *model.graph.value_info]
+    for part in parts:
+        part.doc_string = ""
+        del part.metadata_props[:]
+    path.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def _program(

@@ -36,11 +36,11 @@ def read_input(path: str, *, max_bytes: int = MAX_INPUT_BYTES) -> bytes:
     return data
 
 
-def check_output(path: str, *, as_json: bool = False) -> None:
+def check_output(path: str, *inputs: str | Path, as_json: bool = False) -> None:
     """Refuse an output that cannot be written before any work is done for it.
 
     Raises UsageError for a terminal, and for - when JSON goes to standard output too; InputError for a folder that
-    is not there or not writable.
+    is not there or not writable, and where the output would replace one of `inputs` (or a file inside a folder of them).
     """
     if path == "-":
         if as_json:
@@ -55,6 +55,10 @@ def check_output(path: str, *, as_json: bool = False) -> None:
         what = str(error.strerror)
     if what:
         raise InputError(f"cannot be written: {what}", path=path, fix="choose a folder you may write to")
+    if target.is_file():
+        for given in (Path(name) for name in inputs if str(name) != "-"):
+            if given.exists() and (target.samefile(given) or given.resolve() in target.resolve().parents):
+                raise InputError("the output would replace an input", path=path, fix="choose another name")
 
 
 def _unwritable(target: Path) -> str:

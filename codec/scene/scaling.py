@@ -106,6 +106,8 @@ def _choose(
     if sensor.name.startswith("sentinel2"):
         if "uint8" in dtypes:
             raise InputError(f"8-bit numbers are not {sensor.name}", fix="name the sensor s2-export8")
+        if not any(sample.size for sample in samples.values()):
+            raise InputError("the scene has no valid pixel", fix="check its nodata value")
         evidence = _pixel_evidence(sensor, samples)
         if evidence.scaling is None:
             raise InputError(

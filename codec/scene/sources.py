@@ -176,6 +176,12 @@ def _bands(dataset: Any, name: str, file: str, stem: str) -> list[Source]:
             words.append(stem)
         interpretation = dataset.colorinterp[index - 1]
         flags = dataset.mask_flag_enums[index - 1]
+        if dataset.dtypes[index - 1].startswith("complex"):
+            raise InputError(
+                f"band {index} holds complex numbers, not reflectance",
+                path=file,
+                fix="convert it to magnitudes",
+            )
         sources.append(
             Source(
                 name=name,

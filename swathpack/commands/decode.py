@@ -31,7 +31,7 @@ def run(
     from swathpack.streams import check_output, say, write_output
 
     form = form_of(output)
-    check_output(output)
+    check_output(output, file)
     scene = open_nec(file, packages=models)
     write_output(output, render(scene, form, plane))
     decoded = scene.decoded

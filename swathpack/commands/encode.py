@@ -86,7 +86,7 @@ def run(
     from onboard.engine_package import engine_for
     from swathpack.streams import check_output, print_json, progress, say, write_output
 
-    check_output(output, as_json=as_json)
+    check_output(output, *scene, as_json=as_json)
     if quality is not None and bytes_per_tile is not None:
         raise UsageError("--quality and --bytes-per-tile exclude each other", fix="give one of them")
     if bytes_per_tile is not None and bytes_per_tile <= 0:

@@ -48,7 +48,7 @@ def send(
         raise UsageError("--rate is a number of bits per second above 0", found=rate)
     host, port = ("", 0) if udp is None else address(udp)
     if output is not None:
-        check_output(output)
+        check_output(output, file)
     data = read_input(file)
     with naming(file), judging("--payload"):
         sent = transmission(data, apid=apid, payload=payload, fec=Fec(fec))
@@ -95,7 +95,7 @@ def receive(
     from swathpack.received import assemble_one, packets_from
     from swathpack.streams import check_output, naming, say, write_output
 
-    check_output(output)
+    check_output(output, source)
     with naming(source):
         result = assemble_one(packets_from(source, idle))
     write_output(output, result.data)

@@ -35,7 +35,7 @@ def run(
     from swathpack.streams import check_output, print_json, write_output
 
     if output is not None:
-        check_output(output, as_json=as_json)
+        check_output(output, file, as_json=as_json)
     with judging("--loss, --burst"):
         channel = Channel(loss=loss, burst=burst, reorder=reorder, duplicate=duplicate, seed=seed)
     sent = load_packets(file, payload)

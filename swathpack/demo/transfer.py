@@ -70,7 +70,7 @@ class Transfer:
 def send(
     scene: Scene, package: Package, engine: Engine, link: LinkSettings, name: str, out: Path, say: Say
 ) -> Transfer:
-    """Run the whole way for `scene`; files go to `out`: <name>.nec, <name>.packets, station-<name>/."""
+    """Run the whole way for `scene`; files go to `out`: <name>.nec, <name>.pkt, station-<name>/."""
     from codec.bitstream.reader import read_bytes
     from codec.link import Channel, assemble, packetise
     from codec.pipeline import decode
@@ -116,7 +116,7 @@ def receive(arrived: list[bytes], package: Package, name: str, out: Path) -> Pat
     station = out / f"station-{name}"
     shutil.rmtree(station, ignore_errors=True)
     (station / "inbox").mkdir(parents=True)
-    write_atomic(out / f"{name}.packets", b"".join(arrived))
+    write_atomic(out / f"{name}.pkt", b"".join(arrived))
     if arrived:
         write_atomic(station / "inbox" / f"{name}.pkt", b"".join(arrived))
     serve(GroundConfig(station=station, models=(package.folder,), once=True))

@@ -135,3 +135,9 @@ def test_any_changed_byte_gives_facts_or_a_typed_error(place: int, value: int) -
     data[place % len(data)] = value
     with contextlib.suppress(Corrupt, InputError, LimitExceeded, UnsupportedVersion):
         check_graph(bytes(data))
+
+
+def test_the_shipped_graph_names_no_file_of_the_machine_that_exported_it(package: Package) -> None:
+    data = package.path("encoder.onnx").read_bytes()
+    for trace in (b"site-packages", b".py", b"/export", b"forward"):
+        assert trace not in data

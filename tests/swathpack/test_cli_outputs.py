@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -70,26 +71,52 @@ def test_a_folder_without_the_right_to_write_is_refused(cli: Cli, tmp_path: Path
         tmp_path.chmod(0o700)
 
 
-@pytest.fixture
+@contextmanager
 def little_room() -> Iterator[None]:
-    """No file may grow beyond 512 bytes, as under a quota; the system then refuses with EFBIG."""
+    """No file may grow beyond 512 bytes, as under a quota; the system then refuses with EFBIG.
+
+    Only around a command: the limit also meets the file that the test run's own report may go to.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (512, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_without_room_nothing_is_left_and_the_old_file_stays(
-    cli: Cli, tmp_path: Path, scene_nec: Path, little_room: None
+    cli: Cli, tmp_path: Path, scene_nec: Path
 ) -> None:
     (tmp_path / "out.npz").write_text("old")
     for arguments in (
         ("decode", scene_nec, "-o", tmp_path / "out.npz"),
         ("link", "send", scene_nec, "-o", tmp_path / "out.pkt"),
     ):
-        cli(*arguments).refused(7, "the disk is full")
+        with little_room():
+            ran = cli(*arguments)
+        ran.refused(7, "the disk is full")
     assert [p.name for p in tmp_path.iterdir()] == ["out.npz"]
     assert (tmp_path / "out.npz").read_text() == "old"
+
+
+def test_an_input_is_never_replaced(cli: Cli, tmp_path: Path, scene_tif: Path, scene_nec: Path) -> None:
+    scene, nec = tmp_path / "in.tif", tmp_path / "in.nec"
+    scene.write_bytes(scene_tif.read_bytes())
+    nec.write_bytes(scene_nec.read_bytes())
+    other = tmp_path / "other.tif"
+    other.symlink_to(nec)
+    for arguments in (
+        ("encode", scene, "-o", scene, *ARGUMENTS),
+        ("encode", tmp_path, "-o", scene, *ARGUMENTS),
+        ("link", "send", nec, "-o", nec),
+        ("link-sim", nec, "-o", nec),
+        ("link", "receive", nec, "-o", nec),
+        ("decode", nec, "-o", other),
+    ):
+        cli(*arguments).refused(3, "would replace an input")
+    assert scene.read_bytes() == scene_tif.read_bytes()
+    assert nec.read_bytes() == scene_nec.read_bytes()
 
 
 def test_a_full_disk_is_a_limit_and_leaves_nothing(
