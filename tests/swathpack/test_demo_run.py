@@ -120,7 +120,7 @@ def test_numbers_agree_with_the_files(run: Run) -> None:
         )
         link = values["on the link, repair packets included"]
         assert values["ratio raw / link"] == pytest.approx(values["raw bytes of the bands used"] / link)
-        arrived = [piece for _, piece in split_stream((run.out / f"{scene}.packets").read_bytes())]
+        arrived = [piece for _, piece in split_stream((run.out / f"{scene}.pkt").read_bytes())]
         assert len(arrived) == values["packets sent"] - values["packets lost"]
         assert sum(map(len, arrived)) < link
     # Dozens of packets travel, and some are lost: else nothing is shown.
@@ -177,7 +177,7 @@ def assembled(run: Run, scene: str) -> tuple[Any, tuple[bytes, ...]]:
     """Header and records that came through, put together anew from the packets."""
     from codec.bitstream.header import FileHeader
 
-    (file,) = assemble(p for _, p in split_stream((run.out / f"{scene}.packets").read_bytes())).values()
+    (file,) = assemble(p for _, p in split_stream((run.out / f"{scene}.pkt").read_bytes())).values()
     assert file.header is not None
     return FileHeader.decode(file.header)[0], file.records
 
