@@ -1,4 +1,4 @@
-"""Command line of the pretraining room: `python -m codec.pretrain label|distil|embed|evaluate|fit-codec|card|build`."""
+"""Command line of the pretraining room: `python -m codec.pretrain label|distil|embed|fit-codec|build`."""
 
 from __future__ import annotations
 
@@ -46,13 +46,6 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument("--seed", type=int, default=0)
     embed.add_argument("--threads", type=int, default=2)
 
-    evaluate = commands.add_parser("evaluate", help="probes against pixel statistics and a random twin")
-    evaluate.add_argument("--data", type=Path, required=True)
-    evaluate.add_argument("--encoder", type=Path, default=Path("models/s2-nano/encoder.safetensors"))
-    evaluate.add_argument("--split", choices=("val", "test"), default="val", help="test: once, for a release")
-    evaluate.add_argument("--results", type=Path, help="CSV of results to write the rows to")
-    evaluate.add_argument("--threads", type=int, default=2)
-
     codec = commands.add_parser(
         "fit-codec", help="fit transform and tables to the encoder; write the package"
     )
@@ -62,20 +55,14 @@ def _parser() -> argparse.ArgumentParser:
     codec.add_argument("--seed", type=int, default=0)
     codec.add_argument("--threads", type=int, default=2)
 
-    card = commands.add_parser("card", help="write card.md of a package from measured rows")
-    card.add_argument("--package", type=Path, required=True)
-    card.add_argument("--results", type=Path, default=Path("benchmarks/results/model.csv"))
-    card.add_argument("--data", type=Path, required=True)
-
     build = commands.add_parser(
-        "build", help="all of it: label, train, fit the codec and the heads, measure, card"
+        "build", help="label, train, fit the codec and the heads; `python -m codec.evaluate` measures"
     )
     build.add_argument("--data", type=Path, required=True)
     build.add_argument("--package", type=Path, required=True)
     build.add_argument(
         "--runs", type=Path, default=Path("runs"), help="what is between the steps; resumes from there"
     )
-    build.add_argument("--results", type=Path, default=Path("benchmarks/results/model.csv"))
     build.add_argument("--threads", type=int, default=2)
     return parser
 
@@ -105,28 +92,13 @@ def _build(options: argparse.Namespace) -> None:
             "4200",
         ],
         ["fit-codec", "--data", data, "--package", package, *threads],
-        ["evaluate", "--data", data, "--encoder", encoder, "--results", str(options.results), *threads],
-        ["card", "--data", data, "--package", package, "--results", str(options.results)],
     ]
     if not (runs / "pool" / "pool.json").exists():
         steps.insert(0, ["label", "--data", data, "--pool", str(runs / "pool"), "--views", "20000", *threads])
     for step in steps:
-        if step[0] == "card":
-            write_heads(options.package, options.data)
         chosen = _parser().parse_args(step)
         COMMANDS[chosen.command](chosen)
-
-
-def _card(options: argparse.Namespace) -> None:
-    from codec.data.readers import read_source
-    from codec.package import refresh
-    from codec.pretrain.card import write_card
-    from codec.pretrain.windows import origins
-
-    sentinel = ("eurosat", "terramind", "sen1floods11", "lahinch", "beaufort")
-    windows = sum(1 for s in sentinel for image in read_source(s, options.data) for _ in origins(image, 64))
-    write_card(options.package, options.results, windows=windows)
-    refresh(options.package)
+    write_heads(options.package, options.data)
 
 
 def _fit_codec(options: argparse.Namespace) -> None:
@@ -137,21 +109,6 @@ def _fit_codec(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     package = fit_package(options.package, options.data, seed=options.seed, keep=options.keep)
     print(f"fit-codec: {package.name}, codec id {package.codec_id.hex()}")
-
-
-def _evaluate(options: argparse.Namespace) -> None:
-    import torch
-
-    from codec.pretrain.evaluate import classification, properties
-    from codec.pretrain.fit import open_encoder
-    from codec.pretrain.report import table, write_rows
-
-    torch.set_num_threads(options.threads)
-    encoder = open_encoder(options.encoder)
-    rows = classification(encoder, options.data, options.split) + properties(encoder, options.data)
-    print(table(rows))
-    if options.results:
-        write_rows(options.results, "model", rows, seeds="0", threads=options.threads)
 
 
 def _embed(options: argparse.Namespace) -> None:
@@ -205,9 +162,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "label": _label,
     "distil": _distil,
     "embed": _embed,
-    "evaluate": _evaluate,
     "fit-codec": _fit_codec,
-    "card": _card,
     "build": _build,
 }
 

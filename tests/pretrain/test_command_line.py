@@ -16,7 +16,6 @@ from codec.pretrain.__main__ import main as pretrain
         ["label", "--data", "nowhere", "--pool", "pool"],
         ["distil", "--pool", "nowhere"],
         ["embed", "--data", "nowhere", "--out", "x.npz"],
-        ["evaluate", "--data", "nowhere", "--encoder", "nowhere.safetensors"],
         ["fit-codec", "--data", "nowhere", "--package", "nowhere"],
     ],
 )

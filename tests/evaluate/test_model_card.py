@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from codec.errors import InputError
-from codec.pretrain.__main__ import main
-from codec.pretrain.card import write_card
+from codec.evaluate.__main__ import main
+from codec.evaluate.card import write_card
 
 
 @pytest.mark.shared_data

@@ -10,9 +10,7 @@ import pytest
 
 from codec.data.bandsets import REPORTED
 from codec.data.labelled import eurosat_scenes
-from codec.heads.pooling import mean_and_spread
-from codec.models import embed, load_encoder
-from codec.pretrain.evaluate import (
+from codec.evaluate.classification import (
     interval,
     neighbours_correct,
     pixel_statistics,
@@ -20,7 +18,9 @@ from codec.pretrain.evaluate import (
     seam_ratio,
     with_bands,
 )
-from codec.pretrain.report import COLUMNS, Row, write_rows
+from codec.evaluate.report import COLUMNS, Row, write_rows
+from codec.heads.pooling import mean_and_spread
+from codec.models import embed, load_encoder
 
 
 def test_position_share_finds_a_planted_code_and_none_in_noise() -> None:

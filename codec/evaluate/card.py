@@ -15,7 +15,7 @@ from codec.models.weights import load_encoder
 _HEAD = """# s2-nano
 
 A small multispectral encoder with its codec and heads, trained by this repository's own code from its own random
-initialisation. This page is generated (`python -m codec.pretrain card`); change the generator, not the page.
+initialisation. This page is generated (`python -m codec.evaluate card`); change the generator, not the page.
 
 ## What it is
 
@@ -122,7 +122,7 @@ def write_card(folder: Path, results: Path, *, windows: int) -> None:
     """Write `card.md` of the package from its encoder, its heads and the result rows. `windows`: Sentinel-2 windows seen."""
     if not results.is_file():
         raise InputError(
-            "no measured rows", path=results, fix="run `python -m codec.pretrain evaluate --results` first"
+            "no measured rows", path=results, fix="run `python -m codec.evaluate encoder --results` first"
         )
     rows = _rows(results)
     encoder = load_encoder(folder / "encoder.safetensors")

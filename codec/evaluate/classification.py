@@ -19,11 +19,11 @@ import torch
 from codec.data.bandsets import REPORTED
 from codec.data.labelled import LabelledTiles, eurosat_scenes
 from codec.data.readers import read_source
+from codec.evaluate.report import Row
 from codec.heads.linear import choose_penalty, fit_softmax, log_loss
 from codec.heads.pooling import mean_and_spread
 from codec.models.inference import embed
 from codec.models.vit import Encoder
-from codec.pretrain.report import Row
 from codec.types import FloatArray, Tile
 
 BAND_CASES = {"12-bands": None, **{f"{n}-bands": REPORTED[n] for n in ("6", "4", "3")}}
