@@ -108,15 +108,9 @@ def encoder_graph(package: Package, engine: str) -> torch.nn.Module:
             self.planes = nn.ModuleDict({name: Plane(name) for name in plane_names(package)})
 
         def forward(self, pixels: Tensor, bands: Tensor, validity: Tensor) -> tuple[Tensor, ...]:
-            config, low = self.encoder.config, self.compute
-            z = self.encoder.normalise(pixels, bands, validity)
-            mean, spread = self.encoder.patch_moments(z, validity)
-            x = self.encoder.embed_patches(z.to(low), spread.to(low), bands.to(low))
-            tokens = self.encoder.project(self.encoder.trunk(x)).float()
-            grids = {
-                "tokens": tokens.reshape(-1, config.side, config.side, config.width),
-                "spectral": mean.permute(0, 2, 3, 1),
-            }
+            config = self.encoder.config
+            # An engine refuses pixels that are not finite before it runs, so the graph need not.
+            grids = self.encoder.planes(pixels, bands, validity, compute=self.compute, finite=True)
             valid = (F.avg_pool2d(validity[:, None], config.patch)[:, 0] >= 0.5).float()  # (N, h, w)
             cut = package.tile.margin // config.patch
             core = slice(cut, config.side - cut)

@@ -1,9 +1,10 @@
 """The small multispectral encoder: one stem for any band subset, 64 tokens, plain operations throughout.
 
-    pixels N×B×H×W ─normalise─▶ z ─8×8 filter bank per band, summed─▶ tokens ─blocks─▶ N×h×w×D
-                                └─ mean of the valid pixels per patch ─────────────▶ N×h×w×B  ("spectral")
+    pixels N×B×H×W ─patches, normalise─▶ z N×L×B×P² ─filter bank per band, summed─▶ tokens ─blocks─▶ N×h×w×D
+                                         └─ mean of the valid pixels per patch ──────────────▶ N×h×w×B  ("spectral")
 
-Every operation exports to ONNX opset 20 without control flow that depends on data.
+Every operation exports to ONNX opset 20 without control flow that depends on data. Pixels are cut into patches before
+anything else touches them: every later step then runs along contiguous memory.
 """
 
 from __future__ import annotations
@@ -19,6 +20,13 @@ from torch.nn import functional as F
 from codec.errors import InputError
 from codec.models.bands import NORMALISED_RANGE, REFLECTANCE_MEAN, REFLECTANCE_SPREAD, S2_NANO_BANDS
 
+STEMS = ("single", "grouped")
+BAND_GROUPS: tuple[tuple[str, ...], ...] = (
+    ("coastal", "blue", "green", "red"),
+    ("rededge071", "rededge075", "rededge078", "nir", "nir08", "nir09"),
+    ("swir16", "swir22"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
@@ -31,6 +39,8 @@ class EncoderConfig:
     depth: int = 4
     heads: int = 8
     mlp_ratio: int = 4
+    registers: int = 0  # tokens that belong to no place
+    stem: str = "single"  # "grouped": one token per patch and group of bands, averaged at the end
 
     def __post_init__(self) -> None:
         unknown = [band for band in self.bands if band not in REFLECTANCE_MEAN]
@@ -40,11 +50,23 @@ class EncoderConfig:
             )
         if self.tile % self.patch or self.width % self.heads or self.width % 4:
             raise InputError("tile must be a multiple of patch, width of heads and of 4", found=asdict(self))
+        if self.stem not in STEMS or self.registers < 0:
+            raise InputError(
+                f"stem is one of {', '.join(STEMS)}; registers is not negative", found=asdict(self)
+            )
 
     @property
     def side(self) -> int:
         """Tokens a side."""
         return self.tile // self.patch
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Indices of the bands that share a stem token."""
+        if self.stem == "single":
+            return (tuple(range(len(self.bands))),)
+        found = (tuple(i for i, b in enumerate(self.bands) if b in group) for group in BAND_GROUPS)
+        return tuple(group for group in found if group)
 
 
 def position_code(side: int, width: int) -> Tensor:
@@ -98,74 +120,114 @@ class Encoder(nn.Module):
     invalid pixels does not matter (not even NaN): it is replaced by the normalised mean, 0, before the stem.
     """
 
-    mean: Tensor  # 1×B×1×1
-    inverse_spread: Tensor
+    mean: Tensor  # B×1
+    inverse_spread: Tensor  # B×1
     position: Tensor  # L×D
 
     def __init__(self, config: EncoderConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or EncoderConfig()
         n_bands, width = len(config.bands), config.width
-        mean = torch.tensor([REFLECTANCE_MEAN[b] for b in config.bands]).reshape(1, -1, 1, 1)
-        spread = torch.tensor([REFLECTANCE_SPREAD[b] for b in config.bands]).reshape(1, -1, 1, 1)
+        mean = torch.tensor([REFLECTANCE_MEAN[b] for b in config.bands]).reshape(-1, 1)
+        spread = torch.tensor([REFLECTANCE_SPREAD[b] for b in config.bands]).reshape(-1, 1)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("inverse_spread", 1.0 / spread, persistent=False)
-        # One 8×8 filter bank per band: a convolution over zero-filled bands is their sum over the present
-        # ones.
+        # One filter bank per band: over zero-filled bands a linear map is their sum over the present ones. A module of
+        # the shape that others know, though it is used as a plain matrix.
         self.stem = nn.Conv2d(n_bands, width, config.patch, stride=config.patch, bias=False)
-        self.texture = nn.Linear(
-            n_bands, width, bias=False
-        )  # spread inside the patch, which a linear stem cannot see
+        # Spread inside the patch, which a linear stem cannot see.
+        self.texture = nn.Linear(n_bands, width, bias=False)
         self.presence = nn.Linear(n_bands, width)
         self.stem_norm = nn.LayerNorm(width)
         self.register_buffer("position", position_code(config.side, width), persistent=False)
-        # A strong absolute code shows as seams between tiles and is paid for in every byte, hence the small
-        # start.
+        # A strong absolute code shows as seams between tiles and is paid for in every byte, hence the small start.
         self.position_gain = nn.Parameter(torch.tensor(0.1))
+        if config.registers:
+            self.registers = nn.Parameter(0.02 * torch.randn(config.registers, width))
         self.blocks = nn.ModuleList(Block(width, config.heads, config.mlp_ratio) for _ in range(config.depth))
         self.norm = nn.LayerNorm(width)
         self.project = nn.Linear(width, width)
         self.apply(_initialise)
         nn.init.normal_(self.stem.weight, std=(n_bands * config.patch**2) ** -0.5)
 
-    def normalise(self, pixels: Tensor, bands: Tensor, validity: Tensor) -> Tensor:
-        """Reflectance to fixed units, N×B×H×W; absent bands and invalid pixels become 0."""
-        z = ((pixels - self.mean) * self.inverse_spread).clamp(*NORMALISED_RANGE)
-        usable = bands[:, :, None, None] * validity[:, None, :, :]
-        return torch.where(usable > 0.5, z, torch.zeros_like(z))
+    def cut(self, images: Tensor) -> Tensor:
+        """N×C×H×W → N×L×C×P², patches in reading order."""
+        side, patch = self.config.side, self.config.patch
+        x = images.reshape(-1, images.shape[1], side, patch, side, patch)
+        return x.permute(0, 2, 4, 1, 3, 5).reshape(-1, side * side, images.shape[1], patch * patch)
 
-    def patch_moments(self, z: Tensor, validity: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the valid pixels per patch and band, each N×B×h×w."""
-        patch = self.config.patch
-        share = F.avg_pool2d(validity[:, None], patch)  # N×1×h×w
-        scale = torch.where(share > 0, 1.0 / share.clamp(min=patch**-2.0), torch.zeros_like(share))
-        mean = F.avg_pool2d(z, patch) * scale
-        square = F.avg_pool2d(z * z, patch) * scale
+    def normalise(self, pixels: Tensor, bands: Tensor, valid: Tensor, *, finite: bool = False) -> Tensor:
+        """Cut reflectance N×L×B×P² to fixed units; absent bands and invalid pixels (`valid` N×L×1×P²) become 0.
+
+        `finite`: the caller vouches that no pixel is NaN or infinite, which saves a slow selection.
+        """
+        z = ((pixels - self.mean) * self.inverse_spread).clamp(*NORMALISED_RANGE)
+        if finite:
+            return z * bands[:, None, :, None] * valid
+        return torch.where(bands[:, None, :, None] * valid > 0.5, z, torch.zeros_like(z))
+
+    def patch_moments(self, z: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the valid pixels per patch and band, each N×L×B."""
+        scale = 1.0 / valid.sum(-1).clamp(min=1.0)  # N×L×1; patches without a valid pixel hold zeros only
+        mean = z.sum(-1) * scale
+        square = (z * z).sum(-1) * scale
         return mean, torch.sqrt((square - mean * mean).clamp(min=1e-6))
 
     def embed_patches(self, z: Tensor, spread: Tensor, bands: Tensor) -> Tensor:
-        """Stem: N×(h·w)×D before the blocks."""
-        gain = (len(self.config.bands) / bands.sum(1).clamp(min=1.0)) ** 0.75  # (N,)
-        x = self.stem(z).flatten(2).transpose(1, 2)  # (N, L, D)
-        x = x + self.texture((spread * bands[:, :, None, None]).flatten(2).transpose(1, 2))
-        x = self.stem_norm(x * gain[:, None, None] + self.presence(bands)[:, None, :])
-        return x + self.position_gain * self.position
+        """Stem: N×(G·L)×D before the blocks, G groups of bands."""
+        spread, weight = spread * bands[:, None, :], self.stem.weight.flatten(2)  # D×B×P²
+        tokens = []
+        for group in self.config.groups:
+            part = list(group)
+            whole = len(part) == len(self.config.bands)
+            x, w = (z, weight) if whole else (z[:, :, part], weight[:, part])
+            shown = bands if whole else bands[:, part]
+            gain = (len(part) / shown.sum(1).clamp(min=1.0)) ** 0.75  # (N,)
+            x = F.linear(x.flatten(2), w.flatten(1))
+            moments, to_width = (
+                (spread, self.texture.weight) if whole else (spread[..., part], self.texture.weight[:, part])
+            )
+            x = x + F.linear(moments, to_width)
+            only = (
+                bands if whole else bands * torch.zeros_like(bands[0]).index_fill(0, torch.tensor(part), 1.0)
+            )
+            x = self.stem_norm(x * gain[:, None, None] + self.presence(only)[:, None, :])
+            tokens.append(x + self.position_gain * self.position)
+        return tokens[0] if len(tokens) == 1 else torch.cat(tokens, dim=1)
 
     def trunk(self, x: Tensor) -> Tensor:
-        """Blocks and the last norm, N×L×D."""
+        """Blocks and the last norm, N×(G·L)×D → N×L×D."""
+        registers, groups = self.config.registers, len(self.config.groups)
+        if registers:
+            x = torch.cat([self.registers.expand(x.shape[0], -1, -1), x], dim=1)
         for block in self.blocks:
             x = block(x)
-        return self.norm(x)
+        x = self.norm(x[:, registers:] if registers else x)
+        return x if groups == 1 else x.reshape(-1, groups, x.shape[1] // groups, x.shape[2]).mean(1)
 
-    def forward(self, pixels: Tensor, bands: Tensor, validity: Tensor) -> dict[str, Tensor]:
+    def planes(
+        self,
+        pixels: Tensor,
+        bands: Tensor,
+        validity: Tensor,
+        *,
+        compute: torch.dtype = torch.float32,
+        finite: bool = False,
+    ) -> dict[str, Tensor]:
+        """As `forward`; stem and blocks run in `compute`, whose type their weights must have."""
         side = self.config.side
-        z = self.normalise(pixels, bands, validity)
-        mean, spread = self.patch_moments(z, validity)
-        tokens = self.project(self.trunk(self.embed_patches(z, spread, bands)))
+        valid = self.cut(validity[:, None])
+        z = self.normalise(self.cut(pixels), bands, valid, finite=finite)
+        mean, spread = self.patch_moments(z, valid)
+        x = self.embed_patches(z.to(compute), spread.to(compute), bands.to(compute))
+        tokens = self.project(self.trunk(x)).float()
         return {
             "tokens": tokens.reshape(-1, side, side, self.config.width),
-            "spectral": mean.permute(0, 2, 3, 1),
+            "spectral": mean.reshape(-1, side, side, len(self.config.bands)),
         }
+
+    def forward(self, pixels: Tensor, bands: Tensor, validity: Tensor) -> dict[str, Tensor]:
+        return self.planes(pixels, bands, validity)
 
 
 def _initialise(module: nn.Module) -> None:

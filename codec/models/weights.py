@@ -16,7 +16,7 @@ from codec.models.strict import load_strict
 from codec.models.vit import Encoder, EncoderConfig
 
 FORMAT = "swathpack-encoder-1"
-_FIELDS = ("tile", "patch", "width", "depth", "heads", "mlp_ratio")
+_FIELDS = ("tile", "patch", "width", "depth", "heads", "mlp_ratio", "registers")
 _LARGEST_HEADER = 1 << 20
 
 
@@ -25,7 +25,7 @@ def save_encoder(encoder: Encoder, path: Path, *, half: bool = False) -> None:
     only.
     """
     config = encoder.config
-    metadata = {"format": FORMAT, "bands": ",".join(config.bands)}
+    metadata = {"format": FORMAT, "bands": ",".join(config.bands), "stem": config.stem}
     metadata |= {field: str(getattr(config, field)) for field in _FIELDS}
     kind = torch.float16 if half else torch.float32
     tensors = {
@@ -51,13 +51,16 @@ def read_config(data: bytes, path: Path) -> EncoderConfig:
         metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
         if metadata.get("format") != FORMAT:
             raise ValueError(f"format is {metadata.get('format')!r}, not {FORMAT!r}")
-        numbers = {field: int(metadata[field]) for field in _FIELDS}
-        bands = tuple(metadata["bands"].split(","))
+        numbers = {
+            field: int(metadata.get(field, 0) if field == "registers" else metadata[field])
+            for field in _FIELDS
+        }
+        bands, stem = tuple(metadata["bands"].split(",")), str(metadata.get("stem", "single"))
     except (struct.error, ValueError, KeyError, AttributeError) as error:
         raise Corrupt(
             f"not an encoder file: {error}", path=path, fix="use encoder.safetensors of a model package"
         ) from error
-    return EncoderConfig(bands=bands, **numbers)
+    return EncoderConfig(bands=bands, stem=stem, **numbers)
 
 
 def load_encoder(path: Path) -> Encoder:
