@@ -127,7 +127,7 @@ def random_convolutions(scenes: Scenes, seed: int) -> FloatArray:
 @torch.inference_mode()
 def teacher_tokens(teacher: GalileoTeacher, scenes: Scenes) -> FloatArray:
     """N×h×w×D tokens of the teacher as they come, position included; it takes the bands it knows."""
-    given = scenes.tiles.present.all(0)
+    given = np.asarray(scenes.tiles.present.all(axis=0), np.bool_).tolist()
     index = [i for i, name in enumerate(scenes.bands) if name in TEACHER_BANDS and given[i]]
     names = [scenes.bands[i] for i in index]
     parts = [

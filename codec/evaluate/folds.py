@@ -45,6 +45,7 @@ def quick_held_out_logits(
     grid: Sequence[float] = SHORT_GRID,
     folds: int = 5,
     seed: int = 0,
+    steps: int = 60,
 ) -> FloatArray:
     """As `held_out_logits`, in a sixth of the time, for choosing among candidates.
 
@@ -56,7 +57,7 @@ def quick_held_out_logits(
     logits = np.zeros((len(grid), len(x), n_classes), np.float32)
     for p, penalty in enumerate(grid):
         for k in numbers:
-            head = fit_softmax(x[fold != k], y[fold != k], n_classes, penalty=penalty, steps=60)
+            head = fit_softmax(x[fold != k], y[fold != k], n_classes, penalty=penalty, steps=steps)
             logits[p, fold == k] = head.logits(x[fold == k])
     loss = np.stack([cross_entropy(of_penalty, y) for of_penalty in logits])  # P×N
     out = np.zeros_like(logits[0])

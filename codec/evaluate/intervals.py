@@ -4,8 +4,8 @@ A score is kept as sums: an array S×G×F of what its statistic needs, added up 
 1-degree cell, a block of a scene), for each of S seeds. For an accuracy F = 2 (right, counted); for macro-F1 and mean
 IoU F = K·K, the confusion matrix. The statistic of a draw is the mean over the drawn seeds of the statistic of the sums
 over the drawn groups. Ours and a rival share the drawn groups (that is what makes a difference *paired*); their seeds are
-drawn apart, because seed 1 of one has nothing in common with seed 1 of the other. With three seeds the share of the
-seeds is underestimated by a third or so (percentile bootstrap of three values); the places dominate here.
+drawn apart, because seed 1 of one has nothing in common with seed 1 of the other, unless both are the same encoders.
+The variance between three seeds comes out a third too small (a bootstrap of three values); the places dominate here.
 """
 
 from __future__ import annotations
@@ -63,11 +63,13 @@ def _point(sums: FloatVector, statistic: Statistic) -> float:
     return float(statistic(sums.sum(1)).mean())
 
 
-def _drawn(
-    sums: FloatVector, weights: FloatVector, statistic: Statistic, rng: np.random.Generator
-) -> FloatVector:
-    """Statistic of each draw: its groups (how often each occurs), then its seeds."""
-    per_seed = np.stack([statistic(weights @ one) for one in sums])  # S×draws
+def _per_seed(sums: FloatVector, weights: FloatVector, statistic: Statistic) -> FloatVector:
+    """Statistic of each seed and draw, S×draws; `weights` draws×G says how often each group was drawn."""
+    return np.stack([statistic(weights @ one) for one in sums])
+
+
+def _over_seeds(per_seed: FloatVector, rng: np.random.Generator) -> FloatVector:
+    """Each draw's mean over as many drawn seeds."""
     if len(per_seed) == 1:
         return np.asarray(per_seed[0], np.float64)
     picks = rng.integers(len(per_seed), size=per_seed.shape)
@@ -79,10 +81,16 @@ def bootstrap(
     rival: FloatVector | None = None,
     *,
     statistic: Statistic = mean_of,
+    same_seeds: bool = False,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Interval:
-    """The statistic of `ours` (S×G×F), or its difference to that of `rival` over the same groups, with its interval."""
+    """The statistic of `ours` (S×G×F), or its difference to that of `rival` over the same groups, with its interval.
+
+    `same_seeds`: row s of both sides is the same encoder under two conditions, so seeds are drawn together.
+    """
+    if same_seeds and rival is not None and len(rival) != len(ours):
+        raise InputError("the same seeds on both sides are needed", expected=len(ours), found=len(rival))
     if ours.ndim != 3 or (rival is not None and rival.shape[1:] != ours.shape[1:]):
         raise InputError(
             "sums are seeds × groups × parts, with the same groups on both sides",
@@ -92,10 +100,16 @@ def bootstrap(
     rng = np.random.default_rng(seed)
     groups = ours.shape[1]
     weights = rng.multinomial(groups, np.full(groups, 1 / groups), size=draws).astype(np.float64)
-    value, values = _point(ours, statistic), _drawn(ours, weights, statistic, rng)
-    if rival is not None:
-        value, values = value - _point(rival, statistic), values - _drawn(rival, weights, statistic, rng)
-    low, high = np.nanpercentile(values, (2.5, 97.5))
+    value, values = _point(ours, statistic), _per_seed(ours, weights, statistic)
+    if rival is None:
+        drawn = _over_seeds(values, rng)
+    else:
+        value, others = value - _point(rival, statistic), _per_seed(rival, weights, statistic)
+        if same_seeds:
+            drawn = _over_seeds(values - others, rng)
+        else:
+            drawn = _over_seeds(values, rng) - _over_seeds(others, rng)
+    low, high = np.nanpercentile(drawn, (2.5, 97.5))
     return Interval(value, float(low), float(high))
 
 

@@ -8,7 +8,7 @@ since neighbours may come from one source picture.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +18,13 @@ from codec.errors import InputError
 from codec.evaluate import scenes as sets
 from codec.evaluate.features import pixel_statistics, pooled, random_convolutions, random_twin
 from codec.evaluate.intervals import bootstrap, mean_sums
+from codec.evaluate.probes import fit_probe
 from codec.evaluate.rows import Row
-from codec.heads.linear import choose_penalty, fit_softmax
 from codec.models.vit import Encoder
 from codec.types import FloatArray
 
 METRIC = "probe-accuracy"
 UNIT = "% [95% bootstrap over neighbouring pictures and seeds]"
-
-
-def probe(x: FloatArray, fit: sets.Scenes, z: FloatArray, held: sets.Scenes) -> npt.NDArray[np.float64]:
-    """1.0 for each held-out tile that a linear probe of the training tiles names rightly."""
-    penalty = choose_penalty(x, fit.labels, fit.groups, fit.n_classes)
-    head = fit_softmax(x, fit.labels, fit.n_classes, penalty=penalty)
-    return np.asarray(head.predict(z) == held.labels, np.float64)
 
 
 def correct(
@@ -41,14 +34,15 @@ def correct(
     if split not in ("val", "test"):
         raise InputError("UC Merced is scored on val, or once for a release on test", found=split)
     fit, held = sets.ucmerced(data, ("train",)), sets.ucmerced(data, (split,))
-    return probe(features(fit), fit, features(held), held), held.groups
+    head = fit_probe(features(fit), fit.labels, fit.groups, fit.n_classes)
+    return np.asarray(head.predict(features(held)) == held.labels, np.float64), held.groups
 
 
 @lru_cache(maxsize=8)
 def _rival(name: str, data: Path, split: str, seeds: int) -> npt.NDArray[np.float64]:
     if name == "pixel-statistics":
         return correct(pixel_statistics, data, split)[0][None]
-    return np.stack([correct(lambda t, s=s: random_convolutions(t, s), data, split)[0] for s in range(seeds)])
+    return np.stack([correct(partial(random_convolutions, seed=s), data, split)[0] for s in range(seeds)])
 
 
 def ucmerced_rows(
@@ -72,7 +66,7 @@ def ucmerced_rows(
     ours = [encoders] if isinstance(encoders, Encoder) else list(encoders)
 
     def of(models: Sequence[Encoder]) -> npt.NDArray[np.float64]:
-        return np.stack([correct(lambda t, m=m: pooled(m, t), data, split)[0] for m in models])
+        return np.stack([correct(partial(pooled, m), data, split)[0] for m in models])
 
     right = of(ours)
     groups = sets.ucmerced(data, (split,)).groups
