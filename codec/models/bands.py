@@ -18,6 +18,10 @@ S2_NANO_BANDS: tuple[str, ...] = (
     "swir22",
 )
 
+RGB_BANDS: tuple[str, ...] = ("blue", "green", "red")
+# What encoders of this project are made for, by the name that a recipe uses.
+BAND_LISTS: dict[str, tuple[str, ...]] = {"s2": S2_NANO_BANDS, "rgb": RGB_BANDS}
+
 # Reflectance mean and spread per band *name*, never per image or file: medians of Sentinel-2 level 1C over
 # the
 # training windows. A per-image stretch would destroy the spectra that every task below depends on.

@@ -3,39 +3,53 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from codec.atomic import write_atomic
 from codec.data.readers import read_source
+from codec.errors import InputError
+from codec.models.bands import RGB_BANDS, S2_NANO_BANDS
 from codec.models.inference import embed
-from codec.models.vit import Encoder, EncoderConfig
+from codec.models.vit import Encoder
 from codec.models.weights import load_encoder
 from codec.package import Package, TileLayout, build
-from codec.pretrain.distil import DistilConfig, Student
+from codec.pretrain.recipe import Recipe
+from codec.pretrain.student import Student
+from codec.pretrain.views import SOURCE_WEIGHTS
 from codec.pretrain.windows import training_tiles
 from codec.transform.fit import fit_planes
 from codec.transform.layout import PlaneLayout
 from codec.types import FloatArray
 
-CODEC_SOURCES = ("eurosat", "terramind", "sen1floods11", "lahinch", "beaufort", "landsat7", "cloud38", "naip")
+# What the codec is fitted on, by the bands of the encoder, and in how many orientations.
+CODEC_SOURCES: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {
+    S2_NANO_BANDS: (
+        ("eurosat", "terramind", "sen1floods11", "lahinch", "beaufort", "landsat7", "cloud38", "naip"),
+        4,
+    ),
+    RGB_BANDS: (("ucmerced", "dubai", "naip", "eurosat", "terramind", "cloud38"), 1),
+}
 # The name of what `Encoder.normalise` does; part of the space ids, so a change of constants needs a new name.
 PREPROCESSING = "reflectance-by-band-name-1"
-TRAINING_DATA = (
-    {"name": "EuroSAT multispectral (train split, 258 tiles)", "licence": "MIT"},
-    {"name": "TerraMind example places (two)", "licence": "Apache-2.0"},
-    {"name": "Sen1Floods11 chip Spain_7370579, columns 0-319", "licence": "not stated"},
-    {"name": "Sentinel-2 series of Lahinch (two dates)", "licence": "not stated"},
-    {"name": "Sentinel-2 scene of Beaufort, 8-bit export", "licence": "CC-BY-SA-3.0"},
-    {"name": "Landsat 7 Chiapas (two dates)", "licence": "CC-BY-SA-3.0"},
-    {"name": "38-Cloud (four Landsat 8 patches)", "licence": "not stated"},
-    {"name": "NAIP prairie (three dates)", "licence": "MIT repository, public-domain imagery"},
-    {"name": "UC Merced (train split)", "licence": "public-domain imagery"},
-    {"name": "Dubai aerial scenes (train tiles)", "licence": "not stated"},
-    {"name": "labels of the views: Galileo nano", "licence": "MIT"},
-)
+DATA_OF_SOURCE = {
+    "eurosat": {"name": "EuroSAT multispectral (train split, 258 tiles)", "licence": "MIT"},
+    "terramind": {"name": "TerraMind example places (two)", "licence": "Apache-2.0"},
+    "sen1floods11": {"name": "Sen1Floods11 chip Spain_7370579, columns 0-319", "licence": "not stated"},
+    "lahinch": {"name": "Sentinel-2 series of Lahinch (two dates)", "licence": "not stated"},
+    "beaufort": {"name": "Sentinel-2 scene of Beaufort, 8-bit export", "licence": "CC-BY-SA-3.0"},
+    "landsat7": {"name": "Landsat 7 Chiapas (two dates)", "licence": "CC-BY-SA-3.0"},
+    "cloud38": {"name": "38-Cloud (four Landsat 8 patches)", "licence": "not stated"},
+    "naip": {"name": "NAIP prairie (three dates)", "licence": "MIT repository, public-domain imagery"},
+    "ucmerced": {"name": "UC Merced (train split)", "licence": "public-domain imagery"},
+    "dubai": {"name": "Dubai aerial scenes (train tiles)", "licence": "not stated"},
+}
+TEACHER_LABELS = {"name": "labels of the views: Galileo nano", "licence": "MIT"}
 
 
 def open_encoder(path: Path | None) -> Encoder:
@@ -46,8 +60,7 @@ def open_encoder(path: Path | None) -> Encoder:
     if Path(path).suffix != ".pt":
         return load_encoder(path)
     state = torch.load(path, map_location="cpu", weights_only=True)
-    config = DistilConfig(**state["config"])
-    student = Student(EncoderConfig(depth=config.depth, width=config.width))
+    student = Student(Recipe.model_validate(state["recipe"]), int(state["teacher_width"]))
     student.load_state_dict(state["student"])
     return student.encoder.eval().requires_grad_(False)
 
@@ -56,11 +69,18 @@ def embed_training_windows(encoder: Encoder, data: Path, seed: int) -> dict[str,
     """Planes of all training windows, N×h×w×C, and `token_validity` N×h×w (at least half of the pixels
     measured).
     """
-    images = {name: read_source(name, data, "train") for name in CODEC_SOURCES}
+    if encoder.config.bands not in CODEC_SOURCES:
+        raise InputError(
+            "no codec is fitted for these bands", expected="those of s2 or rgb", found=encoder.config.bands
+        )
+    sources, turns = CODEC_SOURCES[encoder.config.bands]
+    images = {name: read_source(name, data, "train") for name in sources}
     patch, validity = encoder.config.patch, []
 
     def tiles():  # type: ignore[no-untyped-def]
-        for tile in training_tiles(images, encoder.config.bands, seed=seed, tile=encoder.config.tile):
+        for tile in training_tiles(
+            images, encoder.config.bands, seed=seed, tile=encoder.config.tile, turns=turns
+        ):
             side = encoder.config.side
             share = tile.validity.reshape(side, patch, side, patch).mean((1, 3))
             validity.append(share >= 0.5)
@@ -70,11 +90,16 @@ def embed_training_windows(encoder: Encoder, data: Path, seed: int) -> dict[str,
     return {**planes, "token_validity": np.stack(validity)}
 
 
-def fit_package(folder: Path, data: Path, *, seed: int = 0, keep: Path | None = None) -> Package:
+def fit_package(
+    folder: Path, data: Path, *, seed: int = 0, keep: Path | None = None, run: Path | None = None
+) -> Package:
     """Fit the codec of the encoder in `folder` and write the package around it (tables, transform, manifest).
 
-    `keep`, if given, gets the training embeddings as .npz. Heads are fitted afterwards (`python -m codec.heads fit`).
+    The package is named after its folder. `keep`, if given, gets the training embeddings as .npz; `run` is the run.json of
+    the encoder's training, whose sources and energy go into the manifest. Heads are fitted afterwards
+    (`python -m codec.heads fit`).
     """
+    report = {} if run is None else read_report(run)
     encoder = load_encoder(folder / "encoder.safetensors")
     planes = embed_training_windows(encoder, data, seed)
     if keep is not None:
@@ -90,15 +115,52 @@ def fit_package(folder: Path, data: Path, *, seed: int = 0, keep: Path | None = 
     config = encoder.config
     return build(
         folder,
-        name="s2-nano",
-        version="0.1.0",
+        name=folder.resolve().name,
+        version="0.2.0",
         licence="Apache-2.0",
         bands=config.bands,
         preprocessing=PREPROCESSING,
         tile=TileLayout(config.tile, 0, config.patch),
         codec=fitted,
-        training_data=TRAINING_DATA,
+        training_data=[*(DATA_OF_SOURCE[s] for s in sources_of(report)), TEACHER_LABELS],
+        energy=energy_entry(report),
     )
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """A `run.json`; raises InputError for anything else."""
+    try:
+        report = json.loads(Path(path).read_text())
+        return {
+            "weights": report["recipe"]["pool"]["weights"],
+            **{k: report[k] for k in ("energy", "device", "samples")},
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"not the report of a training run: {error}", path=path, fix="give its run.json"
+        ) from error
+
+
+def sources_of(report: Mapping[str, Any]) -> list[str]:
+    """Sources that the views of a run were drawn from."""
+    return [name for name in (report.get("weights") or SOURCE_WEIGHTS) if name in DATA_OF_SOURCE]
+
+
+def energy_entry(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Energy for a manifest, which holds integers and text only: thousandths where the unit would be too coarse."""
+    if not report:
+        return {}
+    energy = report["energy"]
+    return {
+        "basis": energy["basis"],
+        "device": report["device"],
+        "samples": int(report["samples"]),
+        "cpu_seconds": round(energy["cpu_s"]),
+        "wall_seconds": round(energy["wall_s"]),
+        "milliwatt_hours": round(energy["kwh"] * 1e6),
+        "milligrams_co2e": round(energy["kg_co2e"] * 1e6),
+        "grams_co2e_per_kwh": round(energy["kg_co2e_per_kwh"] * 1e3),
+    }
 
 
 def save_planes(path: Path, planes: dict[str, FloatArray]) -> None:

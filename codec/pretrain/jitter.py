@@ -40,9 +40,13 @@ def jitter(pixels: Tensor, bands: Sequence[str], rng: np.random.Generator) -> Te
     # A quarter stays clean, since that is what the encoder meets most.
     clean = rng.random((n, 1)) < 0.25
     gain, haze = np.where(clean, 1.0, gain), np.where(clean, 0.0, haze)
-    noise = rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(0.003)
-    scaled = pixels * torch.from_numpy(gain.astype(np.float32))[:, :, None, None]
-    return scaled + torch.from_numpy(haze.astype(np.float32))[:, :, None, None] + torch.from_numpy(noise)
+    generator = torch.Generator(pixels.device).manual_seed(int(rng.integers(1 << 62)))
+    noise = torch.randn(pixels.shape, generator=generator, device=pixels.device)
+
+    def on_device(x: npt.NDArray[np.float64]) -> Tensor:
+        return torch.from_numpy(x.astype(np.float32)).to(pixels.device)[:, :, None, None]
+
+    return torch.addcmul(on_device(haze), pixels, on_device(gain)).add_(noise, alpha=0.003)
 
 
 def drop_bands(has: npt.NDArray[np.uint8], bands: Sequence[str], rng: np.random.Generator) -> FloatArray:

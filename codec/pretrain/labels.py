@@ -1,10 +1,9 @@
 """The teacher labels a fixed pool of views once; training then reads them from disk.
 
-The pool is one `.npz`-like folder of plain arrays: `pixels.npy` (V×B×T×T float16 reflectance in the
-student's band
-order), `bands.npy` (V×B), `tokens.npy` (V×h×w×D float16, the teacher's tokens as they are), `group.npy`
-(which
-band set), `source.npy`, and `targets.npz` (what corrects and standardises the tokens).
+The pool is a folder of plain arrays: `pixels.npy` (V×B×T×T float16 reflectance in the student's band order), `bands.npy`
+(V×B), `tokens.npy` (V×h×w×D float16, the teacher's tokens as they are), `group.npy` (which band set), `image.npy` (which
+image), and `targets.npz` (what corrects and standardises the tokens). Pixels and tokens are mapped, not read: runs beside
+each other share them.
 """
 
 from __future__ import annotations
@@ -13,20 +12,25 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from numpy.lib.format import open_memmap
+from torch import Tensor
 
 from codec.data.raster import Raster
 from codec.errors import InputError
+from codec.models.bands import S2_NANO_BANDS
 from codec.models.galileo import GalileoTeacher
+from codec.pretrain.processor import native_bf16
 from codec.pretrain.views import SOURCE_WEIGHTS, draw
 from codec.types import FloatArray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pool:
     """A labelled pool; V views, B student bands, D token width."""
 
@@ -34,14 +38,25 @@ class Pool:
     bands: npt.NDArray[np.uint8]  # V×B, what the view has
     tokens: npt.NDArray[np.float16]  # V×h×w×D, raw
     group: npt.NDArray[np.int16]  # V, index of the band set
-    source: npt.NDArray[np.int16]  # V, index into SOURCE_WEIGHTS
+    image: npt.NDArray[np.int32]  # V, which image of all sources
     position_mean: FloatArray  # G×h×w×D, per band set
     spread: FloatArray  # D, standard deviation after the position mean is removed
+    bands_of: tuple[str, ...]  # names of the B bands
 
-    def targets(self, index: npt.NDArray[np.int64]) -> FloatArray:
-        """Position-corrected, channel-standardised tokens, n×h×w×D float32."""
-        raw = self.tokens[index].astype(np.float32)
-        return (raw - self.position_mean[self.group[index]]) / self.spread
+    @cached_property
+    def members(self) -> dict[int, npt.NDArray[np.int64]]:
+        """Views of each image."""
+        order = np.argsort(self.image, kind="stable")
+        names, starts = np.unique(self.image[order], return_index=True)
+        return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
+
+    def correct(self, raw: Tensor, index: npt.NDArray[np.int64], by_position: bool = True) -> Tensor:
+        """Raw tokens n×h×w×D of the views `index` → position-corrected, channel-standardised; `by_position` False:
+        only the mean over positions is taken away, and the position code of the teacher stays in the targets."""
+        mean = torch.from_numpy(self.position_mean[self.group[index]]).to(raw.device)
+        if not by_position:
+            mean = mean.mean((1, 2), keepdim=True)
+        return (raw - mean) / torch.from_numpy(self.spread).to(raw.device)
 
 
 def position_statistics(
@@ -49,10 +64,8 @@ def position_statistics(
 ) -> tuple[FloatArray, FloatArray]:
     """Per-position mean for each band set, and the spread of what remains in the set `full`.
 
-    The teacher's tokens are more than half position; each band set has its own, since the average runs over
-    other
-    groups. A set of fewer than 64 views takes the mean over positions as well: its position mean would be
-    noise.
+    The teacher's tokens are more than half position; each band set has its own, since the average runs over other groups.
+    A set of fewer than 64 views takes the mean over positions as well: its position mean would be noise.
     """
     means = np.zeros((n_groups, *tokens.shape[1:]), np.float32)
     for g in range(n_groups):
@@ -74,6 +87,7 @@ def label_views(
     seed: int,
     tile: int = 64,
     batch: int = 48,
+    shares: Mapping[str, float] | None = None,
 ) -> None:
     """Draw `views` views, label them and write the pool to `folder`. Says how fast it is.
 
@@ -82,16 +96,21 @@ def label_views(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "pool.json").unlink(missing_ok=True)  # an older pool is no longer whole from here on
     rng = np.random.default_rng([seed, 0x71E5])
-    sources = list(SOURCE_WEIGHTS)
+    unknown = sorted(set(shares or ()) - set(images))
+    if unknown:
+        raise InputError(f"there is no data source {unknown[0]}", expected=", ".join(images))
+    shares = shares or SOURCE_WEIGHTS
+    numbers = {name: sum(len(images[n]) for n in list(images)[:i]) for i, name in enumerate(images)}
     side = tile // teacher.patch
-    pixels = np.zeros((views, len(bands), tile, tile), np.float16)
+    pixels = open_memmap(folder / "pixels.npy", "w+", np.float16, (views, len(bands), tile, tile))
     present = np.zeros((views, len(bands)), np.uint8)
-    tokens = np.zeros((views, side, side, teacher.width), np.float16)
+    tokens = open_memmap(folder / "tokens.npy", "w+", np.float16, (views, side, side, teacher.width))
     group = np.zeros(views, np.int16)
-    source = np.zeros(views, np.int16)
+    image = np.zeros(views, np.int32)
     sets: list[tuple[str, ...]] = []
     waiting: dict[tuple[str, ...], list[tuple[int, FloatArray]]] = {}
     started, done = time.monotonic(), 0
+    fast = native_bf16()
 
     def flush(band_set: tuple[str, ...]) -> None:
         queue = waiting.pop(band_set, [])
@@ -100,21 +119,24 @@ def label_views(
         batch_pixels, names = torch.from_numpy(np.stack([x for _, x in queue])), band_set
         for there, missing in (("nir08", "nir"), ("nir", "nir08")):
             if there in names and missing not in names:
-                # One near-infrared band serves the teacher as both of Sentinel-2's, so that it always sees
-                # NDVI.
+                # One near-infrared band serves the teacher as both of Sentinel-2's, so that it always sees NDVI.
                 batch_pixels = torch.cat([batch_pixels, batch_pixels[:, [names.index(there)]]], dim=1)
                 names = (*names, missing)
-        tokens[[i for i, _ in queue]] = teacher(batch_pixels, names).numpy().astype(np.float16)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast):
+            found = teacher(batch_pixels, names)
+        tokens[[i for i, _ in queue]] = found.float().numpy().astype(np.float16)
 
     for i in range(views):
-        view = draw(images, tile, rng)
-        band_set = tuple(b for b in bands if b in view.bands)  # one order, whatever the file's
+        view = draw(images, tile, rng, shares)
+        # The teacher sees every band of the view, in one order whatever the file's; the student those of its list.
+        band_set = tuple(b for b in S2_NANO_BANDS if b in view.bands)
         # Rounded before labelling, so that teacher and student see the same numbers.
         stored = view.pixels[[view.bands.index(b) for b in band_set]].astype(np.float16)
-        slots = [bands.index(b) for b in band_set]
-        pixels[i, slots] = stored
-        present[i, slots] = 1
-        source[i] = sources.index(view.source)
+        for band, values in zip(band_set, stored, strict=True):
+            if band in bands:
+                pixels[i, bands.index(band)] = values
+                present[i, bands.index(band)] = 1
+        image[i] = numbers[view.source] + view.image
         if band_set not in sets:
             sets.append(band_set)
         group[i] = sets.index(band_set)
@@ -132,13 +154,13 @@ def label_views(
     full = max(range(len(sets)), key=lambda g: (len(sets[g]), int((group == g).sum())))
     means, spread = position_statistics(tokens, group, len(sets), full)
     for name, array in (
-        ("pixels", pixels),
         ("bands", present),
-        ("tokens", tokens),
         ("group", group),
-        ("source", source),
+        ("image", image),
     ):
         np.save(folder / f"{name}.npy", array)
+    pixels.flush()
+    tokens.flush()
     np.savez(folder / "targets.npz", position_mean=means, spread=spread)
     # Written last: its presence says that the pool is whole.
     (folder / "pool.json").write_text(
@@ -154,7 +176,8 @@ def load_pool(folder: Path) -> Pool:
     if not (folder / "pool.json").exists():
         raise InputError("not a finished pool of labelled views", path=folder, fix="run the label step first")
     statistics = np.load(folder / "targets.npz")
-    pixels, bands, tokens, group, source = (
-        np.load(folder / f"{name}.npy") for name in ("pixels", "bands", "tokens", "group", "source")
-    )
-    return Pool(pixels, bands, tokens, group, source, statistics["position_mean"], statistics["spread"])
+    # Copy on write: torch asks for memory it could write to, and nothing of it is ever written.
+    pixels, tokens = (np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("pixels", "tokens"))
+    bands, group, image = (np.load(folder / f"{name}.npy") for name in ("bands", "group", "image"))
+    names = tuple(json.loads((folder / "pool.json").read_text())["bands"])
+    return Pool(pixels, bands, tokens, group, image, statistics["position_mean"], statistics["spread"], names)

@@ -42,6 +42,7 @@ class View:
     """One augmented tile."""
 
     source: str
+    image: int  # number of the image inside its source
     bands: tuple[str, ...]
     pixels: FloatArray  # C×tile×tile reflectance, every pixel measured
 
@@ -70,22 +71,28 @@ def resize(pixels: FloatArray, tile: int) -> FloatArray:
     return y[0].numpy()
 
 
-def draw(images: Mapping[str, Sequence[Raster]], tile: int, rng: np.random.Generator) -> View:
-    """One view from a source drawn by weight."""
-    names = [name for name in SOURCE_WEIGHTS if name in images]
+def draw(
+    images: Mapping[str, Sequence[Raster]],
+    tile: int,
+    rng: np.random.Generator,
+    shares: Mapping[str, float] = SOURCE_WEIGHTS,
+) -> View:
+    """One view from a source drawn by its share."""
+    names = [name for name in shares if name in images]
     if not names:
-        raise InputError("no training source was given", expected=", ".join(SOURCE_WEIGHTS))
-    weights = np.array([SOURCE_WEIGHTS[name] for name in names])
+        raise InputError("no training source was given", expected=", ".join(shares))
+    weights = np.array([shares[name] for name in names])
     for _ in range(_ATTEMPTS):
         source = names[int(rng.choice(len(names), p=weights / weights.sum()))]
-        raster = images[source][int(rng.integers(len(images[source])))]
+        number = int(rng.integers(len(images[source])))
+        raster = images[source][number]
         pixels = crop(raster, tile, rng)
         if pixels is None:
             continue
         pixels = turn(pixels, int(rng.integers(8)))
         if rng.random() < CUTMIX_SHARE:
             pixels = _paste(pixels, raster, images[source], tile, rng)
-        return View(source, raster.bands, pixels)
+        return View(source, number, raster.bands, pixels)
     raise InputError("no measured window was found in the training sources")
 
 

@@ -13,10 +13,11 @@ from codec.pretrain.__main__ import main as pretrain
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["label", "--data", "nowhere", "--pool", "pool"],
-        ["distil", "--pool", "nowhere"],
+        ["label", "s2-nano", "--data", "nowhere", "--pool", "pool"],
+        ["train", "s2-nano", "--pool", "nowhere", "--out", "out"],
         ["embed", "--data", "nowhere", "--out", "x.npz"],
         ["fit-codec", "--data", "nowhere", "--package", "nowhere"],
+        ["build", "rgb-small", "--data", "nowhere", "--package", "package"],
     ],
 )
 def test_a_missing_input_is_one_line_and_exit_code_3(
@@ -28,7 +29,22 @@ def test_a_missing_input_is_one_line_and_exit_code_3(
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert "nowhere" in error
-    assert not list(tmp_path.glob("*.npz"))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_bad_recipe_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = [
+        "train",
+        "s2-nano",
+        "--set",
+        "model.depth=0",
+        "--pool",
+        str(tmp_path),
+        "--out",
+        str(tmp_path),
+    ]
+    assert pretrain(arguments) == 2
+    assert "--set model.depth=0" in capsys.readouterr().err
 
 
 def test_heads_of_a_missing_package_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
