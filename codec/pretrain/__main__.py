@@ -99,7 +99,8 @@ def _train(options: argparse.Namespace) -> ExitCode:
     from codec.pretrain.recipe import load_recipe
     from codec.pretrain.run import Run, train
 
-    run = Run(load_pool(options.pool), load_recipe(options.recipe, options.set))
+    recipe = load_recipe(options.recipe, options.set)
+    run = Run(load_pool(options.pool), recipe)
     if not train(run, options.out, stop_after_s=60 * options.minutes):
         print("train: stopped in time; the same command goes on", flush=True)
         return ExitCode.TRY_AGAIN
