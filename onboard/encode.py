@@ -160,7 +160,7 @@ def _run_engine(
     tokens = np.stack(valid)
     report.tiles_without_data = int((~tokens.any(axis=(1, 2))).sum())
     return [
-        Latent(package.plane_index(plane), np.concatenate(arrays), _pooled(tokens, package, plane))
+        Latent(package.plane_index(plane), np.concatenate(arrays), plane_validity(tokens, package, plane))
         for plane, arrays in values.items()
     ]
 
@@ -181,7 +181,7 @@ def _latents(batch: list[Tile], package: Package, engine: Engine) -> dict[str, n
     return latents
 
 
-def _pooled(tokens: np.ndarray, package: Package, plane: str) -> np.ndarray:
+def plane_validity(tokens: np.ndarray, package: Package, plane: str) -> np.ndarray:
     """Token validity at the plane's own resolution: a coarser token is valid when any of its patches is."""
     spec = package.planes[package.plane_index(plane)].spec
     n, rows, cols = tokens.shape

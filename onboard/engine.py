@@ -21,7 +21,7 @@ from codec.errors import BackendUnavailable, Corrupt, InputError
 from codec.types import FloatArray
 from onboard.graph import check_graph, read_graph
 
-BACKENDS = ("onnxruntime",)
+BACKENDS = ("onnxruntime", "tensorrt", "tensorrt-rtx")
 _LATENT, _SYMBOLS = "latent_", "symbols_"
 
 

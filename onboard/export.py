@@ -18,24 +18,26 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from codec.atomic import write_atomic
-from codec.errors import BackendUnavailable, ExitCode, InputError, InternalError, SwathpackError, UsageError
-from onboard.engine import OnnxRuntimeEngine
+from codec.errors import BackendUnavailable, ExitCode, InputError, InternalError, SwathpackError
+from codec.package.manifest import ENCODER
+from onboard.engine import Engine, OnnxRuntimeEngine
 from onboard.engine_package import FORMAT, GRAPH, MANIFEST, PARITY, check_place, write_engine_package
+from onboard.export_options import DEFAULT_BACKENDS, check_options, parse, summary, tensorrt_line
 from onboard.graph import OPSET, check_graph
-from onboard.parity import GATES, parity_report
-from onboard.parity_tiles import ParityTiles, parity_tiles
+from onboard.parity import Run, parity_report
+from onboard.parity_tiles import ParityTiles, calibration_tiles, parity_tiles, procedural
 
 if TYPE_CHECKING:
+    import onnx
     import torch
 
     from codec.package import Package
 
-DEFAULT_MODEL = "s2-nano"
 _BATCH = 32
 
 
@@ -44,11 +46,9 @@ def plane_names(package: Package) -> tuple[str, ...]:
     return tuple(plane.name for plane in package.planes)
 
 
-def encoder_graph(package: Package, engine: str) -> torch.nn.Module:
-    """Encoder and analysis transform as one module: (pixels, bands, validity) → latent, symbols of each plane.
-
-    With `fp16` the stem and the blocks run in half precision; normalisation, patch means, transform and quantiser
-    stay float32, where half would cost symbols and no time.
+def encoder_graph(package: Package) -> torch.nn.Module:
+    """Encoder and analysis transform as one module, float32: (pixels, bands, validity) → embedding, latent and symbols of
+    each plane. Raises InputError for weights of another architecture than the package's, or that are not finite.
     """
     import torch
     from torch import Tensor, nn
@@ -56,6 +56,7 @@ def encoder_graph(package: Package, engine: str) -> torch.nn.Module:
 
     from codec.models import load_encoder
     from codec.transform.dct import dct_matrix
+    from onboard.engine_graph import check_architecture
 
     class Plane(nn.Module):
         mean: Tensor  # (h, w, C)
@@ -91,39 +92,32 @@ def encoder_graph(package: Package, engine: str) -> torch.nn.Module:
     class Graph(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.encoder = load_encoder(package.path("encoder.safetensors")).eval()
-            self.compute = torch.float16 if engine == "fp16" else torch.float32
-            for part in (
-                self.encoder.stem,
-                self.encoder.texture,
-                self.encoder.presence,
-                self.encoder.stem_norm,
-                self.encoder.blocks,
-                self.encoder.norm,
-                self.encoder.project,
-            ):
-                part.to(self.compute)
-            self.encoder.position = self.encoder.position.to(self.compute)
-            self.encoder.position_gain.data = self.encoder.position_gain.data.to(self.compute)
+            self.encoder = load_encoder(package.path(ENCODER)).eval()
+            check_architecture(package, self.encoder.config)
             self.planes = nn.ModuleDict({name: Plane(name) for name in plane_names(package)})
 
         def forward(self, pixels: Tensor, bands: Tensor, validity: Tensor) -> tuple[Tensor, ...]:
             config = self.encoder.config
             # An engine refuses pixels that are not finite before it runs, so the graph need not.
-            grids = self.encoder.planes(pixels, bands, validity, compute=self.compute, finite=True)
+            grids = self.encoder.planes(pixels, bands, validity, finite=True)
             valid = (F.avg_pool2d(validity[:, None], config.patch)[:, 0] >= 0.5).float()  # (N, h, w)
             cut = package.tile.margin // config.patch
             core = slice(cut, config.side - cut)
             outputs: list[Tensor] = []
             for name, plane in self.planes.items():
-                outputs.extend(plane(grids[name][:, core, core], valid[:, core, core]))
+                embedding = grids[name][:, core, core]
+                outputs.extend((embedding, *plane(embedding, valid[:, core, core])))
             return tuple(outputs)
 
     return Graph().eval()
 
 
-def write_onnx(graph: torch.nn.Module, package: Package, path: Path) -> None:
-    """Export with a dynamic number of tiles; shapes of one tile come from the package."""
+def trace(package: Package) -> onnx.ModelProto:
+    """The float32 graph with a dynamic number of tiles; shapes of one tile come from the package.
+
+    Embeddings are outputs here (`embedding_<plane>`), so that whoever works on the graph knows where the network ends.
+    """
+    import onnx
     import torch
 
     side = package.tile.core + 2 * package.tile.margin
@@ -133,64 +127,44 @@ def write_onnx(graph: torch.nn.Module, package: Package, path: Path) -> None:
         torch.ones(2, side, side),
     )
     tiles = torch.export.Dim("tiles", min=1, max=4096)
-    with warnings.catch_warnings():
+    kinds = ("embedding", "latent", "symbols")
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="swathpack-export-") as folder:
         # torch's exporter warns about torchvision, which is not used, and about its own internals.
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        program = _program(graph, example, tiles, package)
-    program.save(str(path), external_data=False)
-    strip_origins(path)
-
-
-def strip_origins(path: Path) -> None:
-    """Take out what the exporter notes of where each node came from: file names of the machine that exported."""
-    import onnx
-
-    model = onnx.load(str(path))
-    parts = [model, model.graph, *model.graph.node, *model.graph.initializer, *model.functions]
-    parts += [*model.graph.input, *model.graph.output, *model.graph.value_info]
-    for part in parts:
-        part.doc_string = ""
-        del part.metadata_props[:]
-    path.write_bytes(model.SerializeToString(deterministic=True))
-
-
-def _program(
-    graph: torch.nn.Module, example: tuple[torch.Tensor, ...], tiles: object, package: Package
-) -> torch.onnx.ONNXProgram:
-    import torch
-
-    program = torch.onnx.export(
-        graph,
-        example,
-        dynamo=True,
-        opset_version=OPSET,
-        external_data=False,
-        input_names=["pixels", "bands", "validity"],
-        output_names=[f"{kind}_{name}" for name in plane_names(package) for kind in ("latent", "symbols")],
-        dynamic_shapes=({0: tiles}, {0: tiles}, {0: tiles}),
-        verbose=False,
-    )
-    if program is None:
-        raise InternalError("torch.onnx.export gave nothing")
-    return program
+        program = torch.onnx.export(
+            encoder_graph(package),
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            external_data=False,
+            input_names=["pixels", "bands", "validity"],
+            output_names=[f"{kind}_{name}" for name in plane_names(package) for kind in kinds],
+            dynamic_shapes=({0: tiles}, {0: tiles}, {0: tiles}),
+            verbose=False,
+        )
+        if program is None:
+            raise InternalError("torch.onnx.export gave nothing")
+        path = Path(folder) / GRAPH
+        program.save(str(path), external_data=False)
+        return onnx.load(str(path), load_external_data=False)
 
 
 def reference_latents(package: Package, tiles: ParityTiles) -> dict[str, np.ndarray]:
     """The same graph in PyTorch float32: what the engine is held against."""
     import torch
 
-    graph = encoder_graph(package, "fp32")
+    graph = encoder_graph(package)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in plane_names(package)}
     with torch.inference_mode():
         for pixels, bands, validity in tiles.batches(_BATCH):
             outputs = graph(torch.from_numpy(pixels), torch.from_numpy(bands), torch.from_numpy(validity))
             for i, name in enumerate(plane_names(package)):
-                parts[name].append(outputs[2 * i].numpy())
+                parts[name].append(outputs[3 * i + 1].numpy())
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
-def engine_latents(engine: OnnxRuntimeEngine, tiles: ParityTiles) -> dict[str, np.ndarray]:
+def engine_latents(engine: Engine, tiles: ParityTiles) -> dict[str, np.ndarray]:
     """Latents of the exported file."""
     parts: dict[str, list[np.ndarray]] = {name: [] for name in engine.planes}
     for batch in tiles.batches(_BATCH):
@@ -200,20 +174,45 @@ def engine_latents(engine: OnnxRuntimeEngine, tiles: ParityTiles) -> dict[str, n
 
 
 def export(
-    package: Package, engine: str, out: Path, tiles: ParityTiles, *, force: bool = False
+    package: Package,
+    engine: str,
+    out: Path,
+    tiles: ParityTiles,
+    *,
+    calibration: ParityTiles | None = None,
+    backend: str | None = None,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Write the engine package to `out` (whole or not at all) and return its parity report.
 
-    Raises InputError when parity fails and `force` is not given, or `out` cannot be written; nothing is written then.
+    `calibration` is needed for int8. `backend`: what the package asks for when it is opened; by default ONNX Runtime, for
+    bf16, which that cannot run, TensorRT. Raises InputError when parity fails and `force` is not given, `out` cannot be
+    written, or the calibration tiles are none or lack bands of `tiles`; nothing is written then.
     """
+    from onboard.engine_graph import check_calibration, engine_file
+
     check_place(out)
+    if engine == "int8":
+        if calibration is None:
+            raise InputError("int8 needs calibration tiles", fix="name scenes with --calibration")
+        check_calibration(calibration, tiles, package.bands)
+    file = engine_file(trace(package), engine, plane_names(package), calibration)
+    operators = check_graph(file.data, GRAPH)
+    beside = procedural(package)
     with tempfile.TemporaryDirectory(prefix="swathpack-export-") as folder:
         path = Path(folder) / GRAPH
-        write_onnx(encoder_graph(package, engine), package, path)
-        data = path.read_bytes()
-        operators = check_graph(data, path)
-        found = engine_latents(OnnxRuntimeEngine(path), tiles)
-    report = parity_report(package, engine, tiles, reference_latents(package, tiles), found)
+        path.write_bytes(file.proof)
+        runner = OnnxRuntimeEngine(path)
+        runs = [
+            Run(some, reference_latents(package, some), engine_latents(runner, some))
+            for some in (tiles, beside)
+        ]
+    report = parity_report(package, engine, *runs)
+    report |= {
+        "backend": backend or DEFAULT_BACKENDS.get(engine, "onnxruntime"),
+        "proven_by": f"{file.proven_by} ({runner.info.backend} {runner.info.version})",
+        "calibration": file.calibration,
+    }
     if report["reasons"] and not force:
         raise InputError(
             f"the {engine} engine is not the model: {'; '.join(report['reasons'])}",
@@ -225,14 +224,14 @@ def export(
         "codec_id": package.codec_id.hex(),
         "space_ids": {name: package.space_ids[name].hex() for name in plane_names(package)},
         "engine": engine,
-        "backend": "onnxruntime",
+        "backend": report["backend"],
         "opset": OPSET,
         "operators": operators,
-        "files": {GRAPH: hashlib.sha256(data).hexdigest()},
+        "files": {GRAPH: hashlib.sha256(file.data).hexdigest()},
         "versions": versions(),
         "device": platform.machine(),
     }
-    write_engine_package(out, {GRAPH: data, PARITY: _json(report), MANIFEST: _json(manifest)})
+    write_engine_package(out, {GRAPH: file.data, PARITY: _json(report), MANIFEST: _json(manifest)})
     return report
 
 
@@ -255,43 +254,6 @@ def _json(value: object) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()
 
 
-def tensorrt_line() -> str:
-    """What is said about TensorRT on this machine."""
-    try:
-        import tensorrt
-    except ImportError:
-        return "TensorRT is not on this machine: wrote a package for ONNX Runtime."
-    return f"TensorRT {tensorrt.__version__} found; engines are built where they run, from the ONNX of this package."
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message, fix="see python -m onboard.export --help")
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(
-        prog="python -m onboard.export",
-        description="Export a model package's encoder to ONNX, prove it equal to PyTorch, write an engine package.",
-    )
-    parser.add_argument(
-        "--engine", choices=sorted(GATES), default="fp32", help="precision of the encoder (default fp32)"
-    )
-    parser.add_argument(
-        "--model", default=DEFAULT_MODEL, help=f"package name or folder (default {DEFAULT_MODEL})"
-    )
-    parser.add_argument("--out", type=Path, help="output folder (default engines/<model>-<engine>)")
-    parser.add_argument(
-        "--tiles", type=Path, action="append", default=[], help="scene to take parity tiles from; may repeat"
-    )
-    parser.add_argument("--force", action="store_true", help="write an engine that fails parity")
-    parser.add_argument(
-        "--into-package", action="store_true", help="also make this graph the package's own encoder.onnx"
-    )
-    parser.add_argument("--json", action="store_true", help="print the parity report as JSON")
-    return parser.parse_args(arguments)
-
-
 def _run(options: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
     try:
         import onnx  # noqa: F401
@@ -303,9 +265,25 @@ def _run(options: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
         ) from error
     from codec.package import load, refresh
 
+    check_options(options)
     package = load(options.model)
     out = options.out or Path("engines") / f"{package.name}-{options.engine}"
-    report = export(package, options.engine, out, parity_tiles(package, options.tiles), force=options.force)
+    check_place(out)
+    tiles = parity_tiles(package, options.tiles, sensor=options.sensor)
+    calibration = (
+        calibration_tiles(package, options.calibration, sensor=options.sensor)
+        if options.engine == "int8"
+        else None
+    )
+    report = export(
+        package,
+        options.engine,
+        out,
+        tiles,
+        calibration=calibration,
+        backend=options.backend,
+        force=options.force,
+    )
     if options.into_package:
         if not report["passed"]:
             raise InputError("an engine that fails parity does not go into the package", path=out)
@@ -319,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwind: temporary files go
     try:
-        options = _options(arguments)
+        options = parse(arguments)
         out, report = _run(options)
     except SwathpackError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -327,16 +305,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
-    print(tensorrt_line(), file=sys.stderr)
+    print(tensorrt_line(report["backend"]), file=sys.stderr)
     if options.json:
         print(json.dumps(report, indent=2))
-        return int(ExitCode.OK)
-    for row in report["default"]:
-        print(
-            f"{row['plane']}: {row['differ']:.4%} of {row['symbols']} symbols differ at the default quality, "
-            f"largest latent difference {row['max_abs_latent']:.2g}"
-        )
-    print(f"{'passed' if report['passed'] else 'FAILED'}: {out}")
+    else:
+        print("\n".join(summary(report, out)))
     return int(ExitCode.OK)
 
 

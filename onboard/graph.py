@@ -10,11 +10,12 @@ from onboard.onnx_wire import read_facts
 MAX_ONNX_BYTES = 512 * 1024 * 1024  # a graph that flies is a few megabytes; this only stops a bomb
 OPSET = 20  # 18 is the floor, 23's Attention does not build in TensorRT
 _OLDEST_OPSET = 18
-# Plain operators only: what a small vision transformer, the transform and the quantiser need.
+# Plain operators only: what a small vision transformer, the transform, the quantiser and explicit Q/DQ nodes need.
 _OPERATORS = """
-    Abs Add AveragePool Cast Ceil Clip Concat Constant ConstantOfShape Conv Div Equal Erf Expand Flatten Floor Gather
-    Gelu Gemm Greater GreaterOrEqual Identity LayerNormalization Less MatMul Max Min Mul Neg Not Pad Pow Range
-    Reciprocal ReduceMax ReduceMean ReduceSum Reshape Round Shape Sigmoid Sign Slice Softmax Split Sqrt Squeeze Sub
+    Abs Add AveragePool Cast Ceil Clip Concat Constant ConstantOfShape Conv DequantizeLinear Div Equal Erf Expand Flatten
+    Floor Gather
+    Gelu Gemm Greater GreaterOrEqual Identity LayerNormalization Less MatMul Max Min Mul Neg Not Pad Pow QuantizeLinear
+    Range Reciprocal ReduceMax ReduceMean ReduceSum Reshape Round Shape Sigmoid Sign Slice Softmax Split Sqrt Squeeze Sub
     Tanh Tile Transpose Unsqueeze Where
 """
 ALLOWED_OPERATORS = frozenset(_OPERATORS.split())

@@ -86,13 +86,18 @@ JSON_KEYS: dict[str, dict[str, str]] = {
         "scenes": "by name: `title`, `values` (row of the table → `value`, `unit`), `notes`, `pictures`, `products`",
     },
     "onboard.export --json, and parity.json": {
-        "engine": "`fp32` or `fp16`",
+        "engine": "`fp32`, `fp16`, `bf16` or `int8`",
+        "backend": "what runs the package when it is opened",
         "gate": "what an engine of this precision must keep",
         "passed": "whether it does",
         "reasons": "if not, why",
-        "tiles": "`n`, `sources`: what it was compared on",
-        "default": "per plane, at the default quality: differences of latents and symbols",
+        "tiles": "`n`, `real`, `sources`: what it was compared on",
+        "default": "at the default quality: `planes` (differences of latents and symbols), bytes of both files, `heads` "
+        "(agreement of both decodings, and of each with the uncompressed embedding)",
         "finest": "the same at the finest quality",
+        "procedural": "`n`, `planes`: the same of fields that reach every band, absent bands and invalid pixels",
+        "proven_by": "what ran; an emulation is called one",
+        "calibration": "of `int8`: tiles, their sources, the range of each activation",
     },
 }
 _ENVIRONMENT = (

@@ -19,8 +19,7 @@ from codec.errors import InputError
 from codec.package import Package
 from onboard.engine import OnnxRuntimeEngine, open_engine
 from onboard.graph import ALLOWED_OPERATORS, OPSET, check_graph
-from onboard.parity import GATES
-from onboard.parity_tiles import ParityTiles
+from onboard.parity_tiles import ParityTiles, samples_folder
 from swathpack.cli_page import JSON_KEYS
 
 torch = pytest.importorskip("torch")
@@ -36,21 +35,30 @@ def engine_package(request: pytest.FixtureRequest) -> Path:
     return folder
 
 
-def test_parity_is_within_its_gate(engine_package: Path) -> None:
+def test_parity_is_within_its_gate(engine_package: Path, package: Package) -> None:
+    """Judged here from the report's numbers, by the issue's own bounds, not by the code that judged them."""
     report = json.loads((engine_package / "parity.json").read_text())
-    gate = GATES[report["engine"]]
     assert set(report) == set(JSON_KEYS["onboard.export --json, and parity.json"])
-    assert report["passed"]
-    assert report["reasons"] == []
+    assert (report["passed"], report["reasons"]) == (True, [])
     assert report["tiles"]["n"] >= 40
-    assert all(row["relative_rms"] <= gate.relative_rms for row in report["default"])
-    rows = report["default"]
-    assert {row["plane"] for row in rows} == {"tokens", "spectral"}
-    total = sum(row["symbols"] for row in rows)
-    assert sum(row["differ"] * row["symbols"] for row in rows) / total <= gate.differ
-    if gate.largest_step is not None:
-        assert max(row["largest_step"] for row in rows) <= gate.largest_step
-    assert all(row["zeros"] < 0.99 for row in report["finest"])
+    assert [row["plane"] for row in report["default"]["planes"]] == ["tokens", "spectral"]
+    for quality in (report["default"], report["finest"]):
+        assert abs(quality["bytes_engine"] / quality["bytes_reference"] - 1) <= 0.005
+        assert [f"heads/{head['head']}.onnx" for head in quality["heads"]] == [
+            name for name in package.names("heads/") if name.endswith(".onnx")
+        ]
+        assert all(head["agreement"] >= 0.995 for head in quality["heads"])
+    differ = {name: weighted(report[name]["planes"]) for name in ("default", "finest")}
+    if report["engine"] == "fp32":
+        assert max(differ.values()) <= 1e-4
+    else:
+        assert differ["default"] <= 0.02
+        assert max(row["largest_step"] for row in report["default"]["planes"]) <= 1
+    assert all(row["zeros"] < 0.99 for row in report["finest"]["planes"])
+
+
+def weighted(rows: list[dict[str, Any]]) -> float:
+    return float(np.average([row["differ"] for row in rows], weights=[row["symbols"] for row in rows]))
 
 
 def test_the_folder_holds_three_files_and_nothing_else_is_left(engine_package: Path) -> None:
@@ -194,10 +202,13 @@ def test_the_gate_refuses_a_graph_of_other_weights(
     package: Package, fp32: Path, whole_tiles: ParityTiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     name: str, precision: str,
 ) -> None:  # fmt: skip
+    from onboard import engine_graph
     from onboard import export as module
 
-    wrong = spoilt(fp32 / "encoder.onnx", tmp_path / "wrong.onnx", SPOILS[name])
-    monkeypatch.setattr(module, "write_onnx", lambda graph, package, path: shutil.copy(wrong, path))
+    wrong = spoilt(fp32 / "encoder.onnx", tmp_path / "wrong.onnx", SPOILS[name]).read_bytes()
+    file = engine_graph.EngineFile(wrong, wrong, "a test", None)
+    monkeypatch.setattr(module, "trace", lambda package: None)
+    monkeypatch.setattr(engine_graph, "engine_file", lambda *_: file)
     out = tmp_path / "engine"
     with pytest.raises(
         InputError, match=rf"the {precision} engine is not the model: .*latent of plane tokens"
@@ -209,19 +220,18 @@ def test_the_gate_refuses_a_graph_of_other_weights(
     assert json.loads((out / "parity.json").read_text())["reasons"] == report["reasons"]
 
 
-def test_the_gate_refuses_a_graph_that_says_nothing(
-    package: Package, whole_tiles: ParityTiles, tmp_path: Path
-) -> None:
+def test_the_gate_refuses_a_graph_that_says_nothing(package: Package, whole_tiles: ParityTiles) -> None:
     """Equal to PyTorch in every symbol, since PyTorch says nothing either."""
-    from onboard.parity import parity_report
+    from onboard.parity import Run, parity_report
 
     nothing = {
         plane.name: np.zeros((len(whole_tiles), plane.spec.channels, plane.spec.n_frequencies), np.float32)
         for plane in package.planes
     }
-    report = parity_report(package, "fp32", whole_tiles, nothing, nothing)
+    run = Run(whole_tiles, nothing, nothing)
+    report = parity_report(package, "fp32", run, run)
     assert not report["passed"]
-    assert "says nothing" in report["reasons"][0]
+    assert "says nothing" in report["reasons"][-1]
 
 
 def run_export(
@@ -244,12 +254,15 @@ def test_the_command_alone_works_from_a_clean_folder(
     assert done.returncode == 0, done.stderr
     assert [path.name for path in cwd.iterdir()] == ["engines"]
     lines = done.stdout.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["tokens", "spectral", "passed"]
+    starts = ["default, tokens", "default, bytes", "finest, spectral", "finest, head landcover", "proven by"]
+    assert not [start for start in starts if not any(line.startswith(start) for line in lines)]
     assert lines[-1] == f"passed: {Path('engines/s2-nano-fp16')}"
     assert done.stderr.splitlines()[-1] == tensorrt_line()
     report = json.loads((fp16 / "parity.json").read_text())
-    assert report["tiles"]["n"] == 200
-    assert "procedural" in report["tiles"]["sources"][0]
+    assert report["tiles"]["n"] >= 200
+    # Real tiles wherever `make setup` ran; a machine without the samples says that it used none.
+    assert report["tiles"]["real"] == (samples_folder() is not None)
+    assert ("procedural" in report["tiles"]["sources"][0]) != report["tiles"]["real"]
 
 
 def test_the_line_on_tensorrt_where_it_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,6 +283,10 @@ def test_the_line_on_tensorrt_where_it_is_absent(monkeypatch: pytest.MonkeyPatch
         (("--out", "file"), 3, "a file stands there"),
         (("--out", "full"), 3, "holds something else"),
         (("--tiles", "absent.tif"), 3, "absent.tif"),
+        (("--engine", "int8", "--calibration", "absent.tif"), 3, "absent.tif"),
+        (("--calibration", "a.tif"), 2, "--calibration is for --engine int8"),
+        (("--engine", "bf16", "--backend", "onnxruntime"), 2, "no bfloat16 kernels"),
+        (("--engine", "bf16", "--into-package"), 2, "cannot run bf16"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_a_code(
@@ -321,16 +338,15 @@ def test_an_engine_package_that_stood_there_is_replaced(
 
 
 def test_an_interrupted_export_leaves_nothing(root: Path, tmp_path: Path) -> None:
-    """SIGTERM arrives when the graph is half written."""
+    """SIGTERM arrives when the graph lies in a temporary folder and nothing is proven."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     code = (
         "import os, signal, sys\n"
         "import onboard.export as export\n"
-        "def half(graph, package, path):\n"
-        "    path.write_bytes(b'half')\n"
+        "def stop(package, tiles):\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "export.write_onnx = half\n"
+        "export.reference_latents = stop\n"
         "sys.exit(export.main())"
     )
     done = subprocess.run(
@@ -341,40 +357,3 @@ def test_an_interrupted_export_leaves_nothing(root: Path, tmp_path: Path) -> Non
     assert done.returncode == 128 + signal.SIGTERM, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["tmp"]
     assert not [path for path in temporary.iterdir() if path.name.startswith("swathpack")]
-
-
-def test_parity_tiles_come_from_real_scenes_when_given(package: Package, tmp_path: Path) -> None:
-    from onboard.parity_tiles import parity_tiles
-    from tests.swathpack.small_scene import write_scene
-
-    # The name of a product of baseline 02.07: sensor and offset stand in it.
-    name = "S2A_MSIL2A_20180506T101031_N0207_R022_T32TPR_20180506T130000.tif"
-    tiles = parity_tiles(package, [write_scene(tmp_path / name)])
-    assert tiles.sources == [name]
-    assert len(tiles) == 12
-    assert tiles.bands.sum(axis=1).tolist() == [6.0] * 12
-
-
-def test_tensorrt_rtx_parses_and_builds_the_graph(engine_package: Path) -> None:
-    """A check of the graph, not the engine that flies: no GPU is needed to parse and build for a named capability."""
-    trt: Any = pytest.importorskip("tensorrt_rtx")
-    logger = trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
-    network = builder.create_network(0)
-    parser = trt.OnnxParser(network, logger)
-    assert parser.parse((engine_package / "encoder.onnx").read_bytes()), parser.get_error(0)
-    profile = builder.create_optimization_profile()
-    for i in range(network.num_inputs):
-        node = network.get_input(i)
-        tail = tuple(node.shape)[1:]
-        profile.set_shape(node.name, (1, *tail), (8, *tail), (32, *tail))
-    outputs = {network.get_output(i).name: network.get_output(i).dtype for i in range(network.num_outputs)}
-    assert {name for name, kind in outputs.items() if kind == trt.float32} == {
-        "latent_tokens",
-        "latent_spectral",
-    }
-    config = builder.create_builder_config()
-    config.add_optimization_profile(profile)
-    config.num_compute_capabilities = 1
-    assert config.set_compute_capability(trt.ComputeCapability.SM86, 0)
-    assert builder.build_serialized_network(network, config) is not None  # a failure returns None, and logs
