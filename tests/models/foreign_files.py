@@ -1,0 +1,90 @@
+"""Small files in the layouts of the published ones: the names of the JSON files, with every size made smaller."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from codec.models.foreign.layout import Layout, parse_layout
+
+DEPTH = 2
+HEADS = 2
+WIDTH = 32
+HIDDEN = 96  # not 4 × the width: nothing may assume it (Galileo's configuration can only say whole multiples)
+PATCH = 4
+DECODER = 48
+CODE = 8  # of SatMAE's channel groups; SatMAE's time code is 3 × 4
+
+
+def published(name: str) -> dict[str, Any]:
+    """The JSON object of a layout, not parsed by the code under test."""
+    text = (resources.files("codec.models") / "layouts" / f"{name}.json").read_text()
+    data: dict[str, Any] = json.loads(text)
+    return data
+
+
+def small(name: str) -> Layout:
+    """The layout with width 32, two blocks, two heads, 4-px patches and a 3×3 grid (or 3 frames of it)."""
+    data = published(name)
+    data["keys"] = {
+        re.sub(r"\{0\.\.\d+\}", f"{{0..{DEPTH - 1}}}", key): _shape(key, shape, data)
+        for key, shape in data["keys"].items()
+    }
+    data["heads"] = HEADS
+    if "decoder" in data:
+        data["decoder"]["heads"] = 3
+    return parse_layout(data)
+
+
+def _shape(key: str, shape: list[int], data: dict[str, Any]) -> list[int]:
+    norm = next(v for k, v in data["keys"].items() if k.endswith("}.norm1.weight") and "decoder" not in k)
+    width = norm[0]
+    if key.endswith(("decoder_pred.weight", "decoder_pred.bias")):
+        return [PATCH * PATCH * 3, *[DECODER] * (len(shape) - 1)]
+    if data["family"] == "satmae_group" and key == "pos_embed":
+        return [1, 10, WIDTH - CODE]
+    if data["family"] == "satmae_group" and key == "channel_embed":
+        return [1, 3, CODE]
+    if data["family"] == "satmae_temporal" and key == "pos_embed":
+        return [1, 10, WIDTH - 3 * 4]
+    hidden = 2 * WIDTH if data["family"] == "galileo" else HIDDEN
+    sizes = {width: WIDTH, 3 * width: 3 * WIDTH, 4 * width: hidden, width // 4: WIDTH // 4}
+    if "decoder" in key or "mask_token" in key:
+        sizes = {512: DECODER, 1536: 3 * DECODER, 2048: 2 * DECODER, width: WIDTH}
+    elif "proj.weight" in key and len(shape) >= 4:
+        sizes |= {shape[-1]: PATCH}
+    if "pos_embed" in key and len(shape) == 3:
+        sizes[shape[1]] = 10
+    return [sizes.get(n, n) for n in shape]
+
+
+def weights(layout: Layout, seed: int = 0) -> dict[str, Tensor]:
+    """Random tensors by the layout's keys, large enough that every one of them moves the tokens; float32."""
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for key, shape in layout.keys.items():
+        value = torch.randn(shape, generator=generator)
+        if key.endswith("num_batches_tracked"):
+            value = torch.tensor(7)
+        elif len(shape) == 2 and "embed" not in key.split(".")[-1]:
+            value = value / shape[1] ** 0.5
+        elif "norm" in key and key.endswith("weight"):
+            value = 1 + 0.3 * value
+        else:
+            value = 0.3 * value
+        state[key] = value
+    return state
+
+
+def write(layout: Layout, state: dict[str, Tensor], path: Path, **beside: Any) -> Path:
+    """Write `state` under the wrapper and prefix that the layout names first."""
+    named = {layout.prefixes[0] + key: value for key, value in state.items()}
+    wrapper = layout.wrappers[0]
+    torch.save({**beside, wrapper: named} if wrapper else named, path)
+    return path
