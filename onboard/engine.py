@@ -1,4 +1,4 @@
-"""One interface to whatever runs the encoder graph; ONNX Runtime on the CPU behind it.
+"""One interface to whatever runs the encoder graph: ONNX Runtime on the CPU, TensorRT where it is.
 
 The graph (made by `onboard.export`) takes `pixels` N×B×H×W reflectance, `bands` N×B and `validity` N×H×W in {0, 1},
 all float32, and gives `latent_<plane>` N×C×F float32 (the contract) and `symbols_<plane>` int32 at the default ladder
@@ -22,7 +22,7 @@ from codec.types import FloatArray
 from onboard.graph import check_graph, read_graph
 
 BACKENDS = ("onnxruntime", "tensorrt", "tensorrt-rtx")
-_LATENT, _SYMBOLS = "latent_", "symbols_"
+LATENT, SYMBOLS = "latent_", "symbols_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,8 @@ class OnnxRuntimeEngine:
             ) from error
         options = ort.SessionOptions()
         options.log_severity_level = 4  # what it refuses is raised, and said once
+        # Without it 8-bit products of an int8 engine saturate on x86 processors that lack VNNI, and numbers depend on them.
+        options.add_session_config_entry("session.x64quantprecision", "1")
         if threads:
             options.intra_op_num_threads = threads
         try:
@@ -95,7 +97,7 @@ class OnnxRuntimeEngine:
                 f"ONNX Runtime refuses the graph: {str(error).splitlines()[0][:200]}", path=path
             ) from error
         self._shape = _encoder_shape(self._session, path)
-        self._outputs = [o.name for o in self._session.get_outputs() if o.name.startswith(_LATENT)]
+        self._outputs = [o.name for o in self._session.get_outputs() if o.name.startswith(LATENT)]
         self._info = EngineInfo(
             "onnxruntime", str(ort.__version__), str(self._session.get_providers()[0]), threads, digest
         )
@@ -106,7 +108,7 @@ class OnnxRuntimeEngine:
 
     @property
     def planes(self) -> tuple[str, ...]:
-        return tuple(name.removeprefix(_LATENT) for name in self._outputs)
+        return tuple(name.removeprefix(LATENT) for name in self._outputs)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -126,7 +128,7 @@ class OnnxRuntimeEngine:
         Raises InputError as `run`, and for a graph that has no such outputs.
         """
         feeds = check_inputs(self.input_shape, pixels, bands, validity)
-        names = [_SYMBOLS + plane for plane in self.planes]
+        names = [SYMBOLS + plane for plane in self.planes]
         missing = sorted(set(names) - {o.name for o in self._session.get_outputs()})
         if missing:
             raise InputError(f"the graph gives no {missing[0]}", fix="export it again")
@@ -146,7 +148,7 @@ class OnnxRuntimeEngine:
 def _encoder_shape(session: Any, path: Path) -> tuple[int, int, int]:
     """Bands, rows, columns of a tile; raises InputError for a graph that is no encoder of ours."""
     inputs = {node.name: node for node in session.get_inputs()}
-    latents = [node for node in session.get_outputs() if node.name.startswith(_LATENT)]
+    latents = [node for node in session.get_outputs() if node.name.startswith(LATENT)]
     tile = list(inputs["pixels"].shape[1:]) if "pixels" in inputs else []
     fits = (
         set(inputs) == {"pixels", "bands", "validity"}
@@ -173,6 +175,10 @@ def open_engine(path: Path, *, backend: str = "auto", sha256: str | None = None,
     """The engine asked for: `auto` is ONNX Runtime; a back end that is not here is refused by name."""
     if backend in ("auto", "onnxruntime"):
         return OnnxRuntimeEngine(path, sha256=sha256, threads=threads)
+    if backend in BACKENDS:
+        from onboard.tensorrt_engine import TensorRtEngine
+
+        return TensorRtEngine(path, backend=backend, sha256=sha256)
     raise BackendUnavailable(
         f"the engine back end {backend!r} is not available",
         expected=", ".join(("auto", *BACKENDS)),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from codec.package import Package, load
+from onboard.engine_graph import EngineFile
 from onboard.parity_tiles import ParityTiles, procedural
 
 
@@ -66,3 +67,24 @@ def fp16(exported: tuple[Path, subprocess.CompletedProcess[str]]) -> Path:
     cwd, done = exported
     assert done.returncode == 0, done.stderr
     return cwd / "engines" / "s2-nano-fp16"
+
+
+@pytest.fixture(scope="session")
+def traced(package: Package) -> bytes:
+    """The shipped encoder as torch's exporter leaves it: float32, with embeddings among its outputs."""
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    from onboard.export import trace
+
+    return bytes(trace(package).SerializeToString())
+
+
+@pytest.fixture(scope="session")
+def engine_files(traced: bytes, package: Package, tiles: ParityTiles) -> dict[str, EngineFile]:
+    """Engines of every precision, from one trace; int8 calibrated with the procedural tiles."""
+    import onnx
+
+    from onboard.engine_graph import ENGINES, engine_file
+
+    names = [plane.name for plane in package.planes]
+    return {e: engine_file(onnx.load_from_string(traced), e, names, tiles) for e in ENGINES}
