@@ -1,61 +1,168 @@
-"""Command line of the evaluation room: `python -m codec.evaluate encoder|card`."""
+"""Command line of the evaluation room: `python -m codec.evaluate encoder|compare|candidates|packages|card`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from codec.errors import SwathpackError
+from codec.errors import InputError, SwathpackError
+
+MODEL_RESULTS = Path("benchmarks/results/model.csv")
+CANDIDATE_RESULTS = Path("benchmarks/results/candidates.csv")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m codec.evaluate", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
-    encoder = commands.add_parser("encoder", help="probes against pixel statistics and a random twin")
+    encoder = commands.add_parser("encoder", help="score the seeds of one model, and its rivals beside them")
     encoder.add_argument("--data", type=Path, required=True, help="folder of the data collection")
-    encoder.add_argument("--encoder", type=Path, default=Path("models/s2-nano/encoder.safetensors"))
-    encoder.add_argument("--split", choices=("val", "test"), default="val", help="test: once, for a release")
-    encoder.add_argument("--results", type=Path, help="CSV of results to write the rows to")
+    encoder.add_argument(
+        "--encoder", type=Path, action="append", required=True, help="again for each further seed"
+    )
+    encoder.add_argument("--name", help="of the model in the rows (default: the folder of the first encoder)")
+    encoder.add_argument("--seeds", help="training seeds in the rows, as 0,1,2 (default: counted)")
+    encoder.add_argument(
+        "--split", choices=("val", "test", "unseen"), default="val", help="all but val: a release"
+    )
+    encoder.add_argument(
+        "--protocol", action="append", help="one of the protocols; again for more (default: all)"
+    )
+    encoder.add_argument("--rival", action="append", help="rivals to measure beside it (default: all)")
+    encoder.add_argument(
+        "--against", type=Path, action="append", default=[], help="encoder of another model (UC Merced)"
+    )
+    encoder.add_argument(
+        "--margin", type=int, help="pixels of overlap in maps (default: the package's, or 0)"
+    )
+    encoder.add_argument(
+        "--samples", type=Path, default=Path(".demo-data"), help="folder of the sample scenes"
+    )
+    encoder.add_argument(
+        "--results", type=Path, help="CSV of results to write the rows to; its name is the suite"
+    )
+    encoder.add_argument("--again", action="store_true", help="replace a release's rows of other encoders")
     encoder.add_argument("--threads", type=int, default=2)
+
+    compare = commands.add_parser("compare", help="two candidates, seeds of each, by the selection protocol")
+    compare.add_argument("--data", type=Path, required=True)
+    for side in ("ours", "rival"):
+        compare.add_argument(
+            f"--{side}", type=Path, action="append", required=True, help="again for each seed"
+        )
+        compare.add_argument(f"--{side}-name", required=True)
+    compare.add_argument("--results", type=Path, help=f"as {CANDIDATE_RESULTS}")
+    compare.add_argument("--threads", type=int, default=2)
+
+    candidates = commands.add_parser("candidates", help="write the table of candidates into a document")
+    candidates.add_argument("--results", type=Path, default=CANDIDATE_RESULTS)
+    candidates.add_argument("--document", type=Path, default=Path("docs/models.md"))
+    candidates.add_argument("--check", action="store_true", help="fail where the document differs")
+
+    packages = commands.add_parser("packages", help="bytes of the packages that ship")
+    packages.add_argument("--package", type=Path, action="append", required=True)
+    packages.add_argument("--results", type=Path, default=MODEL_RESULTS)
 
     card = commands.add_parser("card", help="write card.md of a package from measured rows")
     card.add_argument("--package", type=Path, required=True)
-    card.add_argument("--results", type=Path, default=Path("benchmarks/results/model.csv"))
+    card.add_argument("--results", type=Path, default=MODEL_RESULTS)
     card.add_argument("--data", type=Path, required=True)
     return parser
 
 
-def _card(options: argparse.Namespace) -> None:
-    from codec.data.readers import read_source
-    from codec.evaluate.card import write_card
-    from codec.package import refresh
-    from codec.pretrain.windows import origins
+def _margin(encoder: Path) -> int:
+    """Of the package an encoder lies in; 0 for a loose file."""
+    from codec.package import load
 
-    sentinel = ("eurosat", "terramind", "sen1floods11", "lahinch", "beaufort")
-    windows = sum(1 for s in sentinel for image in read_source(s, options.data) for _ in origins(image, 64))
-    write_card(options.package, options.results, windows=windows)
-    refresh(options.package)
+    return load(encoder.parent).tile.margin if (encoder.parent / "manifest.json").is_file() else 0
 
 
 def _encoder(options: argparse.Namespace) -> None:
     import torch
 
-    from codec.evaluate.classification import classification, properties
-    from codec.evaluate.report import table, write_rows
+    from codec.evaluate.bank import RIVALS, Bank
+    from codec.evaluate.measured import Subject
+    from codec.evaluate.protocols import PROTOCOLS, Setting, run
+    from codec.evaluate.release import PACKAGES, RELEASE_SPLITS, identity, refuse_another, stamp
+    from codec.evaluate.rows import as_text, save
     from codec.models.weights import load_encoder
 
     torch.set_num_threads(options.threads)
-    encoder = load_encoder(options.encoder)
-    rows = classification(encoder, options.data, options.split) + properties(encoder, options.data)
-    print(table(rows))
+    paths: list[Path] = options.encoder
+    name = options.name or paths[0].resolve().parent.name
+    seeds = options.seeds or ",".join(str(i) for i in range(len(paths)))
+    if len(seeds.split(",")) != len(paths):
+        raise InputError("one seed per encoder is needed", expected=len(paths), found=seeds)
+    subject = Subject(name, options.results.stem if options.results else "model", seeds)
+    encoders = [load_encoder(path) for path in paths]
+    found = identity(paths)
+    if options.split in RELEASE_SPLITS and options.results:
+        refuse_another(options.results, subject, found, again=options.again)
+    margin = _margin(paths[0]) if options.margin is None else options.margin
+    bank = Bank(subject, encoders, options.data, rivals=options.rival or RIVALS, margin=margin)
+    others = {path.resolve().parent.name: [load_encoder(path)] for path in options.against}
+    setting = Setting(options.split, options.samples, others)
+    rows = run(options.protocol or tuple(PROTOCOLS), bank, setting)
+    rows = [replace(row, versions=stamp(found), threads=options.threads) for row in rows]
+    print(as_text(rows))
     if options.results:
-        write_rows(options.results, "model", rows, seeds="0", threads=options.threads)
+        save(rows, options.results.parent, PACKAGES, per_machine=False)
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {"encoder": _encoder, "card": _card}
+def _compare(options: argparse.Namespace) -> None:
+    import torch
+
+    from codec.evaluate.release import PACKAGES
+    from codec.evaluate.rows import as_text, save
+    from codec.evaluate.select import compare_rows
+    from codec.models.weights import load_encoder
+
+    torch.set_num_threads(options.threads)
+    ours, rival = ([load_encoder(path) for path in side] for side in (options.ours, options.rival))
+    rows = compare_rows((options.ours_name, ours), (options.rival_name, rival), options.data)
+    print(as_text(rows))
+    if options.results:
+        save(rows, options.results.parent, PACKAGES, per_machine=False)
+
+
+def _candidates(options: argparse.Namespace) -> None:
+    from codec.evaluate.candidates import fill
+
+    if not fill(options.document, options.results, check=options.check) and options.check:
+        raise InputError(
+            "the table of candidates differs from the results",
+            path=options.document,
+            fix="run python -m codec.evaluate candidates",
+        )
+
+
+def _packages(options: argparse.Namespace) -> None:
+    from codec.evaluate.properties import package_rows
+    from codec.evaluate.rows import as_text, save
+
+    rows = package_rows(options.package, options.results.stem)
+    print(as_text(rows))
+    save(rows, options.results.parent, per_machine=False)
+
+
+def _card(options: argparse.Namespace) -> None:
+    from codec.evaluate.card import write_card
+    from codec.package import refresh
+
+    write_card(options.package, options.results, options.data)
+    refresh(options.package)
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "encoder": _encoder,
+    "compare": _compare,
+    "candidates": _candidates,
+    "packages": _packages,
+    "card": _card,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ Pretraining saw the pixels of the train windows, without labels.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from codec.data.readers import lahinch, read_array, sen1floods11, terramind
 from codec.data.splits import windows
 from codec.errors import InputError
 from codec.evaluate.bank import Bank
-from codec.evaluate.features import teacher_tokens, tokens, without_position
+from codec.evaluate.features import teacher_tokens, tokens, tokens_and_spectra, without_position
 from codec.evaluate.folds import quick_held_out_logits
 from codec.evaluate.intervals import (
     FloatVector,
@@ -32,7 +32,7 @@ from codec.evaluate.intervals import (
 from codec.evaluate.measured import Metric, compared, difference_rows
 from codec.evaluate.rows import Row
 from codec.evaluate.scenes import HELD_OUT, eurosat
-from codec.evaluate.token_maps import Picture, token_map
+from codec.evaluate.token_maps import Picture, coarser, token_map
 from codec.types import FloatArray
 
 PATCH, TILE = 8, 64
@@ -136,15 +136,16 @@ def gathered(maps: Sequence[FloatArray], images: Sequence[Labelled]) -> FloatArr
 
 def token_features(bank: Bank, images: Sequence[Labelled]) -> dict[str, list[FloatArray]]:
     """Feature name → one N×F per seed."""
-    patch, tile = bank.encoders[0].config.patch, bank.encoders[0].config.tile
-    if (patch, tile) != (PATCH, TILE):
+    config = bank.encoders[0].config
+    if config.tile != TILE or PATCH % config.patch:
         raise InputError(
-            "dense tasks are laid out for 64-pixel tiles of 8-pixel patches", found=(tile, patch)
+            "dense tasks are laid out for 64-pixel tiles and patches that divide 8",
+            found=(config.tile, config.patch),
         )
 
-    def of(function: Callable[..., FloatArray]) -> FloatArray:
-        laid = [token_map(function, i.picture, tile=TILE, patch=PATCH, margin=bank.margin)[0] for i in images]
-        return gathered(laid, images)
+    def of(function: Callable[..., FloatArray], patch: int = config.patch) -> FloatArray:
+        laid = (token_map(function, i.picture, tile=TILE, patch=patch, margin=bank.margin)[0] for i in images)
+        return gathered([coarser(m, PATCH // patch) for m in laid], images)
 
     spectra = gathered([patch_statistics(i.picture, context=False) for i in images], images)
     context = gathered([patch_statistics(i.picture, context=True) for i in images], images)
@@ -155,12 +156,13 @@ def token_features(bank: Bank, images: Sequence[Labelled]) -> dict[str, list[Flo
         CONTEXT: [context],
         "random-twin": [of(partial(tokens, twin)) for twin in bank.twins],
         name: ours,
+        f"{name}+spectral": [of(partial(tokens_and_spectra, encoder)) for encoder in bank.encoders],
         f"{name}+pixels": [np.concatenate([x, context], axis=1) for x in ours],
     }
     if "teacher" in bank.functions:
         pool_of = eurosat(bank.data, ("train",)).with_bands(images[0].picture.bands)
         pool = teacher_tokens(bank.teacher, pool_of)
-        found["teacher"] = [of(lambda s: without_position(teacher_tokens(bank.teacher, s), pool))]
+        found["teacher"] = [of(lambda s: without_position(teacher_tokens(bank.teacher, s), pool), PATCH)]
     return {feature: seeds for feature, seeds in found.items() if seeds}
 
 
@@ -172,10 +174,7 @@ def scored(
         feature: confusion_sums(
             labels,
             np.stack(
-                [
-                    quick_held_out_logits(x, labels, blocks, n_classes, grid=GRID, steps=100).argmax(1)
-                    for x in seeds
-                ]
+                [quick_held_out_logits(x, labels, blocks, n_classes, grid=GRID).argmax(1) for x in seeds]
             ),
             blocks,
             n_classes,
@@ -185,14 +184,16 @@ def scored(
 
 
 def task_rows(bank: Bank, place: str, sums: Mapping[str, FloatVector], n: int) -> list[Row]:
-    """All features and metrics of one task; the subject against each, and with pixels beside it against pixels."""
+    """All features and metrics of one task: the subject against each; with its spectral plane (`+spectral`, everything
+    that is sent) and with full pixels beside it (`+pixels`) against pixels with context.
+    """
     name, out = bank.subject.name, []
     for metric in METRICS:
         out += compared(bank.subject, place, metric, sums, n)
-        both = f"{name}+pixels"
-        out += difference_rows(
-            bank.subject, f"{place}/{both}", metric, sums[both], (CONTEXT, sums[CONTEXT]), n
-        )
+        for more in (f"{name}+spectral", f"{name}+pixels"):
+            out += difference_rows(
+                bank.subject, f"{place}/{more}", metric, sums[more], (CONTEXT, sums[CONTEXT]), n
+            )
     return out
 
 
@@ -200,7 +201,10 @@ def rows(bank: Bank, split: str) -> list[Row]:
     """`dense-<split>/<task>/<feature>`, metrics accuracy, macro-f1 and mean-iou."""
     out = []
     for task, (read, classes) in TASKS.items():
-        images = read(bank.data, ("train", *HELD_OUT[split]))
+        images = [
+            replace(i, picture=i.picture.only(bank.bands))
+            for i in read(bank.data, ("train", *HELD_OUT[split]))
+        ]
         labels = np.concatenate([i.labels[i.labels != UNLABELLED] for i in images])
         blocks = np.concatenate([i.blocks[i.labels != UNLABELLED] for i in images])
         sums = scored(token_features(bank, images), labels, blocks, len(classes))

@@ -46,8 +46,11 @@ def in_encoder_order(scenes: Scenes, bands: tuple[str, ...]) -> tuple[FloatArray
 
 
 @torch.inference_mode()
-def tokens(encoder: Encoder, scenes: Scenes) -> FloatArray:
-    """N×h×w×D float32. Tiles larger than the encoder's are cut into its tiles and put together again."""
+def plane_of(encoder: Encoder, scenes: Scenes, plane: str) -> FloatArray:
+    """A plane (`tokens` or `spectral`) of all tiles, N×h×w×C float32.
+
+    Tiles larger than the encoder's are cut into its tiles and put together again.
+    """
     pixels, present = in_encoder_order(scenes, encoder.config.bands)
     tile, side = encoder.config.tile, encoder.config.side
     n, bands, height, width = pixels.shape
@@ -70,9 +73,19 @@ def tokens(encoder: Encoder, scenes: Scenes) -> FloatArray:
             torch.from_numpy(shown[start:stop]),
             torch.from_numpy(validity[start:stop].astype(np.float32)),
         )
-        found.append(planes["tokens"].float().numpy())
+        found.append(planes[plane].float().numpy())
     whole = np.concatenate(found).reshape(n, rows, cols, side, side, -1).transpose(0, 1, 3, 2, 4, 5)
     return np.ascontiguousarray(whole.reshape(n, rows * side, cols * side, -1))
+
+
+def tokens(encoder: Encoder, scenes: Scenes) -> FloatArray:
+    """N×h×w×D float32."""
+    return plane_of(encoder, scenes, "tokens")
+
+
+def tokens_and_spectra(encoder: Encoder, scenes: Scenes) -> FloatArray:
+    """Both planes side by side, N×h×w×(D+B): everything an embedding carries."""
+    return np.concatenate([plane_of(encoder, scenes, name) for name in ("tokens", "spectral")], axis=-1)
 
 
 def pooled(encoder: Encoder, scenes: Scenes) -> FloatArray:

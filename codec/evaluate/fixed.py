@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from codec.evaluate import scenes as sets
 from codec.evaluate.bank import Bank
-from codec.evaluate.folds import cross_entropy, neighbours_correct
+from codec.evaluate.folds import neighbours_correct
 from codec.evaluate.intervals import mean_sums
 from codec.evaluate.measured import Metric, compared, difference_rows
-from codec.evaluate.probes import fit_probe
+from codec.evaluate.probes import cross_entropy, fit_probe
 from codec.evaluate.rows import Row
 from codec.types import FloatArray
 

@@ -7,17 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from codec.heads.linear import choose_penalty, fit_softmax
+from codec.evaluate.probes import cross_entropy, fit_path, fit_probe, grouped_folds
 from codec.types import FloatArray
 
 IntArray = npt.NDArray[np.int64]
 SHORT_GRID = (1e-2, 3e-2, 1e-1, 3e-1)  # where the best penalties of 200 to 400 tiles lie
-
-
-def grouped_folds(groups: IntArray, folds: int, seed: int) -> IntArray:
-    """Fold of each sample; samples of one group share theirs. Folds hold about equally many groups."""
-    names, index = np.unique(groups, return_inverse=True)
-    return np.asarray(np.random.default_rng(seed).permutation(len(names)) % folds, np.int64)[index]
 
 
 def held_out_logits(
@@ -31,8 +25,7 @@ def held_out_logits(
     logits = np.zeros((len(x), n_classes), np.float32)
     for k in np.unique(fold):
         fit, held = fold != k, fold == k
-        penalty = choose_penalty(x[fit], y[fit], groups[fit], n_classes, seed=seed)
-        logits[held] = fit_softmax(x[fit], y[fit], n_classes, penalty=penalty).logits(x[held])
+        logits[held] = fit_probe(x[fit], y[fit], groups[fit], n_classes).logits(x[held])
     return logits
 
 
@@ -45,9 +38,8 @@ def quick_held_out_logits(
     grid: Sequence[float] = SHORT_GRID,
     folds: int = 5,
     seed: int = 0,
-    steps: int = 60,
 ) -> FloatArray:
-    """As `held_out_logits`, in a sixth of the time, for choosing among candidates.
+    """As `held_out_logits`, in a sixth of the time, for choosing among candidates and for thousands of tokens.
 
     One fit per fold and penalty; the logits of a fold take the penalty with the smallest log-loss on the *other* folds.
     Nothing of a fold decides about itself.
@@ -55,23 +47,16 @@ def quick_held_out_logits(
     fold = grouped_folds(groups, folds, seed)
     numbers = np.unique(fold)
     logits = np.zeros((len(grid), len(x), n_classes), np.float32)
-    for p, penalty in enumerate(grid):
-        for k in numbers:
-            head = fit_softmax(x[fold != k], y[fold != k], n_classes, penalty=penalty, steps=steps)
-            logits[p, fold == k] = head.logits(x[fold == k])
+    for k in numbers:
+        held = fold == k
+        for p, head in enumerate(fit_path(x[~held], y[~held], n_classes, grid)):
+            logits[p, held] = head.logits(x[held])
     loss = np.stack([cross_entropy(of_penalty, y) for of_penalty in logits])  # P×N
     out = np.zeros_like(logits[0])
     for k in numbers:
         best = int(loss[:, fold != k].sum(1).argmin())
         out[fold == k] = logits[best, fold == k]
     return out
-
-
-def cross_entropy(logits: FloatArray, y: IntArray) -> npt.NDArray[np.float64]:
-    """Negative log-likelihood of each sample, nats."""
-    z = logits.astype(np.float64)
-    z = z - z.max(-1, keepdims=True)
-    return np.asarray(np.log(np.exp(z).sum(-1)) - np.take_along_axis(z, y[:, None], -1)[:, 0], np.float64)
 
 
 def held_out_neighbours(

@@ -177,3 +177,13 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def as_text(rows: Iterable[Row]) -> str:
+    """The rows as aligned lines for a terminal."""
+    lines = []
+    for row in rows:
+        span = "" if row.lo is None or row.hi is None else f" [{row.lo:.3g}, {row.hi:.3g}]"
+        rival = f" against {row.rival}" if row.rival else ""
+        lines.append(f"{row.case:44} {row.metric:34} {row.value:10.4g}{span}{rival} {row.unit}".rstrip())
+    return "\n".join(lines)

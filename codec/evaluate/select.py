@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from codec.evaluate import scenes as sets
 from codec.evaluate.features import pixel_statistics, pooled
-from codec.evaluate.folds import cross_entropy, held_out_neighbours, quick_held_out_logits
-from codec.evaluate.intervals import bootstrap, mean_sums
+from codec.evaluate.folds import held_out_neighbours, quick_held_out_logits
+from codec.evaluate.intervals import Interval, bootstrap, mean_sums
+from codec.evaluate.probes import cross_entropy
 from codec.evaluate.rows import Row
 from codec.models.vit import Encoder
 from codec.types import FloatArray
@@ -106,10 +107,36 @@ def _rows(case: str, ours: TileScores, rival: TileScores, seeds: str) -> list[Ro
 
 def compare(
     ours: Sequence[dict[str, TileScores]], rival: Sequence[dict[str, TileScores]], case: str, metric: str
-) -> tuple[float, float, float]:
+) -> Interval:
     """Difference of two candidates, several seeds each, with its paired 95 % interval; in the metric's unit."""
-    factor = _UNITS[metric][0]
     groups = ours[0][case].groups
     a, b = (mean_sums(np.stack([s[case].values[metric] for s in side]), groups) for side in (ours, rival))
-    found = bootstrap(a, b).scaled(factor)
-    return found.value, found.low, found.high
+    return bootstrap(a, b).scaled(_UNITS[metric][0])
+
+
+def compare_rows(
+    ours: tuple[str, Sequence[Encoder]], rival: tuple[str, Sequence[Encoder]], data: Path
+) -> list[Row]:
+    """`<ours>/<n>-bands`, `<metric>-difference` to the rival candidate, intervals over cells and seeds."""
+    a, b = ([select_scores(encoder, data) for encoder in encoders] for _, encoders in (ours, rival))
+    out = []
+    for case in a[0]:
+        for metric, (_, unit) in _UNITS.items():
+            found = compare(a, b, case, metric)
+            n, seeds = len(a[0][case].groups), ",".join(str(i) for i in range(len(a)))
+            text = unit.replace("cells", "cells and seeds")
+            out.append(
+                Row(
+                    SUITE,
+                    f"{ours[0]}/{case}",
+                    f"{metric}-difference",
+                    found.value,
+                    found.low,
+                    found.high,
+                    text,
+                    rival[0],
+                    n,
+                    seeds,
+                )
+            )
+    return out

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from codec.evaluate.bank import Bank
 from codec.evaluate.dense import CONTEXT, scored, task_rows
-from codec.evaluate.features import teacher_tokens, tokens, without_position
+from codec.evaluate.features import teacher_tokens, tokens, tokens_and_spectra, without_position
 from codec.evaluate.rows import Row
 from codec.evaluate.scenes import eurosat
 from codec.evaluate.token_maps import Picture, TokenFunction, token_map
@@ -76,24 +76,24 @@ def rows(bank: Bank, split: str, samples: Path) -> list[Row]:
     """`dense-<split>/strata/<feature>`; `samples`: the folder that `make setup` unpacks the sample scenes to."""
     config = bank.encoders[0].config
     with LANDSAT7_RALEIGH.open(samples) as scene:
-        pixels, validity = scene.read((0, 0, scene.height, scene.width), scene.bands)
-        bands = scene.bands
+        bands = tuple(name for name in scene.bands if name in bank.bands)
+        pixels, validity = scene.read((0, 0, scene.height, scene.width), bands)
     with LANDSAT7_RALEIGH.open(samples, zoom=ZOOM) as scene:
-        wide, wide_validity = scene.read((0, 0, scene.height, scene.width), scene.bands)
+        wide, wide_validity = scene.read((0, 0, scene.height, scene.width), bands)
     inside = rectangle(validity)
     classes = LANDSAT7_RALEIGH.read_labels(samples)[inside].astype(np.int64) - 1
     pixels, validity = pixels[:, inside[0], inside[1]], validity[inside]
     zoomed = tuple(slice(ZOOM * s.start, ZOOM * s.stop) for s in inside)
-    picture = Picture(wide[:, zoomed[0], zoomed[1]], bands, wide_validity[zoomed]).cropped(config.patch)
+    picture = Picture(wide[:, zoomed[0], zoomed[1]], bands, wide_validity[zoomed]).cropped(8)
     usable = np.flatnonzero((validity & (classes >= 0) & (classes < CLASSES)).ravel())
     chosen = np.sort(np.random.default_rng(0).choice(usable, min(PIXELS, len(usable)), replace=False))
     row, col = np.unravel_index(chosen, validity.shape)
     labels = classes[row, col]
     blocks = np.asarray(1000 * (row // BLOCK) + col // BLOCK, np.int64)
 
-    def of(function: TokenFunction) -> FloatArray:
-        laid, _ = token_map(function, picture, tile=config.tile, patch=config.patch, margin=bank.margin)
-        return at_pixels(laid, row, col, config.patch / ZOOM)
+    def of(function: TokenFunction, patch: int = config.patch) -> FloatArray:
+        laid, _ = token_map(function, picture, tile=config.tile, patch=patch, margin=bank.margin)
+        return at_pixels(laid, row, col, patch / ZOOM)
 
     everything = windowed(pixels, validity)[row, col]
     ours = [of(partial(tokens, encoder)) for encoder in bank.encoders]
@@ -103,10 +103,11 @@ def rows(bank: Bank, split: str, samples: Path) -> list[Row]:
         CONTEXT: [everything],
         "random-twin": [of(partial(tokens, twin)) for twin in bank.twins],
         name: ours,
+        f"{name}+spectral": [of(partial(tokens_and_spectra, encoder)) for encoder in bank.encoders],
         f"{name}+pixels": [np.concatenate([x, everything], axis=1) for x in ours],
     }
     if "teacher" in bank.functions:
         pool = teacher_tokens(bank.teacher, eurosat(bank.data, ("train",)).with_bands(bands))
-        features["teacher"] = [of(lambda s: without_position(teacher_tokens(bank.teacher, s), pool))]
+        features["teacher"] = [of(lambda s: without_position(teacher_tokens(bank.teacher, s), pool), 8)]
     sums = scored({f: seeds for f, seeds in features.items() if seeds}, labels, blocks, CLASSES)
     return task_rows(bank, f"dense-{split}/{PLACE}", sums, len(labels))

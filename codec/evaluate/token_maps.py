@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +24,25 @@ class Picture:
     bands: tuple[str, ...]
     validity: BoolArray  # H×W
 
+    def only(self, bands: Sequence[str]) -> Picture:
+        """With those of its bands that are in `bands`, so that rivals see what the encoder sees."""
+        keep = [i for i, name in enumerate(self.bands) if name in bands]
+        if not keep:
+            raise InputError("the picture has none of these bands", expected=tuple(bands), found=self.bands)
+        return Picture(self.pixels[keep], tuple(self.bands[i] for i in keep), self.validity)
+
     def cropped(self, multiple: int) -> Picture:
         """Less the last rows and columns that fill no patch."""
         height, width = (n // multiple * multiple for n in self.validity.shape)
         return Picture(self.pixels[:, :height, :width], self.bands, self.validity[:height, :width])
+
+
+def coarser(tokens: FloatArray, factor: int) -> FloatArray:
+    """Means of factor×factor tokens, h×w×D → h/f×w/f×D: what a finer token grid says about a larger patch."""
+    if factor == 1:
+        return tokens
+    h, w, d = tokens.shape
+    return np.asarray(tokens.reshape(h // factor, factor, w // factor, factor, d).mean((1, 3)), np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import pytest
 
 from codec.errors import InputError
 from codec.evaluate.__main__ import main
-from codec.evaluate.card import write_card
+from codec.evaluate.card import rows_of
+from codec.evaluate.card_tables import tables
+from codec.evaluate.rows import Row, load
 
 
 @pytest.mark.shared_data
@@ -34,13 +35,57 @@ def test_the_committed_card_is_what_the_generator_writes(
 
 def test_the_card_quotes_the_measured_rows(root: Path) -> None:
     card = (root / "models" / "s2-nano" / "card.md").read_text()
-    with open(root / "benchmarks" / "results" / "model.csv", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"] == "probe-accuracy"]
+    measured = load(root / "benchmarks" / "results" / "model.csv")
+    rows = [r for r in measured if r.case.endswith("/s2-nano") and r.metric == "probe-accuracy"]
     assert rows
     for row in rows:
-        assert f"{float(row['value']):.1f} [{float(row['lo']):.1f}, {float(row['hi']):.1f}]" in card
+        assert f"{row.value:.1f} [{row.lo:.1f}, {row.hi:.1f}]" in card
 
 
 def test_no_card_without_measurements(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no measured rows"):
-        write_card(root / "models" / "s2-nano", tmp_path / "none.csv", windows=0)
+    with pytest.raises(InputError, match="no measured rows of s2-nano"):
+        rows_of(tmp_path / "none.csv", "s2-nano")
+    with pytest.raises(InputError, match="no measured rows of nobody"):
+        rows_of(root / "benchmarks" / "results" / "model.csv", "nobody")
+
+
+def test_tables_of_a_model_quote_no_other_s_twin() -> None:
+    rows = [
+        Row(
+            "model",
+            f"eurosat-val/12-bands/{owner}",
+            "probe-accuracy",
+            value,
+            value - 5,
+            value + 5,
+            n=74,
+            seeds="0",
+        )
+        for owner, value in (("mine", 71.0), ("mine-twin", 62.0), ("yours", 83.0), ("yours-twin", 54.0))
+    ]
+    rows.append(
+        Row(
+            "model",
+            "eurosat-val/12-bands/mine",
+            "probe-accuracy-difference",
+            9.0,
+            1.0,
+            17.0,
+            rival="random-twin",
+        )
+    )
+    rows.append(
+        Row(
+            "model",
+            "eurosat-val/12-bands/mine",
+            "probe-accuracy-smallest-difference",
+            8.0,
+            rival="random-twin",
+        )
+    )
+    text = tables(rows, "mine")
+    assert "| **mine**, linear | 71.0 [66.0, 76.0] |" in text
+    assert "| random twin, linear | 62.0 [57.0, 67.0] |" in text
+    assert "| mine − random-twin, linear, paired | 9.0 [1.0, 17.0] ±8.0 |" in text
+    assert "83.0" not in text
+    assert "54.0" not in text

@@ -14,6 +14,7 @@ import torch
 from codec.data import readers, splits
 from codec.errors import InputError
 from codec.evaluate import scenes as sets
+from codec.evaluate import select, ucmerced
 from codec.evaluate.features import (
     in_encoder_order,
     pixel_statistics,
@@ -21,8 +22,9 @@ from codec.evaluate.features import (
     random_twin,
     tokens,
 )
-from codec.evaluate.select import compare, score, select_rows, select_scores
+from codec.evaluate.select import TileScores, compare, score, select_rows
 from codec.evaluate.ucmerced import ucmerced_rows
+from codec.heads.linear import LinearHead
 from codec.models.vit import Encoder, EncoderConfig
 
 TINY = EncoderConfig(width=16, depth=1, heads=2)
@@ -31,10 +33,11 @@ TINY = EncoderConfig(width=16, depth=1, heads=2)
 @pytest.fixture
 def fresh_reads() -> Iterator[None]:
     """No tile set that another test has read."""
-    for cached in (sets._eurosat_split, sets._ucmerced_split):
+    every = (sets._eurosat_split, sets._ucmerced_split, select._statistics, ucmerced._statistics)
+    for cached in every:
         cached.cache_clear()
     yield
-    for cached in (sets._eurosat_split, sets._ucmerced_split):
+    for cached in every:  # what stood in for a fit must not outlive the test
         cached.cache_clear()
 
 
@@ -60,8 +63,20 @@ def closed_test(monkeypatch: pytest.MonkeyPatch, fresh_reads: None) -> set[str]:
 
 
 @pytest.mark.shared_data
-def test_choosing_never_opens_a_test_file(shared_data: Path, closed_test: set[str]) -> None:
+def test_choosing_never_opens_a_test_file(
+    shared_data: Path, closed_test: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files are real; the fits, which are tested elsewhere, are stood in for."""
     encoder = random_twin(TINY, 0)
+    monkeypatch.setattr(
+        select, "quick_held_out_logits", lambda x, y, g, k, seed: np.eye(k, dtype="f4")[y * 0]
+    )
+    monkeypatch.setattr(select, "held_out_neighbours", lambda x, y, g, seed: (y == 0) * 1.0)
+    monkeypatch.setattr(
+        ucmerced,
+        "fit_probe",
+        lambda x, y, g, k: LinearHead(np.zeros((x.shape[1], k), "f4"), np.eye(k, dtype="f4")[0]),
+    )
     rows = select_rows(encoder, shared_data, "tiny/seed-0") + ucmerced_rows(
         encoder, shared_data, "tiny/seed-0"
     )
@@ -111,10 +126,15 @@ def test_separable_classes_are_found_and_noise_is_not() -> None:
     assert noise.values["log-loss"].mean() == pytest.approx(np.log(10), abs=0.15)  # knows nothing, says so
 
 
-@pytest.mark.shared_data
-def test_a_candidate_equals_itself_in_every_draw(shared_data: Path) -> None:
-    scores = select_scores(random_twin(TINY, 1), shared_data)
-    assert compare([scores], [scores], "12-bands", "accuracy") == (0.0, 0.0, 0.0)
+def test_a_candidate_equals_itself_in_every_draw_and_a_better_one_is_better_by_as_much() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.arange(60) // 4
+    low = TileScores({"accuracy": (rng.random(60) < 0.5) * 1.0}, groups, groups > 7)
+    high = TileScores({"accuracy": low.values["accuracy"] + 0.25}, groups, groups > 7)
+    same = compare([{"12-bands": low}], [{"12-bands": low}], "12-bands", "accuracy")
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+    better = compare([{"12-bands": high}], [{"12-bands": low}] * 3, "12-bands", "accuracy")
+    assert (better.value, better.low, better.high) == pytest.approx((25.0, 25.0, 25.0))
 
 
 def some_scenes(size: int = 64, n: int = 3) -> sets.Scenes:
