@@ -69,6 +69,7 @@ check: $(V)/.dev ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m benchmarks.quote --check
+	$(BIN)/python -m codec.evaluate candidates --check
 	find cpp -name '*.cpp' -o -name '*.hpp' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
 
 core-test: $(V)/.dev ## the C++ core alone, built and tested by CMake

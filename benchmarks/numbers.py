@@ -1,6 +1,8 @@
 """`make numbers`: what was asked for against what was measured, misses and unmeasured ones included.
 
-Targets stand in `benchmarks/targets.toml` as `[[target]]` with suite, case, metric, op, value and a few words.
+Targets stand in `benchmarks/targets.toml` as `[[target]]` with suite, case, metric, op, value and a few words. `part`
+says which end is judged: value (default), or lo or hi of the interval ("within 2 points" means that the interval reaches
+−2: hi >= −2). `seeds`: a mean over fewer trainings is not judged.
 Exit 0 always: it reports; judging is the reader's.
 """
 
@@ -29,6 +31,17 @@ class Target:
     value: float
     what: str = ""
     rival: str = ""
+    part: str = "value"
+    seeds: int = 1
+
+    def verdict(self, row: Row) -> str:
+        """met, MISSED, or why the row does not say."""
+        if self.seeds > 1 and len([s for s in row.seeds.split(",") if s]) < self.seeds:
+            return "too few seeds"
+        found = getattr(row, self.part)
+        if found is None:
+            return "no interval"
+        return "met" if OPERATORS[self.op](found, self.value) else "MISSED"
 
     def matches(self, row: Row) -> bool:
         return (row.suite, row.case, row.metric) == (self.suite, self.case, self.metric) and (
@@ -45,22 +58,21 @@ def load_targets(path: Path = TARGETS) -> list[Target]:
     entries: list[dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8")).get("target", [])
     targets = [Target(**entry) for entry in entries]
     for target in targets:
+        if target.part not in ("value", "lo", "hi"):
+            raise SystemExit(f"error: {path.name}: part {target.part!r}; use value, lo or hi")
         if target.op not in OPERATORS:
             raise SystemExit(f"error: {path.name}: operator {target.op!r}; use one of {' '.join(OPERATORS)}")
     return targets
 
 
 def judge(targets: list[Target], rows: list[Row]) -> list[tuple[Target, Row | None, str]]:
-    """Each target with every measured row of it, and met, MISSED or not measured."""
+    """Each target with every measured row of it, and met, MISSED, not measured or why the row does not say."""
     out: list[tuple[Target, Row | None, str]] = []
     for target in targets:
         found = [row for row in rows if target.matches(row)]
         if not found:
             out.append((target, None, "not measured"))
-        out += [
-            (t, r, "met" if OPERATORS[t.op](r.value, t.value) else "MISSED")
-            for t, r in ((target, r) for r in found)
-        ]
+        out += [(target, row, target.verdict(row)) for row in found]
     return out
 
 
@@ -68,11 +80,15 @@ def main() -> int:
     """Print the table."""
     for target, row, verdict in judge(load_targets(), load_all(FOLDER)):
         name = f"{target.suite}/{target.case}/{target.metric}"
+        name += f" against {target.rival}" if target.rival else ""
+        name += f" ({target.part})" if target.part != "value" else ""
         measured = "-" if row is None else f"{row.value:.4g} {row.unit}".strip()
+        if row is not None and row.lo is not None and row.hi is not None:
+            measured += f", {row.lo:.4g} … {row.hi:.4g}"
         where = "" if row is None else f"  [{row.hardware}; {row.commit}; {row.date}]"
-        print(f"{verdict:12} {name:58} {target.op} {target.value:<8g} measured {measured}{where}")
+        print(f"{verdict:13} {name:58} {target.op} {target.value:<8g} measured {measured}{where}")
         if target.what:
-            print(f"{'':12} {target.what}")
+            print(f"{'':13} {target.what}")
     return 0
 
 
