@@ -99,7 +99,10 @@ def table(rows: Sequence[Row]) -> str:
 
 def fill(document: Path, results: Path, *, check: bool) -> bool:
     """Write the table between the document's marks; with `check` only compare. True where it is up to date."""
-    text = document.read_text(encoding="utf-8")
+    try:
+        text = document.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", path=document) from error
     if not MARK.search(text):
         raise InputError(
             "has no place for the candidates",

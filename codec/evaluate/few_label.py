@@ -15,8 +15,8 @@ from codec.evaluate.bank import Bank
 from codec.evaluate.fixed import ALL_BANDS
 from codec.evaluate.intervals import mean_sums
 from codec.evaluate.measured import Metric, compared
+from codec.evaluate.probes import fit_path
 from codec.evaluate.rows import Row
-from codec.heads.linear import fit_softmax
 from codec.types import BoolArray, FloatArray
 
 LABELS = (1, 5)
@@ -43,18 +43,14 @@ def accuracy(
     x: FloatArray, y: npt.NDArray[np.int64], z: FloatArray, truth: npt.NDArray[np.int64], per_class: int
 ) -> npt.NDArray[np.float64]:
     """Share of the draws whose probe names each held-out sample rightly, N."""
-    n_classes = int(y.max()) + 1
-    chosen = draws(y, per_class)
-    best, right = -1.0, np.zeros(len(z))
-    for penalty in GRID:
-        rest, held = 0.0, np.zeros(len(z))
-        for mask in chosen:
-            head = fit_softmax(x[mask], y[mask], n_classes, penalty=penalty, steps=60)
-            rest += float((head.predict(x[~mask]) == y[~mask]).mean())
-            held += head.predict(z) == truth
-        if rest > best:
-            best, right = rest, held / len(chosen)
-    return right
+    n_classes, chosen = int(y.max()) + 1, draws(y, per_class)
+    rest = np.zeros(len(GRID))
+    right = np.zeros((len(GRID), len(z)))
+    for mask in chosen:
+        for p, head in enumerate(fit_path(x[mask], y[mask], n_classes, GRID)):
+            rest[p] += (head.predict(x[~mask]) == y[~mask]).mean()
+            right[p] += head.predict(z) == truth
+    return np.asarray(right[int(rest.argmax())] / len(chosen), np.float64)
 
 
 def rows(bank: Bank, split: str) -> list[Row]:

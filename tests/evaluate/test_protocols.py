@@ -89,6 +89,7 @@ def test_the_fixed_split_finds_what_is_there_and_states_what_it_could_show(
 def test_the_blocked_protocol_counts_unseen_tiles_alone(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocked, "REPEATS", 1)
     monkeypatch.setattr(blocked, "CASES", ("3",))
+    monkeypatch.setattr(bank, "functions", {"tiny": bank.functions["tiny"][:1]})
     assert named(blocked.rows(bank, "val"))["eurosat-blocked-val/3-bands/tiny", "probe-accuracy", ""].n == 20
     rows = named(blocked.rows(bank, "unseen"))
     assert rows["eurosat-blocked-unseen/3-bands/tiny", "probe-accuracy", ""].n == 40
@@ -103,6 +104,8 @@ def test_choices_read_no_test_tile(bank: Bank, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sets, "_eurosat_split", without_test)
     monkeypatch.setattr(blocked, "REPEATS", 1)
     monkeypatch.setattr(few_label, "LABELS", (1,))
+    monkeypatch.setattr(bank, "functions", {"tiny": bank.functions["tiny"][:1]})
+    monkeypatch.setattr(bank, "cases", lambda *_: {"3-bands": ("blue", "green", "red")})
     setting = Setting("val", Path("none"), {})
     assert run(["fixed", "few-label", "blocked", "robust"], bank, setting)
     with pytest.raises(AssertionError):
@@ -154,7 +157,11 @@ def test_a_change_leaves_absent_bands_absent() -> None:
     assert np.allclose(moved.tiles.pixels[:, red] - tiles.tiles.pixels[:, red], 0.1)
 
 
-def test_a_forgotten_offset_ruins_statistics_but_not_the_unchanged(bank: Bank) -> None:
+def test_a_forgotten_offset_ruins_statistics_and_rounding_does_not(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("pixel-statistics", "tiny")
+    monkeypatch.setattr(bank, "functions", {name: bank.functions[name][:1] for name in names})
     found = named(robust.rows(bank, "val"))
     ruined = found["eurosat-val/forgotten-offset/pixel-statistics", "probe-accuracy-difference", "clean"]
     assert ruined.value <= -40
