@@ -5,7 +5,6 @@ token.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from codec.data.raster import Raster
-from codec.data.readers import cloud38, eurosat, lahinch, read_array, sen1floods11, terramind
-from codec.data.splits import rows, windows
+from codec.data.readers import eurosat
+from codec.data.splits import rows
 from codec.errors import InputError
 from codec.types import BoolArray, FloatArray
 
@@ -30,7 +29,7 @@ EUROSAT_CLASSES = (
     "River",
     "SeaLake",
 )
-# Values of the LULC files; 0 is no data, 8 clouds; not every class occurs in the places at hand.
+# Values of the land-use files; 0 is no data, 8 clouds; not every class occurs in the places at hand.
 LULC_CLASSES = {
     1: "water",
     2: "trees",
@@ -44,7 +43,8 @@ LULC_CLASSES = {
 WATER_CLASSES = ("dry", "water")
 CLOUD_CLASSES = ("clear", "cloud")
 UNLABELLED = -1
-BLOCKS_PER_PLACE = 100  # groups count column blocks of one tile inside a place
+BLOCKS_PER_PLACE = 100  # of the groups of token tasks: place · 100 + block
+BLOCK_COLUMNS = 10  # block = 10 · row + column, in 64-pixel steps
 MAJORITY = 0.6  # of a token's pixels must agree, else it has no label
 
 
@@ -106,10 +106,16 @@ def eurosat_scenes(root: Path, split: str, bands: tuple[str, ...]) -> LabelledTi
     )
 
 
-def _cut(
-    image: Raster, mask: npt.NDArray[np.int64], bands: tuple[str, ...], tile: int, group: int, step: int
-) -> list[tuple[FloatArray, BoolArray, BoolArray, npt.NDArray[np.int64], int]]:
-    """Windows of an image and its label mask, every `step` pixels; windows without any label are left out."""
+Part = tuple[FloatArray, BoolArray, BoolArray, npt.NDArray[np.int64], int]
+
+
+def cut(
+    image: Raster, mask: npt.NDArray[np.int64], bands: tuple[str, ...], place: int, step: int, tile: int = 64
+) -> list[Part]:
+    """Windows of an image and its label mask, every `step` pixels; windows without any label are left out.
+
+    Their group is the place and the 64-pixel block that holds their first pixel.
+    """
     found = []
     for row in range(0, image.height - tile + 1, step):
         for col in range(0, image.width - tile + 1, step):
@@ -118,13 +124,13 @@ def _cut(
                 continue
             placed, present = place_bands(image.reflectance(row, col, tile, tile), image.bands, bands)
             valid = image.validity[row : row + tile, col : col + tile]
-            found.append((placed, present, valid, labels, BLOCKS_PER_PLACE * group + col // tile))
+            group = BLOCKS_PER_PLACE * place + BLOCK_COLUMNS * (row // tile) + col // tile
+            found.append((placed, present, valid, labels, group))
     return found
 
 
-def _assemble(
-    parts: list[tuple[FloatArray, BoolArray, BoolArray, npt.NDArray[np.int64], int]], classes: tuple[str, ...]
-) -> LabelledTiles:
+def assemble(parts: list[Part], classes: tuple[str, ...]) -> LabelledTiles:
+    """Windows as one set. Raises InputError where there is none."""
     if not parts:
         raise InputError("no labelled window was found")
     pixels, present, validity, labels, groups = zip(*parts, strict=True)
@@ -136,57 +142,3 @@ def _assemble(
         np.array(groups, np.int64),
         classes,
     )
-
-
-def landcover(root: Path, split: str, bands: tuple[str, ...], step: int = 64) -> LabelledTiles:
-    """Land use of the TerraMind places, both product levels; the group is the column block of a place."""
-    parts, values = [], list(LULC_CLASSES)
-    for number, place in enumerate(windows(root, "terramind_pairs", split)):
-        raw = read_array(Path(root) / "terramind_pairs" / place.file / "LULC.tif")[0]
-        mask = np.full(raw.shape, UNLABELLED, np.int64)
-        for index, value in enumerate(values):
-            mask[raw == value] = index
-        for image in terramind(root, split):
-            if image.name.startswith(place.file):
-                parts += _cut(image, mask, bands, 64, number, step)
-    return _assemble(parts, tuple(LULC_CLASSES.values()))
-
-
-def water(root: Path, split: str, bands: tuple[str, ...], step: int = 64) -> LabelledTiles:
-    """Open water of the flood chip and of the coastal series (cloud is unlabelled); groups are column blocks."""
-    parts = []
-    for image, window in zip(
-        sen1floods11(root, split), windows(root, "sen1floods11_spain", split), strict=True
-    ):
-        mask = read_array(Path(root) / "sen1floods11_spain" / "label.tif", window)[0].astype(np.int64)
-        parts += _cut(image, mask, bands, 64, 0, step)
-    for number, image in enumerate(lahinch(root, split), start=1):
-        segments = read_array(Path(root) / "s2_series_lahinch" / f"{image.name}_seg.tif")[0]
-        mask = np.select([segments == 1, segments == 2], [0, 1], UNLABELLED).astype(np.int64)
-        parts += _cut(image, mask, bands, 64, number, step)
-    return _assemble(parts, WATER_CLASSES)
-
-
-def cloud(root: Path, split: str, bands: tuple[str, ...], step: int = 64) -> LabelledTiles:
-    """Clouds of the Landsat 8 patches and of the coastal series; groups as for water."""
-    parts = []
-    for number, (image, row) in enumerate(
-        zip(cloud38(root, split), rows(root, "cloud38", split), strict=True)
-    ):
-        mask = read_array(Path(root) / "cloud38" / row["mask"])[0].astype(np.int64)
-        parts += _cut(image, np.where(image.validity, mask, UNLABELLED), bands, 64, number, step)
-    for number, image in enumerate(lahinch(root, split), start=100):
-        segments = read_array(Path(root) / "s2_series_lahinch" / f"{image.name}_seg.tif")[0]
-        mask = np.select([(segments == 1) | (segments == 2), segments == 3], [0, 1], UNLABELLED).astype(
-            np.int64
-        )
-        parts += _cut(image, mask, bands, 64, number, step)
-    return _assemble(parts, CLOUD_CLASSES)
-
-
-TASKS: dict[str, Callable[..., LabelledTiles]] = {
-    "scene": eurosat_scenes,
-    "landcover": landcover,
-    "water": water,
-    "cloud": cloud,
-}

@@ -19,6 +19,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fit.add_argument("--data", type=Path, required=True, help="folder of the data collection")
     fit.add_argument("--head", action="append", help="only this one; may be repeated")
     fit.add_argument("--seed", type=int, default=0)
+    fit.add_argument(
+        "--split",
+        choices=("val", "test", "unseen"),
+        default="val",
+        help="part the cards' scores are from; all but val: once for a release",
+    )
     fit.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
     try:
@@ -27,12 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from codec.heads.write import write_heads
 
         torch.set_num_threads(options.threads)
-        for fitted in write_heads(options.package, options.data, options.head, seed=options.seed):
+        for fitted in write_heads(
+            options.package, options.data, options.head, seed=options.seed, split=options.split
+        ):
             for score in fitted.scores:
                 print(
                     f"{fitted.task.name:10} {score.bands:>3} bands, {score.rate.label:32} "
                     f"{100 * score.accuracy:5.1f} % [{100 * score.low:.1f}, {100 * score.high:.1f}], "
-                    f"mIoU {100 * score.mean_iou:.1f}, n {score.n}"
+                    f"over {fitted.classes[score.majority]} alone {100 * score.gain:+.1f} "
+                    f"[{100 * score.gain_low:+.1f}, {100 * score.gain_high:+.1f}], "
+                    f"mIoU {100 * score.mean_iou:.1f}, calibration error {100 * score.calibration_error:.1f}, n {score.n}"
                 )
     except SwathpackError as error:
         print(f"error: {error}", file=sys.stderr)

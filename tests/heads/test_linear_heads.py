@@ -7,11 +7,9 @@ import onnxruntime
 import pytest
 
 from codec.errors import InputError
-from codec.heads.fit import score
 from codec.heads.graph import head_graph
 from codec.heads.linear import LinearHead, choose_penalty, fit_softmax, log_loss
 from codec.heads.pooling import mean_and_spread
-from codec.heads.rates import Rate
 
 
 def problem(n: int = 300) -> tuple[np.ndarray, np.ndarray]:
@@ -102,11 +100,3 @@ def test_a_head_of_another_width_gets_no_graph() -> None:
     head = LinearHead(np.zeros((5, 2), np.float32), np.zeros(2, np.float32))
     with pytest.raises(InputError, match="does not fit"):
         head_graph(head, "token", [("tokens", 6)])
-
-
-def test_score_by_hand() -> None:
-    truth, predicted = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
-    found = score(predicted, truth, np.array([1, 1, 2, 2]), "12", Rate(None, float("inf")))
-    assert found.accuracy == 0.75
-    assert found.mean_iou == pytest.approx((2 / 3 + 1 / 2) / 2)
-    assert 0.5 <= found.low <= found.accuracy <= found.high <= 1.0
