@@ -77,6 +77,8 @@ def test_choosing_never_opens_a_test_file(
         "fit_probe",
         lambda x, y, g, k: LinearHead(np.zeros((x.shape[1], k), "f4"), np.eye(k, dtype="f4")[0]),
     )
+    for module in (select, ucmerced):
+        monkeypatch.setattr(module, "pixel_statistics", lambda tiles: np.zeros((len(tiles.labels), 1), "f4"))
     rows = select_rows(encoder, shared_data, "tiny/seed-0") + ucmerced_rows(
         encoder, shared_data, "tiny/seed-0"
     )
