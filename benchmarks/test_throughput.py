@@ -118,6 +118,30 @@ def test_encoder_alone(benchmark: Any, work: Work, record: Callable[[Row], None]
 
 
 @pytest.mark.cpu
+def test_encoder_with_all_its_bands(benchmark: Any, work: Work, record: Callable[[Row], None]) -> None:
+    """The encoder's own target: every band present, batches of 32, the default number of threads."""
+    n = len(work.pixels)
+    everything = np.ones_like(work.bands)
+    pixels = np.where(work.bands[:, :, None, None] > 0, work.pixels, work.pixels[:, [1]])
+
+    def run() -> None:
+        for start in range(0, n, 32):
+            part = slice(start, start + 32)
+            work.engine.run(pixels[part], everything[part], work.validity[part])
+
+    found = work.engine.run(pixels[:32], everything[:32], work.validity[:32])
+    assert all(np.isfinite(values).all() for values in found.values())
+    rate = _measure(benchmark, run, n)
+    case = f"encoder {work.package.name}, 64 px, {len(work.package.bands)} bands, ONNX Runtime fp32"
+    record(
+        Row(
+            "throughput", case, "pixels to latents", *rate, unit="tiles/s (min…max)", n=n,
+            isa_or_device="cpu", threads=os.cpu_count(),
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.cpu
 def test_latents_to_nec(benchmark: Any, work: Work, record: Callable[[Row], None]) -> None:
     latents = work.latents()
     n = len(work.pixels)
