@@ -12,7 +12,9 @@ import pytest
 
 from codec.package import load
 
-HEADS = ("scene", "landcover", "water")
+HEADS = tuple(
+    sorted(path.stem for path in (Path(__file__).parents[2] / "models/s2-nano/heads").glob("*.json"))
+)
 FIELDS = {
     "name", "task", "level", "classes", "colours", "planes", "space_ids", "training_data", "training_rates",
     "training_bands", "held_out", "must_not_be_used_for", "licence",
@@ -22,6 +24,10 @@ FIELDS = {
 @pytest.fixture(scope="module")
 def folder(root: Path) -> Path:
     return root / "models" / "s2-nano"
+
+
+def test_the_promised_heads_ship() -> None:
+    assert set(HEADS) >= {"scene", "landcover", "water"}
 
 
 @pytest.mark.parametrize("name", HEADS)
