@@ -206,21 +206,14 @@ class Encoder(nn.Module):
         return x if groups == 1 else x.reshape(-1, groups, x.shape[1] // groups, x.shape[2]).mean(1)
 
     def planes(
-        self,
-        pixels: Tensor,
-        bands: Tensor,
-        validity: Tensor,
-        *,
-        compute: torch.dtype = torch.float32,
-        finite: bool = False,
+        self, pixels: Tensor, bands: Tensor, validity: Tensor, *, finite: bool = False
     ) -> dict[str, Tensor]:
-        """As `forward`; stem and blocks run in `compute`, whose type their weights must have."""
+        """As `forward`; `finite` as in `normalise`."""
         side = self.config.side
         valid = self.cut(validity[:, None])
         z = self.normalise(self.cut(pixels), bands, valid, finite=finite)
         mean, spread = self.patch_moments(z, valid)
-        x = self.embed_patches(z.to(compute), spread.to(compute), bands.to(compute))
-        tokens = self.project(self.trunk(x)).float()
+        tokens = self.project(self.trunk(self.embed_patches(z, spread, bands)))
         return {
             "tokens": tokens.reshape(-1, side, side, self.config.width),
             "spectral": mean.reshape(-1, side, side, len(self.config.bands)),

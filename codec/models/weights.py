@@ -51,11 +51,8 @@ def read_config(data: bytes, path: Path) -> EncoderConfig:
         metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
         if metadata.get("format") != FORMAT:
             raise ValueError(f"format is {metadata.get('format')!r}, not {FORMAT!r}")
-        numbers = {
-            field: int(metadata.get(field, 0) if field == "registers" else metadata[field])
-            for field in _FIELDS
-        }
-        bands, stem = tuple(metadata["bands"].split(",")), str(metadata.get("stem", "single"))
+        numbers = {field: int(metadata[field]) for field in _FIELDS}
+        bands, stem = tuple(metadata["bands"].split(",")), str(metadata["stem"])
     except (struct.error, ValueError, KeyError, AttributeError) as error:
         raise Corrupt(
             f"not an encoder file: {error}", path=path, fix="use encoder.safetensors of a model package"

@@ -34,7 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     _recipe_options(train)
     train.add_argument("--pool", type=Path, required=True)
     train.add_argument("--out", type=Path, required=True, help="checkpoint and report go here")
-    train.add_argument("--encoder", type=Path, help="write the trained encoder here (safetensors)")
+    train.add_argument(
+        "--encoder", type=Path, help="write the trained encoder here (safetensors, half precision)"
+    )
     train.add_argument(
         "--minutes",
         type=float,
@@ -105,7 +107,8 @@ def _train(options: argparse.Namespace) -> ExitCode:
         print("train: stopped in time; the same command goes on", flush=True)
         return ExitCode.TRY_AGAIN
     if options.encoder:
-        save_encoder(run.encoder.cpu(), options.encoder)
+        # Half of the bytes in every package; the model is what the file holds, also where it runs in float32.
+        save_encoder(run.encoder.cpu(), options.encoder, half=True)
     return ExitCode.OK
 
 

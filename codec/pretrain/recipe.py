@@ -111,7 +111,9 @@ def load_recipe(where: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        shipped = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml") if "candidates:" not in p.read_text()))
+        shipped = ", ".join(
+            sorted(p.stem for p in SHIPPED.glob("*.yaml") if "candidates:" not in p.read_text())
+        )
         raise UsageError(
             f"the recipe cannot be read: {error}", path=path, expected=f"a .yaml file, or one of {shipped}"
         ) from error
