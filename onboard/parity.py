@@ -42,11 +42,10 @@ class Gate:
     """What an engine of one precision must keep.
 
     Symbols are what the bitstream sees, but at the default quality nearly all of them are zero (96.6 % of s2-nano's), and
-    weights with 10 % noise change only 1.8 % of them: so the latent itself is held too, and what a user sees: real bytes,
-    and what the package's heads say. Two measures of these: `agreement`, the share of tokens (or tiles) where a head says
-    the same of both decodings; and `fidelity_loss`, by how much the engine's decoding agrees less than PyTorch's does with
-    the predictions on PyTorch's uncompressed embedding. At coarse quality the first also counts tokens that the codec
-    itself tosses one way or the other, so low precision is held by the second.
+    weights with 10 % noise change only 1.8 % of them: so the latent itself is held too, and what a user sees: real bytes, and
+    what the package's heads say: `agreement`, the share of tokens (or tiles) where a head says the same of both decodings.
+    At coarse quality that also counts tokens which the codec itself tosses one way or the other; how far either side is from
+    the uncompressed embedding is therefore reported beside it (fidelity), and decides nothing.
     """
 
     differ: float  # share of symbols, all planes together, default ladder index
@@ -55,20 +54,19 @@ class Gate:
     relative_rms: float  # of each plane's latent
     bytes_change: float  # share of the file's bytes, either way, both indices
     agreement: float  # of every head, both indices
-    fidelity_loss: float | None  # of every head, both indices; two tokens or tiles are always allowed
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
 
 
-# fp32 and fp16: by specification, with the latent's own bound from measurement (9·10⁻⁷ and 6·10⁻⁴ on s2-nano; half a per
-# cent of noise on the weights gives 1.1·10⁻²). bf16 and int8: by measurement on s2-nano, about twice what a sound engine
-# shows (latent 0.8 % and 2 %, agreement 97.6 % and 95.3 %, fidelity loss 0.1 and 0.7 points at the finest index).
+# Bytes and heads: the same for all. Symbols of fp32 and fp16: by specification; of bf16 and int8, and the latent's bound of
+# all: about twice what a sound engine of s2-nano shows (9·10⁻⁷, 6·10⁻⁴, 0.8 %, 2 %; half a per cent of noise on the weights
+# gives 1.1·10⁻²).
 GATES = {
-    "fp32": Gate(1e-4, 1e-4, None, 1e-4, 0.005, 0.995, None),
-    "fp16": Gate(0.02, None, 1, 5e-3, 0.005, 0.995, None),
-    "bf16": Gate(0.01, None, 1, 2e-2, 0.005, 0.95, 0.005),
-    "int8": Gate(0.02, None, 1, 5e-2, 0.005, 0.90, 0.01),
+    "fp32": Gate(1e-4, 1e-4, None, 1e-4, 0.005, 0.995),
+    "fp16": Gate(0.02, None, 1, 5e-3, 0.005, 0.995),
+    "bf16": Gate(0.01, None, 1, 2e-2, 0.005, 0.995),
+    "int8": Gate(0.02, None, 1, 5e-2, 0.005, 0.995),
 }
 
 
@@ -203,12 +201,6 @@ def judge_quality(gate: Gate, found: QualityParity, where: str) -> list[str]:
         if not head.agreement >= gate.agreement:
             reasons.append(
                 f"{what} says the same of {head.agreement:.2%} of {head.n} {head.level}s, {gate.agreement:.2%} wanted"
-            )
-        loss = head.fidelity_reference - head.fidelity_engine
-        if gate.fidelity_loss is not None and not loss <= max(gate.fidelity_loss, 2 / max(1, head.n)):
-            reasons.append(
-                f"{what} is {loss:.2%} of {head.n} {head.level}s further from the uncompressed embedding, "
-                f"{gate.fidelity_loss:.2%} allowed"
             )
     return reasons
 

@@ -91,10 +91,8 @@ def test_another_shape_is_refused(package: Package, latents: dict[str, np.ndarra
         ("fp32", replace(QUALITY, bytes_engine=10_051), r"\+0\.51% bytes"),
         ("int8", replace(QUALITY, bytes_engine=9_949), r"-0\.51% bytes"),
         ("fp16", replace(QUALITY, heads=[replace(HEAD, agreement=0.9949)]), r"same of 99\.49% of 1000 tokens"),
-        ("bf16", replace(QUALITY, heads=[replace(HEAD, agreement=0.949)]), "95.00% wanted"),
-        ("int8", replace(QUALITY, heads=[replace(HEAD, agreement=0.899)]), "90.00% wanted"),
-        ("bf16", replace(QUALITY, heads=[replace(HEAD, fidelity_engine=0.894)]), r"0\.60% of 1000 tokens further"),
-        ("int8", replace(QUALITY, heads=[replace(HEAD, fidelity_engine=0.889)]), r"1\.10% of 1000 tokens further"),
+        ("bf16", replace(QUALITY, heads=[replace(HEAD, agreement=0.9949)]), "99.50% wanted"),
+        ("int8", replace(QUALITY, heads=[replace(HEAD, agreement=0.9949)]), "99.50% wanted"),
     ],
 )  # fmt: skip
 def test_each_bound_on_bytes_and_heads_is_held(engine: str, quality: QualityParity, reason: str) -> None:
@@ -108,9 +106,6 @@ def test_each_bound_on_bytes_and_heads_is_held(engine: str, quality: QualityPari
 def test_what_lies_just_within_passes() -> None:
     near = replace(QUALITY, bytes_engine=10_050, heads=[replace(HEAD, agreement=0.995, fidelity_engine=0.0)])
     assert judge_quality(GATES["fp16"], near, "") == []
-    # Two of 100 tiles may go astray: a share below that could not be told from chance.
-    tiles = replace(HEAD, level="tile", n=100, fidelity_engine=0.8801)
-    assert judge_quality(GATES["int8"], replace(QUALITY, heads=[tiles]), "") == []
 
 
 def test_single_precision_is_held_at_the_finest_quality_too() -> None:
