@@ -61,6 +61,9 @@ class Objective(_Part):
     pooled: float = Field(default=2.0, ge=0)  # the mean of the teacher's tokens
     pixel: float = Field(default=0.2, ge=0)  # patch pixels
     pixels_of: Literal["all", "hidden"] = "all"
+    # Where the pixels are read from. From the tokens themselves: they must then keep brightness, which the teacher's do
+    # not, and a linear map stands between them and the teacher's.
+    pixels_from: Literal["trunk", "tokens"] = "trunk"
     random: float = Field(default=0.0, ge=0)  # fixed random features of the patch
     contrast: float = Field(default=0.0, ge=0)  # two views of one image against those of others
     temperature: float = Field(default=0.1, gt=0, le=10)

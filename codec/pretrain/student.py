@@ -34,8 +34,9 @@ class Student(nn.Module):
         model, objective = recipe.model.config(), recipe.objective
         self.encoder = Encoder(model)
         self.mask_token = nn.Parameter(torch.zeros(model.width))
-        # The teacher's width is another one in some candidates: then, and only then, a map stands between.
-        same = teacher_width == model.width
+        # A map stands between where the teacher's width is another one, or where the tokens hold more than the teacher's.
+        same = teacher_width == model.width and objective.pixels_from == "trunk"
+        self.pixels_from = objective.pixels_from
         self.to_teacher = nn.Identity() if same else nn.Linear(model.width, teacher_width)
         self.pixel_head = (
             nn.Linear(model.width, len(model.bands) * PIXEL_CELLS**2) if objective.pixel else None
@@ -63,7 +64,8 @@ class Student(nn.Module):
             x = torch.where(hidden.repeat(1, groups)[:, :, None] > 0.5, mask.repeat(groups, 1), x)
             features = encoder.trunk(x)
             tokens = encoder.project(features)
-            pixel = self.pixel_head(features) if self.pixel_head is not None else None
+            seen = tokens if self.pixels_from == "tokens" else features
+            pixel = self.pixel_head(seen) if self.pixel_head is not None else None
             random = self.random_head(features) if self.random_head is not None else None
             mapped = self.to_teacher(tokens)
             nested = tuple(

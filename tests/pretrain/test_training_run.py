@@ -106,6 +106,7 @@ def test_the_loss_falls_on_a_pool_that_can_be_learnt() -> None:
         {"model__registers": 2},
         {"model__patch": 4},
         {"model__width": 16, "model__heads": 4},
+        {"objective__pixels_from": "tokens"},
         {"precision": "bf16"},
     ],
     ids=lambda c: ",".join(c),
@@ -115,6 +116,19 @@ def test_every_architecture_of_the_campaign_trains(changes: dict[str, object]) -
     before = weights(run).clone()
     assert np.isfinite(run.advance())
     assert not torch.equal(before, weights(run))
+
+
+def test_pixels_read_from_the_tokens_put_a_map_between_them_and_the_teachers() -> None:
+    plain, mapped = Run(pool(), recipe()), Run(pool(), recipe(objective__pixels_from="tokens"))
+    assert isinstance(plain.student.to_teacher, torch.nn.Identity)
+    assert isinstance(mapped.student.to_teacher, torch.nn.Linear)
+    # Only then do the pixels pull on the projection that makes the tokens.
+    for run, pulls in ((plain, False), (mapped, True)):
+        inputs, _ = run.batch()
+        pixels = run.student(*inputs, run.compute).pixels
+        assert pixels is not None
+        gradient = torch.autograd.grad(pixels.sum(), run.encoder.project.weight, allow_unused=True)[0]
+        assert (gradient is not None) == pulls
 
 
 def test_contrast_draws_two_views_of_each_image() -> None:
