@@ -42,8 +42,8 @@ class Gate:
     """What an engine of one precision must keep.
 
     Symbols are what the bitstream sees, but at the default quality nearly all of them are zero (96.6 % of s2-nano's), and
-    weights with 10 % noise change only 1.8 % of them: so the latent itself is held too, and what a user sees: real bytes, and
-    what the package's heads say: `agreement`, the share of tokens (or tiles) where a head says the same of both decodings.
+    weights with 10 % noise change only 1.8 % of them: so the latent itself is held too, and what a user sees: real bytes,
+    and what the package's heads say: `agreement`, the share of tokens (tiles) where a head says the same of both decodings.
     At coarse quality that also counts tokens which the codec itself tosses one way or the other; how far either side is from
     the uncompressed embedding is therefore reported beside it (fidelity), and decides nothing.
     """

@@ -138,6 +138,6 @@ def test_a_station_without_a_folder_is_refused(cli: Cli, tmp_path: Path) -> None
 
 def test_an_engine_that_is_not_here_is_named(cli: Cli, tmp_path: Path, scene_tif: Path, root: Path) -> None:
     arguments = ("encode", scene_tif, "-o", tmp_path / "a.nec", *ARGUMENTS, "--engine")
-    cli(*arguments, "tensorrt").refused(8, "'tensorrt'", "auto, onnxruntime")
+    cli(*arguments, "openvino").refused(8, "'openvino'", "auto, onnxruntime")
     cli(*arguments, tmp_path).refused(3, "no engine package")
     cli(*arguments, root / "models" / "s2-nano").refused(3, "the manifest of something else")
