@@ -8,7 +8,6 @@ a change of it never runs the engine again.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy.typing as npt
 
 from codec.errors import BackendUnavailable, Corrupt, InputError
 from codec.types import FloatArray
-from onboard.graph import check_graph, read_graph
+from onboard.graph import verified_graph
 
 BACKENDS = ("onnxruntime", "tensorrt", "tensorrt-rtx")
 LATENT, SYMBOLS = "latent_", "symbols_"
@@ -67,17 +66,7 @@ class OnnxRuntimeEngine:
         encoder; LimitExceeded for a file that is too large; Corrupt for another hash or a graph that ONNX Runtime refuses;
         UnsupportedVersion for another operator set; BackendUnavailable without onnxruntime.
         """
-        data = read_graph(path)
-        digest = hashlib.sha256(data).hexdigest()
-        if sha256 is not None and digest != sha256:
-            raise Corrupt(
-                "the encoder graph is not the one of the manifest",
-                path=path,
-                expected=sha256[:16],
-                found=digest[:16],
-                fix="fetch the model package again",
-            )
-        check_graph(data, path)
+        data, digest = verified_graph(path, sha256)
         try:
             import onnxruntime as ort
         except ImportError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from codec.errors import Corrupt, InputError, LimitExceeded, UnsupportedVersion
@@ -38,6 +39,25 @@ def read_graph(path: Path) -> bytes:
             found=path.stat().st_size,
         )
     return data
+
+
+def verified_graph(path: Path, sha256: str | None) -> tuple[bytes, str]:
+    """Bytes of an ONNX file that has the expected hash (where one is given) and passes `check_graph`, and its SHA-256.
+
+    Raises Corrupt for another hash, and as `read_graph` and `check_graph`.
+    """
+    data = read_graph(path)
+    digest = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and digest != sha256:
+        raise Corrupt(
+            "the encoder graph is not the one of the manifest",
+            path=path,
+            expected=sha256[:16],
+            found=digest[:16],
+            fix="fetch the model package again",
+        )
+    check_graph(data, path)
+    return data, digest
 
 
 def check_graph(data: bytes, path: object = None) -> dict[str, int]:

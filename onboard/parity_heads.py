@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from codec.errors import BackendUnavailable, Corrupt, InputError
 from codec.types import Embedding
-from onboard.graph import check_graph, read_graph
+from onboard.graph import verified_graph
 
 if TYPE_CHECKING:
     from codec.package import Package
@@ -36,8 +36,7 @@ class PackageHead:
         if self.level not in _LEVELS:
             raise Corrupt("a head has level tile or token", path=card_path, found=self.level)
         self.name = name
-        data = read_graph(path)
-        check_graph(data, path)
+        data, _ = verified_graph(path, None)  # the package's own hashes were checked when it was loaded
         try:
             import onnxruntime as ort
         except ImportError as error:

@@ -6,7 +6,6 @@ with `tensorrt-rtx`; no machine of this project has had a GPU to run it on.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from codec.errors import Corrupt, InputError, InternalError
 from codec.types import FloatArray
 from onboard.cuda_memory import CudaMemory, DeviceMemory
 from onboard.engine import LATENT, EngineInfo, check_inputs, check_latents
-from onboard.graph import check_graph, read_graph
+from onboard.graph import verified_graph
 from onboard.tensorrt_build import BuildOptions, build, load_module, make_log
 from onboard.tensorrt_cache import PlanCache, PlanKey, default_folder, power_mode
 
@@ -41,17 +40,7 @@ class TensorRtEngine:
         BackendUnavailable where one of them is missing, InputError for a graph that TensorRT cannot build or that is no
         encoder, LimitExceeded where the device has no memory left, and as `OnnxRuntimeEngine` for the file.
         """
-        data = read_graph(path)
-        digest = hashlib.sha256(data).hexdigest()
-        if sha256 is not None and digest != sha256:
-            raise Corrupt(
-                "the encoder graph is not the one of the manifest",
-                path=path,
-                expected=sha256[:16],
-                found=digest[:16],
-                fix="fetch the model package again",
-            )
-        check_graph(data, path)
+        data, digest = verified_graph(path, sha256)
         self._trt = module if module is not None else load_module(backend)
         self._memory: DeviceMemory = memory if memory is not None else CudaMemory()
         self._options = options or BuildOptions()

@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     codec.add_argument("--keep", type=Path, help="write the training embeddings here as .npz")
     codec.add_argument("--seed", type=int, default=0)
 
-    build = commands.add_parser("build", help="all of it: label, train, fit the codec, export, fit the heads")
+    build = commands.add_parser("build", help="label, train and fit the codec, one after the other")
     _recipe_options(build)
     build.add_argument("--data", type=Path, required=True)
     build.add_argument("--package", type=Path, required=True)

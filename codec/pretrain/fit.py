@@ -122,7 +122,7 @@ def fit_package(
         preprocessing=PREPROCESSING,
         tile=TileLayout(config.tile, 0, config.patch),
         codec=fitted,
-        training_data=[*(DATA_OF_SOURCE[s] for s in sources_of(report)), TEACHER_LABELS],
+        training_data=training_data(report, config.bands),
         energy=energy_entry(report),
     )
 
@@ -141,9 +141,11 @@ def read_report(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def sources_of(report: Mapping[str, Any]) -> list[str]:
-    """Sources that the views of a run were drawn from."""
-    return [name for name in (report.get("weights") or SOURCE_WEIGHTS) if name in DATA_OF_SOURCE]
+def training_data(report: Mapping[str, Any], bands: tuple[str, ...]) -> list[dict[str, str]]:
+    """What the manifest says of the data: sources of the run's views, if its report is there, and those of the codec."""
+    views = list(report["weights"] or SOURCE_WEIGHTS) if report else []
+    labels = [TEACHER_LABELS] if report else []
+    return [*(DATA_OF_SOURCE[name] for name in dict.fromkeys([*views, *CODEC_SOURCES[bands][0]])), *labels]
 
 
 def energy_entry(report: Mapping[str, Any]) -> dict[str, Any]:
