@@ -1,12 +1,12 @@
 """Numbers of each EuroSAT tile to be predicted from its embedding: the enriched table of the collection.
 
-The columns come from `data/csv_data` of pappoja/eurosat (commit 1ff6797), joined by the collection's README; they describe
-the tile's centre or surroundings and were made by its author from Earth Engine layers. The README states names, not
-products; units are those of the column names, and where a name has none the unit is not stated (night lights, population
-density, soil moisture).
+Source: pappoja/eurosat, `google_earth_data.ipynb` (commit 0d0ae93) and `data/csv_data` (commit 1ff6797): Earth Engine
+layers of 2016, sampled at the tile's centre at 500 m.
 
-NaN rule: an empty field, `nan` in any case, and an infinite number are NaN, which a head must leave out. Nothing else is
-read as missing: no number is a fill value in this table. A field that is no number raises InputError.
+NaN rule. Missing: an empty field, `nan` in any case, an infinite number, and **the column's mean over all 27,000 tiles**, with
+which that notebook filled what Earth Engine did not have (`fillna(mean)`; the means are those its output prints, to the
+five digits of the table). In the 401 tiles of the collection these are 39 population densities, 37 of them of SeaLake, and
+33 soil moistures: left in, a head would be praised for telling lakes apart. A field that is no number raises InputError.
 """
 
 from __future__ import annotations
@@ -24,16 +24,25 @@ from codec.errors import InputError
 
 Numbers = npt.NDArray[np.float64]
 
-# Column of the file → what it is. NDVI follows from the pixels; the others do not.
+# Column of the file → what the notebook made it from.
 COLUMNS: Mapping[str, str] = {
-    "elevation_m": "elevation, metres",
-    "slope_deg": "slope, degrees",
-    "ndvi": "vegetation index, −1 … 1",
-    "temperature_c": "air temperature, °C",
-    "humidity_pct": "relative humidity, percent",
-    "soil_moisture": "soil moisture, unit not stated",
-    "night_lights": "night-time radiance, unit not stated",
-    "pop_density": "population density, unit not stated",
+    "elevation_m": "SRTM elevation, metres",
+    "slope_deg": "slope of the SRTM elevation, degrees",
+    "ndvi": "MODIS vegetation index, mean of 2016, −1 … 1",
+    "temperature_c": "MODIS land surface temperature by day, mean of 2016, °C",
+    "humidity_pct": "relative humidity from ERA5 air and dew point temperature, mean of 2016, percent",
+    "soil_moisture": "SMAP soil moisture, mean of 2016, as SPL3SMP_E gives it",
+    "night_lights": "VIIRS night-time radiance (avg_rad), mean of 2016, as VCMSLCFG gives it",
+    "pop_density": "WorldPop people per cell of about 100 m, 2016",
+}
+# What a gap was filled with, as the table writes it; columns without gaps upstream have none.
+FILLED: Mapping[str, float] = {
+    "elevation_m": 242.62,
+    "slope_deg": 2.3977,
+    "ndvi": 0.48674,
+    "temperature_c": 16.947,
+    "soil_moisture": 0.24399,
+    "pop_density": 5.4282,
 }
 # Span orders of magnitude with most tiles near 0: heads predict log(1 + x).
 SKEWED = ("night_lights", "pop_density")
@@ -51,7 +60,7 @@ def _number(text: str, path: Path, tile: str, column: str) -> float:
             found=text,
             fix="restore the file; a missing value is an empty field",
         ) from error
-    return value if math.isfinite(value) else math.nan
+    return value if math.isfinite(value) and value != FILLED.get(column) else math.nan
 
 
 def eurosat_table(root: Path, split: str, columns: Sequence[str] = tuple(COLUMNS)) -> dict[str, Numbers]:

@@ -23,7 +23,27 @@ def test_numbers_stand_in_the_order_of_the_tiles(shared_data: Path) -> None:
     assert tuple(found) == tuple(COLUMNS)
     for column, values in found.items():
         assert values.shape == (74,)
-        assert values.tolist() == [float(by_name[tile.name][column]) for tile in tiles]
+        own = np.array([float(by_name[tile.name][column]) for tile in tiles])
+        known = np.isfinite(values)
+        assert (values[known] == own[known]).all()
+        assert known.sum() > 55
+
+
+@pytest.mark.shared_data
+def test_gaps_that_were_filled_with_a_mean_are_missing(shared_data: Path) -> None:
+    """Counted with grep in index.csv: 39 fields 5.4282, 11 each of 242.62 and 2.3977, 33 fields 0.24399, 9 fields 16.947 and 2 fields 0.48674."""
+    found = [eurosat_table(shared_data, split) for split in ("train", "val", "test")]
+    missing = {name: sum(int(np.isnan(part[name]).sum()) for part in found) for name in found[0]}
+    assert missing == {
+        "elevation_m": 11,
+        "slope_deg": 11,
+        "ndvi": 2,
+        "temperature_c": 9,
+        "humidity_pct": 0,
+        "soil_moisture": 33,
+        "night_lights": 0,
+        "pop_density": 39,
+    }
 
 
 @pytest.mark.shared_data
@@ -37,7 +57,8 @@ def test_the_vegetation_index_of_the_table_follows_the_pixels(shared_data: Path)
             pixels = tile.reflectance(0, 0, 64, 64).mean((1, 2))
             red, nir = pixels[tile.bands.index("red")], pixels[tile.bands.index("nir")]
             own.append((nir - red) / (nir + red))
-        assert np.corrcoef(table, own)[0, 1] > 0.7
+        known = np.isfinite(table)
+        assert np.corrcoef(table[known], np.array(own)[known])[0, 1] > 0.7
 
 
 def collection(root: Path, fields: list[str]) -> Path:
