@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from codec.data import masks
 from codec.data.labelled import (
     BLOCKS_PER_PLACE,
     CLOUD_CLASSES,
@@ -28,8 +29,8 @@ from codec.data.labelled import (
     eurosat_scenes,
 )
 from codec.data.raster import Raster
-from codec.data.readers import cloud38, lahinch, read_array, sen1floods11, terramind
-from codec.data.splits import rows, windows
+from codec.data.readers import cloud38, read_array
+from codec.data.splits import rows
 from codec.data.sun import sine_of_sun_elevation
 from codec.types import FloatArray
 
@@ -91,38 +92,14 @@ def water_index(pixels: FloatArray, bands: tuple[str, ...], patch: int = 8) -> F
 def landcover(root: Path, split: str, bands: tuple[str, ...], step: int = _STEP) -> LabelledTiles:
     """Land use of the TerraMind places, both product levels; in training also EuroSAT tiles of one cover."""
     parts: list[Part] = []
-    classes, values = tuple(LULC_CLASSES.values()), list(LULC_CLASSES)
-    for number, place in enumerate(windows(root, "terramind_pairs", split), start=TERRAMIND):
-        raw = read_array(Path(root) / "terramind_pairs" / place.file / "LULC.tif")[0]
-        mask = np.full(raw.shape, UNLABELLED, np.int64)
-        for index, value in enumerate(values):
-            mask[raw == value] = index
-        for image in terramind(root, split):
-            if image.name.startswith(place.file):
-                parts += cut(image, mask, bands, number, step)
+    classes = tuple(LULC_CLASSES.values())
+    for number, (_, products) in enumerate(masks.landuse(root, split), start=TERRAMIND):
+        for image, mask in products:
+            parts += cut(image, mask, bands, number, step)
     if split == "train":
         tiles = eurosat_scenes(root, split, bands)
         parts += _eurosat_parts(tiles, whole_tiles(tiles, EUROSAT_COVER, classes))
     return assemble(parts, classes)
-
-
-def _lahinch_masks(root: Path, split: str, values: Mapping[int, int]) -> list[tuple[Raster, IntArray]]:
-    """Dates of the coastal series and their masks; `values`: number in the file (1 land 2 water 3 cloud) → class."""
-    found = []
-    for image in lahinch(root, split):
-        segments = read_array(Path(root) / "s2_series_lahinch" / f"{image.name}_seg.tif")[0]
-        mask = np.full(segments.shape, UNLABELLED, np.int64)
-        for value, index in values.items():
-            mask[segments == value] = index
-        found.append((image, np.where(image.validity, mask, UNLABELLED)))
-    return found
-
-
-def _flood_masks(root: Path, split: str) -> list[tuple[Raster, IntArray]]:
-    """Columns of the flood chip and their labels: −1 none, 0 dry, 1 water."""
-    places = zip(sen1floods11(root, split), windows(root, "sen1floods11_spain", split), strict=True)
-    path = Path(root) / "sen1floods11_spain" / "label.tif"
-    return [(image, read_array(path, window)[0].astype(np.int64)) for image, window in places]
 
 
 def water(root: Path, split: str, bands: tuple[str, ...], step: int = _STEP) -> LabelledTiles:
@@ -132,9 +109,9 @@ def water(root: Path, split: str, bands: tuple[str, ...], step: int = _STEP) -> 
     pond in a pasture has no label). Its SeaLake tiles as water made the head worse on either scene left out of training.
     """
     parts: list[Part] = []
-    for image, mask in _flood_masks(root, split):
+    for image, mask in masks.flood(root, split):
         parts += cut(image, mask, bands, FLOOD, step)
-    for image, mask in _lahinch_masks(root, split, {1: 0, 2: 1}):
+    for image, mask in masks.coast(root, split, {1: 0, 2: 1}):
         parts += cut(image, mask, bands, LAHINCH, step)
     if split == "train":
         tiles = eurosat_scenes(root, split, bands)
@@ -167,18 +144,17 @@ def cloud(root: Path, split: str, bands: tuple[str, ...], step: int = _STEP) -> 
         mask = np.where(image.validity, mask, UNLABELLED)
         parts += cut(_with_sun(image), mask, bands, number, step)
     sky = {1: 0, 2: 0, 3: 1}
-    dates = _lahinch_masks(root, split, sky)
+    dates = masks.coast(root, split, sky)
     if split == "train":
-        dates += _lahinch_masks(root, "cloudy", sky)
+        dates += masks.coast(root, "cloudy", sky)
     for image, mask in dates:
         parts += cut(image, mask, bands, LAHINCH, step)
     if split == "train":
-        for image, mask in _flood_masks(root, split):
+        for image, mask in masks.flood(root, split):
             parts += cut(image, np.where(mask >= 0, 0, UNLABELLED), bands, FLOOD, step)
-        for number, place in enumerate(windows(root, "terramind_pairs", split), start=TERRAMIND):
-            for image in terramind(root, split):
-                if image.name.startswith(place.file):
-                    parts += cut(image, np.zeros((image.height, image.width), np.int64), bands, number, step)
+        for number, (_, products) in enumerate(masks.landuse(root, split), start=TERRAMIND):
+            for image, mask in products:
+                parts += cut(image, np.zeros_like(mask), bands, number, step)
         tiles = eurosat_scenes(root, split, bands)
         clear = dict.fromkeys(EUROSAT_CLASSES, "clear")
         parts += _eurosat_parts(tiles, whole_tiles(tiles, clear, CLOUD_CLASSES))

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from codec.data import masks
 from codec.data.labelled import LULC_CLASSES, UNLABELLED, WATER_CLASSES, token_labels
-from codec.data.readers import lahinch, read_array, sen1floods11, terramind
-from codec.data.splits import windows
+from codec.data.raster import Raster
 from codec.errors import InputError
 from codec.evaluate.bank import Bank
 from codec.evaluate.features import teacher_tokens, tokens, tokens_and_spectra, without_position
@@ -63,8 +63,9 @@ def blocks_of(shape: tuple[int, int], side: int, place: int) -> IntArray:
     return np.asarray(1_000_000 * place + 1000 * row + col, np.int64)
 
 
-def _labelled(picture: Picture, mask: IntArray, side: int, place: int) -> Labelled:
-    picture = picture.cropped(PATCH)
+def _labelled(image: Raster, mask: IntArray, side: int, place: int) -> Labelled:
+    pixels = image.reflectance(0, 0, image.height, image.width)
+    picture = Picture(pixels, image.bands, image.validity).cropped(PATCH)
     labels = token_labels(np.where(picture.validity, mask[tuple(map(slice, picture.validity.shape))], -1))
     height, width = labels.shape
     whole = picture.validity.reshape(height, PATCH, width, PATCH).all(axis=(1, 3))
@@ -73,43 +74,20 @@ def _labelled(picture: Picture, mask: IntArray, side: int, place: int) -> Labell
 
 def landuse(data: Path, splits: Sequence[str]) -> list[Labelled]:
     """Land use of the TerraMind places, level 1C; blocks of 56 pixels. The snow place of test has one class alone."""
-    out: list[Labelled] = []
-    for split in splits:
-        for place in windows(data, "terramind_pairs", split):
-            raw = read_array(data / "terramind_pairs" / place.file / "LULC.tif")[0]
-            mask = np.full(raw.shape, UNLABELLED, np.int64)
-            for index, value in enumerate(LULC_CLASSES):
-                mask[raw == value] = index
-            image = next(i for i in terramind(data, split) if i.name == f"{place.file}/S2L1C")
-            pixels = image.reflectance(0, 0, image.height, image.width)
-            out.append(_labelled(Picture(pixels, image.bands, image.validity), mask, 7, len(out)))
-    return out
+    found = [products[0] for split in splits for _, products in masks.landuse(data, split)]
+    return [_labelled(image, mask, 7, number) for number, (image, mask) in enumerate(found)]
 
 
 def water(data: Path, splits: Sequence[str]) -> list[Labelled]:
     """Water of the flood chip; blocks of 64 pixels. The splits are neighbouring columns of one chip."""
-    out: list[Labelled] = []
-    for split in splits:
-        for image, window in zip(
-            sen1floods11(data, split), windows(data, "sen1floods11_spain", split), strict=True
-        ):
-            mask = read_array(data / "sen1floods11_spain" / "label.tif", window)[0].astype(np.int64)
-            pixels = image.reflectance(0, 0, image.height, image.width)
-            out.append(_labelled(Picture(pixels, image.bands, image.validity), mask, 8, len(out)))
-    return out
+    found = [one for split in splits for one in masks.flood(data, split)]
+    return [_labelled(image, mask, 8, number) for number, (image, mask) in enumerate(found)]
 
 
 def sky(data: Path, splits: Sequence[str]) -> list[Labelled]:
     """Cloud, land, water of the coastal series; a block is 64 pixels of the place on all dates."""
-    out = []
-    for split in splits:
-        for image in lahinch(data, split):
-            segments = read_array(data / "s2_series_lahinch" / f"{image.name}_seg.tif")[0]
-            mask = np.select([segments == 1, segments == 2, segments == 3], [0, 1, 2], UNLABELLED)
-            pixels = image.reflectance(0, 0, image.height, image.width)
-            picture = Picture(pixels, image.bands, image.validity)
-            out.append(_labelled(picture, mask.astype(np.int64), 8, 0))
-    return out
+    found = [one for split in splits for one in masks.coast(data, split, masks.LAND_WATER_CLOUD)]
+    return [_labelled(image, mask, 8, 0) for image, mask in found]
 
 
 TASKS: Mapping[str, tuple[Callable[[Path, Sequence[str]], list[Labelled]], tuple[str, ...]]] = {

@@ -35,8 +35,8 @@ class Answers:
     """What R resampled heads said of n held-out samples at each of S settings; NaN where a sample was in no held part."""
 
     settings: tuple[str, ...]  # `uncompressed` first
-    predicted: npt.NDArray[np.float32]  # R×S×n: class number, or the number itself
-    loss: npt.NDArray[np.float32]  # R×S×n: log-loss in nats, or squared error
+    predicted: npt.NDArray[np.float32]  # R×S×n: class number, or the (first) number itself
+    loss: npt.NDArray[np.float32]  # R×S×n: log-loss in nats, or mean squared error
 
     @property
     def n(self) -> int:
@@ -79,8 +79,9 @@ class _Numbers:
     head: LinearHead
 
     def answer(self, x: FloatArray, y: Labels) -> tuple[FloatArray, FloatArray]:
-        found = self.head.logits(x)[:, 0]
-        return found.astype(np.float32), np.square(found - y).astype(np.float32)
+        found = self.head.logits(x)
+        loss = np.square(found - y.reshape(found.shape)).mean(1)
+        return found[:, 0].astype(np.float32), loss.astype(np.float32)
 
 
 def _labels(samples: Samples, n_classes: int) -> npt.NDArray[np.int64] | FloatArray:

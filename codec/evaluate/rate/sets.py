@@ -10,27 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from codec.data import masks
+from codec.data.eurosat_table import SKEWED, eurosat_table
 from codec.data.labelled import (
     EUROSAT_CLASSES,
     LULC_CLASSES,
+    UNLABELLED,
     WATER_CLASSES,
     LabelledTiles,
     place_bands,
     token_labels,
 )
 from codec.data.raster import Raster
-from codec.data.readers import dubai as read_dubai
-from codec.data.readers import lahinch, read_array, sen1floods11, terramind
-from codec.data.splits import rows, windows
 from codec.errors import InputError
 from codec.evaluate import scenes
+from codec.evaluate.rate.plain_encoders import patch_statistics
 from codec.evaluate.rate.targets import Evidence, Target
-from codec.evaluate.rate.types import UNLABELLED, IntArray, TileSet
+from codec.evaluate.rate.types import IntArray, TileSet
 from codec.types import BoolArray, FloatArray
 
 TILE, PATCH = 64, 8
@@ -38,6 +39,8 @@ SPLITS = ("train", "val", "test")
 SKY_CLASSES = ("land", "water", "cloud")
 DUBAI_CLASSES = ("water", "land", "road", "building", "vegetation")
 HELD_BACK = "dubai"
+NUMBERS = ("elevation_m", "temperature_c", "humidity_pct", "night_lights")
+_EVERY = 4  # of the tokens of a tile are asked for their spectra: neighbours are alike
 _DUBAI_TILES = 4  # a side: neighbouring tiles of one picture teach little more
 
 
@@ -120,18 +123,37 @@ def _lone(name: str, tiles: LabelledTiles, bands: tuple[str, ...], gsd: float | 
 
 
 def eurosat(data: Path, bands: tuple[str, ...]) -> Evidence:
-    """401 lone tiles: land use, and numbers of the enriched table. Groups are 1-degree cells."""
-    from codec.data.eurosat_table import eurosat_table
+    """401 lone tiles: land use, numbers of the enriched table, and the spectra and texture of each token's pixels.
 
+    Groups are 1-degree cells. The last is a dense task on the very bytes that classification is asked of; by nature it
+    is friendly to pixels.
+    """
     found = scenes.eurosat(data, SPLITS)
-    tiles = _lone("eurosat", found.tiles, found.bands, 10.0)
-    table = [eurosat_table(data, split) for split in SPLITS]
-    numbers = tuple(
-        Target(name, "tile", np.concatenate([part[name] for part in table]).astype(np.float64))
-        for name in table[0]
+    tiles = _with_bands(_lone("eurosat", found.tiles, found.bands, 10.0), bands)
+    table = [eurosat_table(data, split, NUMBERS) for split in SPLITS]
+    numbers = []
+    for name in NUMBERS:
+        values = np.concatenate([part[name] for part in table])
+        numbers.append(Target(name, "tile", standardised(np.log1p(values) if name in SKEWED else values)))
+    spectra = patch_statistics(tiles)[..., : 2 * len(bands)]  # log means and log deviations
+    present = np.tile(tiles.present.any(0), 2)
+    row, col = np.indices(spectra.shape[1:3])
+    spectra = np.where(((3 * row + col) % _EVERY == 0)[..., None], spectra, np.nan)
+    targets = (
+        Target("class", "tile", found.labels, EUROSAT_CLASSES),
+        *numbers,
+        Target("spectra", "token", standardised(spectra[..., present])),
     )
-    targets = (Target("class", "tile", found.labels, EUROSAT_CLASSES), *numbers)
-    return Evidence(_with_bands(tiles, bands), targets, found.split)
+    return Evidence(tiles, targets, found.split)
+
+
+def standardised(values: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    """Numbers N… or N…×V with mean 0 and variance 1 (of each of the V), missing ones left out: a loss of 1 is no skill."""
+    axes = tuple(range(max(1, values.ndim - 1)))
+    mean, spread = np.nanmean(values, axes), np.nanstd(values, axes)
+    if not np.all(spread > 0):
+        raise InputError("a number to predict is the same everywhere", fix="leave it out")
+    return np.asarray((values - mean) / spread, np.float64)
 
 
 def ucmerced(data: Path, bands: tuple[str, ...]) -> Evidence:
@@ -148,12 +170,8 @@ def landuse(data: Path, bands: tuple[str, ...]) -> Evidence:
     """Land use of the TerraMind places, level 1C. The snow place has one class alone and is left out."""
     into = _Scenes("landuse", bands, 10.0)
     for split in ("train", "val"):
-        for place in windows(data, "terramind_pairs", split):
-            raw = read_array(data / "terramind_pairs" / place.file / "LULC.tif")[0]
-            mask = np.full(raw.shape, UNLABELLED, np.int64)
-            for index, value in enumerate(LULC_CLASSES):
-                mask[raw == value] = index
-            image = next(i for i in terramind(data, split) if i.name == f"{place.file}/S2L1C")
+        for _, products in masks.landuse(data, split):
+            image, mask = products[0]
             into.scene(*_all_of(image), mask, np.repeat(split, image.width // TILE))
     return into.evidence("landuse", tuple(LULC_CLASSES.values()))
 
@@ -161,18 +179,16 @@ def landuse(data: Path, bands: tuple[str, ...]) -> Evidence:
 def water(data: Path, bands: tuple[str, ...]) -> Evidence:
     """Open water of the flood chip, 512×512 pixels; the splits are its columns."""
     into = _Scenes("water", bands, 10.0)
-    pixels, masks, valid, splits = [], [], [], []
-    for split in SPLITS:
-        for image, window in zip(
-            sen1floods11(data, split), windows(data, "sen1floods11_spain", split), strict=True
-        ):
-            masks.append(read_array(data / "sen1floods11_spain" / "label.tif", window)[0].astype(np.int64))
-            values, names, measured = _all_of(image)
-            pixels.append(values)
-            valid.append(measured)
-            splits.append(np.repeat(split, image.width // TILE))
-    whole = np.concatenate(pixels, axis=2), names, np.concatenate(valid, axis=1)
-    into.scene(*whole, np.concatenate(masks, axis=1), np.concatenate(splits))
+    columns = [(split, *one) for split in SPLITS for one in masks.flood(data, split)]
+    pixels = np.concatenate([_all_of(image)[0] for _, image, _ in columns], axis=2)
+    validity = np.concatenate([image.validity for _, image, _ in columns], axis=1)
+    into.scene(
+        pixels,
+        columns[0][1].bands,
+        validity,
+        np.concatenate([mask for _, _, mask in columns], axis=1),
+        np.concatenate([np.repeat(split, image.width // TILE) for split, image, _ in columns]),
+    )
     return into.evidence("water", WATER_CLASSES)
 
 
@@ -180,28 +196,21 @@ def sky(data: Path, bands: tuple[str, ...]) -> Evidence:
     """Cloud, land and water of a coastal series; a group is a tile of the place on all dates."""
     into = _Scenes("sky", bands, 10.0)
     for split in SPLITS:
-        for image in lahinch(data, split):
-            segments = read_array(data / "s2_series_lahinch" / f"{image.name}_seg.tif")[0]
-            mask = np.select([segments == 1, segments == 2, segments == 3], [0, 1, 2], UNLABELLED)
-            splits = np.repeat(split, image.width // TILE)
-            into.scene(*_all_of(image), mask.astype(np.int64), splits, place=0)
+        for image, mask in masks.coast(data, split, masks.LAND_WATER_CLOUD):
+            into.scene(*_all_of(image), mask, np.repeat(split, image.width // TILE), place=0)
     return into.evidence("sky", SKY_CLASSES)
 
 
 def dubai(data: Path, bands: tuple[str, ...]) -> Evidence:
-    """Six-class masks of Dubai reduced to half resolution, at most 4×4 tiles of each picture; blocks are pictures."""
+    """Masks of Dubai at half resolution, at most 4×4 tiles of each picture; a group is a tile."""
     into = _Scenes("dubai", bands, None)
     for split in SPLITS:
-        for image, row in zip(read_dubai(data, split), rows(data, "dubai", split), strict=True):
-            mask = np.asarray(Image.open(data / "dubai" / row["mask"]))[::2, ::2].astype(np.int64)
-            mask = np.where(mask < len(DUBAI_CLASSES), mask, UNLABELLED)
-            values, names, measured = _all_of(image)
-            even = values[:, : image.height // 2 * 2, : image.width // 2 * 2]
-            small, valid = scenes.halve(even), measured[::2, ::2][: image.height // 2, : image.width // 2]
+        for image, mask in masks.aerial(data, split, len(DUBAI_CLASSES)):
+            height, width = image.height // 2 * 2, image.width // 2 * 2
+            small = scenes.halve(image.reflectance(0, 0, height, width))
+            cut = np.s_[:height:2, :width:2]
             splits = np.repeat(split, small.shape[2] // TILE)
-            into.scene(
-                small, names, valid, mask[: small.shape[1], : small.shape[2]], splits, most=_DUBAI_TILES
-            )
+            into.scene(small, image.bands, image.validity[cut], mask[cut], splits, most=_DUBAI_TILES)
     return into.evidence("segments", DUBAI_CLASSES)
 
 

@@ -16,11 +16,16 @@ Level = Literal["scene", "tile", "token"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Labels of one task on one tile set. Classes are numbered from 0, −1 is none; a missing number is NaN."""
+    """Labels of one task on one tile set. Classes are numbered from 0, −1 is none.
+
+    Numbers are standardised (a loss of 1 is no skill), missing ones NaN; V of them may be asked for at once.
+    """
 
     name: str
     level: Level
-    labels: IntArray | FloatVector  # N (tile, scene: the same for all tiles of a scene) or N×h×w (token)
+    labels: (
+        IntArray | FloatVector
+    )  # N (tile, scene: the same for all its tiles) or N×h×w (token); numbers also …×V
     classes: tuple[str, ...] = ()  # none: a regression
 
     @property
@@ -28,7 +33,8 @@ class Target:
         return bool(self.classes)
 
     def __post_init__(self) -> None:
-        if self.labels.ndim != (3 if self.level == "token" else 1):
+        n_axes = 3 if self.level == "token" else 1
+        if self.labels.ndim != n_axes and (self.is_class or self.labels.ndim != n_axes + 1):
             raise InputError(
                 f"the labels of {self.name!r} do not fit its level",
                 expected=self.level,
@@ -59,7 +65,7 @@ class Evidence:
 class Samples:
     """The labelled samples of one target, in the order in which features are gathered."""
 
-    y: IntArray | FloatVector  # n
+    y: IntArray | FloatVector  # n, or n×V numbers
     groups: IntArray  # n
     tile: IntArray  # n, index of the (first) tile
 
@@ -69,7 +75,11 @@ class Samples:
 
 def labelled(target: Target, tiles: TileSet) -> npt.NDArray[np.bool_]:
     """Which entries of the labels count: N or N×h×w; of a scene its first tile."""
-    known = np.isfinite(target.labels) if not target.is_class else target.labels != UNLABELLED
+    known = target.labels != UNLABELLED
+    if not target.is_class:
+        known = np.isfinite(target.labels)
+        if target.labels.ndim in (2, 4):
+            known = known.all(-1)
     if target.level == "scene":
         first = np.zeros(len(tiles), np.bool_)
         first[np.unique(tiles.scene, return_index=True)[1]] = True
