@@ -217,7 +217,7 @@ def _galileo(name: str, of: str, seed: int, data: Path | None) -> PlaneEncoder:
     teacher = load_teacher(folder)
 
     def given(tiles: TileSet) -> list[int]:
-        everywhere = tiles.present.all(axis=0)
+        everywhere = np.asarray(tiles.present.all(axis=0), np.bool_).tolist()
         index = [i for i, b in enumerate(tiles.bands) if b in TEACHER_BANDS and everywhere[i]]
         if not index:
             raise InputError(
