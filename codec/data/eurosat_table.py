@@ -3,7 +3,7 @@
 Source: pappoja/eurosat, `google_earth_data.ipynb` (commit 0d0ae93) and `data/csv_data` (commit 1ff6797): Earth Engine
 layers of 2016, sampled at the tile's centre at 500 m.
 
-NaN rule. Missing: an empty field, `nan` in any case, an infinite number, and **the column's mean over all 27,000 tiles**, with
+NaN rule. Missing: an empty field, `nan` in any case, an infinite number, and **the mean over all 27,000 tiles**, with
 which that notebook filled what Earth Engine did not have (`fillna(mean)`; the means are those its output prints, to the
 five digits of the table). In the 401 tiles of the collection these are 39 population densities, 37 of them of SeaLake, and
 33 soil moistures: left in, a head would be praised for telling lakes apart. A field that is no number raises InputError.
