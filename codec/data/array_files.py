@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,10 @@ def open_zarr(path: Path) -> Iterator[Any]:
         raise _missing("zarr", "arrays", path) from error
     if not Path(path).exists():
         raise InputError("there is no such file", path=path, fix="download the data set again")
+    if Path(path).is_file() and not zipfile.is_zipfile(path):
+        raise InputError(
+            "not a readable Zarr group", path=path, found="no zip file", fix="download the file again"
+        )
     store = None
     try:
         # Opened by hand: what a path means to zarr depends on its ending.

@@ -8,6 +8,7 @@ a set may be larger than memory.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -59,7 +60,7 @@ class SampleSet(Sequence[Sample]):
         if not self.names:
             raise InputError(f"set {self.name!r} has no samples", fix="check the folder and the split")
         if len(set(self.names)) != len(self.names):
-            twice = next(name for name in self.names if self.names.count(name) > 1)
+            twice = Counter(self.names).most_common(1)[0][0]
             raise InputError(f"set {self.name!r} has two samples of one name", found=twice, fix="rename one")
         if self.labels is not None and self.labels.shape != (len(self.names),):
             raise InputError(
