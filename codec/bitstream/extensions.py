@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
 
+from codec.bitstream.array_shape import ArrayShape
 from codec.errors import Corrupt, InputError, UnsupportedVersion
-from codec.types import PlaneKind, PlaneSpec
+from codec.types import PlaneKind, PlaneSpec, TileGrid
 
 _HEAD = struct.Struct("<BH")
 _MANDATORY = 0x80
@@ -26,9 +27,12 @@ class ExtensionNumber(IntEnum):
     SENSOR_REFERENCE = 5  # reserved
     SOURCE_NAME = 6
     WIDE_BAND_MASK = 7  # reserved
+    ARRAY = 8
 
 
-UNDERSTOOD = frozenset({ExtensionNumber.MEAN_VECTOR, ExtensionNumber.WKT2, ExtensionNumber.SOURCE_NAME})
+UNDERSTOOD = frozenset(
+    {ExtensionNumber.MEAN_VECTOR, ExtensionNumber.WKT2, ExtensionNumber.SOURCE_NAME, ExtensionNumber.ARRAY}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,11 @@ def mean_vector_extension(plane: int, payload: bytes) -> Extension:
     return Extension(ExtensionNumber.MEAN_VECTOR, True, bytes([plane]) + payload)
 
 
+def array_extension(array: ArrayShape) -> Extension:
+    """How the tiles make up a caller's array; who does not know it still decodes the tiles."""
+    return Extension(ExtensionNumber.ARRAY, False, array.encode())
+
+
 def encode(extensions: Sequence[Extension]) -> bytes:
     """The bytes between the planes and the header's CRC."""
     return b"".join(
@@ -114,7 +123,12 @@ def decode(data: bytes, *, offset: int, path: object = None) -> tuple[Extension,
 
 
 def check(
-    extensions: Sequence[Extension], *, planes: Sequence[PlaneSpec], epsg: int, path: object = None
+    extensions: Sequence[Extension],
+    *,
+    planes: Sequence[PlaneSpec],
+    grid: TileGrid,
+    epsg: int,
+    path: object = None,
 ) -> None:
     """Order, must-understand bits and contents.
 
@@ -146,6 +160,9 @@ def check(
             if epsg == 0:
                 _require_bit(extension, True, path)
             _require_text(extension, 0, 0xFFFF, path)
+        elif extension.number == ExtensionNumber.ARRAY:
+            _require_bit(extension, False, path)
+            ArrayShape.decode(extension.data, path).check(tuple(planes), grid, path)
         else:
             _require_bit(extension, False, path)
             _require_text(extension, 1, MAX_SOURCE_NAME, path)

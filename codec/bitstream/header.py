@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from codec.bitstream import extensions as ext
+from codec.bitstream.array_shape import ArrayShape
 from codec.bitstream.core import crc32c
 from codec.bitstream.extensions import Extension, ExtensionNumber
 from codec.bitstream.sensing_time import TIME_UNKNOWN, to_datetime
@@ -30,6 +31,7 @@ from codec.types import (
 MAGIC = b"\x89NEC\r\n\x1a\n"
 VERSION = 0
 FLAG_EMBEDDED_TABLES = 1
+FLAG_EMBEDDED_TRANSFORM = 8  # only beside the tables: the file needs no package
 MAX_HEADER = 800  # so that a copy fits one default packet
 MAX_LADDER_INDEX = 254
 
@@ -72,13 +74,13 @@ class FileHeader:
         _require("the band mask has 64 bits", self.band_mask, 0 <= self.band_mask < 2**64)
         _require("the run number has 32 bits", self.run, 0 <= self.run < 2**32)
         _require("the time has 64 bits", self.time_us, -(2**63) <= self.time_us < 2**63)
-        _require("only flag bit 0 is defined", self.flags, self.flags in (0, FLAG_EMBEDDED_TABLES))
+        _require("only flag bit 0, and bit 3 with it, are defined", self.flags, self.flags in (0, 1, 9))
         _require("scene sides have 32 bits", self.grid, max(self.grid.height, self.grid.width) < 2**32)
         cores = max(self.grid.core_height, self.grid.core_width)
         _require("a tile's core has at most 65535 pixels a side", cores, cores < 2**16)
         object.__setattr__(self, "extensions", _with_wkt(self.extensions, self.georeference))
         try:
-            ext.check(self.extensions, planes=self.planes, epsg=self.georeference.epsg)
+            ext.check(self.extensions, planes=self.planes, grid=self.grid, epsg=self.georeference.epsg)
         except (Corrupt, UnsupportedVersion) as error:
             raise InputError(f"illegal header extensions: {error}") from error
 
@@ -89,6 +91,11 @@ class FileHeader:
     @property
     def embeds_tables(self) -> bool:
         return bool(self.flags & FLAG_EMBEDDED_TABLES)
+
+    @property
+    def is_self_contained(self) -> bool:
+        """Tables and transform are in the file: no package is looked for."""
+        return bool(self.flags & FLAG_EMBEDDED_TRANSFORM)
 
     @property
     def length(self) -> int:
@@ -103,6 +110,13 @@ class FileHeader:
     def source_name(self) -> str:
         """Where the scene came from; empty when the file does not say."""
         return next((e.data.decode() for e in self.extensions if e.number == ExtensionNumber.SOURCE_NAME), "")
+
+    @property
+    def array(self) -> ArrayShape | None:
+        """How the tiles make up a caller's array; None when the file does not say."""
+        found = (e.data for e in self.extensions if e.number == ExtensionNumber.ARRAY)
+        data = next(found, None)
+        return None if data is None else ArrayShape.decode(data)
 
     @property
     def mean_vector_payloads(self) -> dict[int, bytes]:
@@ -152,12 +166,13 @@ class FileHeader:
             _, _, flags, _, n_planes, ladder_index, reserved, sensor, band_mask, codec_id, run,
             height, width, core_height, core_width, time_us, a, b, c, d, e, f, epsg,
         ) = _FIXED.unpack_from(view)  # fmt: skip
-        if flags & ~FLAG_EMBEDDED_TABLES:
+        if flags & ~(FLAG_EMBEDDED_TABLES | FLAG_EMBEDDED_TRANSFORM):
             names = [name for bit, name in _RESERVED_FLAGS.items() if flags & bit]
             raise UnsupportedVersion(
                 f"flags {flags:#04x} ask for what version 0 does not have" + (f": {', '.join(names)}" if names else ""),
                 path=path, offset=9, fix="use a newer Swathpack",
             )  # fmt: skip
+        _legal("no transform without tables", flags, flags != FLAG_EMBEDDED_TRANSFORM, 9, path)
         if reserved:
             raise UnsupportedVersion(
                 "a reserved field is used", path=path, offset=14, expected=0, found=reserved
@@ -175,10 +190,11 @@ class FileHeader:
         planes = tuple(_decode_plane(view, _FIXED.size + _PLANE.size * i, path) for i in range(n_planes))
         start = _FIXED.size + _PLANE.size * n_planes
         found = ext.decode(view[start : length - _CRC.size], offset=start, path=path)
-        ext.check(found, planes=planes, epsg=epsg, path=path)
+        grid = TileGrid(height, width, core_height, core_width)
+        ext.check(found, planes=planes, grid=grid, epsg=epsg, path=path)
         wkt = next((e.data.decode() for e in found if e.number == ExtensionNumber.WKT2), "")
         header = FileHeader(
-            sensor=name.decode("ascii"), codec_id=codec_id, grid=TileGrid(height, width, core_height, core_width),
+            sensor=name.decode("ascii"), codec_id=codec_id, grid=grid,
             georeference=Georeference(affine, epsg, wkt), planes=planes, ladder_index=ladder_index,
             band_mask=band_mask, run=run, time_us=time_us, flags=flags, extensions=found,
         )  # fmt: skip

@@ -127,7 +127,9 @@ def read_bytes(data: bytes, path: object = None) -> NecFile:
     Raises Truncated, Corrupt or UnsupportedVersion for the header only; all damage behind it is in the result.
     """
     found = scan(data, path)
-    embedded = tables_records.collect(found.records) if found.header.embeds_tables else None
+    embedded = None
+    if found.header.embeds_tables:
+        embedded = tables_records.collect(found.records, with_transform=found.header.is_self_contained)
     return NecFile(
         path=None if path is None else str(path), scan=found, records=found.of_kind(RecordKind.COEFFICIENTS),
         embedded=embedded,

@@ -1,41 +1,55 @@
-"""`transform.npz` (bitstream §9): `<plane>.mean` and `<plane>.basis`, float32, no pickles, equal arrays = equal bytes."""
+"""`transform.npz` (bitstream §9): means and bases of float planes, liftings of integer ones; equal arrays = equal bytes."""
 
 from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from codec.errors import Corrupt, InputError
 from codec.package.manifest import PlaneEntry
-from codec.transform.plane import PlaneTransform
+from codec.transform.lifting import NEIGHBOURS, Lifting
+from codec.transform.plane import PlaneTransform, TokenTransform
 from codec.types import PlaneKind
 
 _HEADER_BYTES = 1024  # more than any .npy header of two or three dimensions
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a ZIP entry needs a date; the bytes must not depend on the clock
 
 
-def encode(transforms: Mapping[str, PlaneTransform]) -> bytes:
+def encode(transforms: Mapping[str, PlaneTransform], liftings: Mapping[str, Lifting] | None = None) -> bytes:
     """The archive's bytes, stored without compression (float32 noise does not shrink)."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for plane, transform in transforms.items():
-            for part, array in (("mean", transform.mean), ("basis", transform.basis)):
-                data = io.BytesIO()
-                np.lib.format.write_array(data, np.ascontiguousarray(array, dtype="<f4"), version=(1, 0))
-                info = zipfile.ZipInfo(f"{plane}.{part}.npy", _EPOCH)
-                info.create_system = 3  # else it names the operating system that wrote it
-                info.external_attr = 0o644 << 16
-                archive.writestr(info, data.getvalue())
+        for name, array in _parts(transforms, liftings or {}):
+            data = io.BytesIO()
+            np.lib.format.write_array(data, np.ascontiguousarray(array), version=(1, 0))
+            info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+            info.create_system = 3  # else it names the operating system that wrote it
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, data.getvalue())
     return out.getvalue()
+
+
+def _parts(
+    transforms: Mapping[str, PlaneTransform], liftings: Mapping[str, Lifting]
+) -> Iterator[tuple[str, np.ndarray]]:
+    for plane, transform in transforms.items():
+        yield f"{plane}.mean", transform.mean.astype("<f4")
+        yield f"{plane}.basis", transform.basis.astype("<f4")
+        if transform.tokens == "none":
+            yield f"{plane}.tokens", np.zeros(1, dtype=np.uint8)
+    for plane, lifting in liftings.items():
+        yield f"{plane}.range", np.array([lifting.low, lifting.modulus], dtype="<i4")
+        yield f"{plane}.start", lifting.start.astype("<i2")
+        yield f"{plane}.neighbours", lifting.neighbours.astype("<i2")
+        yield f"{plane}.channels", lifting.channels.astype("<i2")
 
 
 def size_limit(planes: Sequence[PlaneEntry]) -> int:
     """The most bytes the archive of these planes can need."""
-    return sum(_sizes(plane)[0] + _sizes(plane)[1] + 4 * _HEADER_BYTES for plane in planes) + _HEADER_BYTES
+    return sum(_sizes(plane)[0] + _sizes(plane)[1] + 6 * _HEADER_BYTES for plane in planes) + _HEADER_BYTES
 
 
 def _sizes(plane: PlaneEntry) -> tuple[int, int]:
@@ -43,21 +57,27 @@ def _sizes(plane: PlaneEntry) -> tuple[int, int]:
     return 4 * spec.rows * spec.cols * spec.channels, 4 * spec.channels * spec.channels
 
 
-def decode(data: bytes, planes: Sequence[PlaneEntry], path: Path) -> dict[str, PlaneTransform]:
-    """The transforms of the float planes. Raises Corrupt naming `path` where an array is absent or of another shape.
+def decode(
+    data: bytes, planes: Sequence[PlaneEntry], path: object
+) -> tuple[dict[str, PlaneTransform], dict[str, Lifting]]:
+    """The transforms of the float planes, the liftings of those integer planes whose entry says `linear`.
+
+    Raises Corrupt naming `path` where an array is absent, of another shape, or holds what it must not.
 
     Sizes are checked in the archive's directory before anything is unpacked.
     """
-    result = {}
+    transforms, liftings = {}, {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for plane in planes:
-                if plane.spec.kind is not PlaneKind.FLOAT:
-                    continue
                 spec = plane.spec
+                if plane.lifting == "linear":
+                    liftings[plane.name] = _lifting(archive, plane.name, spec.channels)
+                if spec.kind is not PlaneKind.FLOAT:
+                    continue
                 mean = _member(archive, f"{plane.name}.mean", (spec.rows, spec.cols, spec.channels))
                 basis = _member(archive, f"{plane.name}.basis", (spec.channels, spec.channels))
-                result[plane.name] = PlaneTransform(mean, basis)
+                transforms[plane.name] = PlaneTransform(mean, basis, _tokens(archive, plane.name))
     except (
         zipfile.BadZipFile,
         InputError,
@@ -71,14 +91,42 @@ def decode(data: bytes, planes: Sequence[PlaneEntry], path: Path) -> dict[str, P
         raise Corrupt(
             f"not a transform archive: {detail}", path=path, fix="build the package again"
         ) from error
-    return result
+    return transforms, liftings
 
 
-def _member(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> np.ndarray:
+def has_lifting(data: bytes, plane: str) -> bool:
+    """Whether the archive holds the lifting of `plane`: how a self-contained file names it. False for no archive."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return f"{plane}.range.npy" in archive.namelist()
+    except (zipfile.BadZipFile, ValueError, OSError):
+        return False
+
+
+def _tokens(archive: zipfile.ZipFile, plane: str) -> TokenTransform:
+    if f"{plane}.tokens.npy" not in archive.namelist():
+        return "dct"
+    if _member(archive, f"{plane}.tokens", (1,), "|u1")[0] != 0:
+        raise ValueError(f"{plane}.tokens names an unknown transform over tokens")
+    return "none"
+
+
+def _lifting(archive: zipfile.ZipFile, plane: str, channels: int) -> Lifting:
+    low, modulus = (int(v) for v in _member(archive, f"{plane}.range", (2,), "<i4"))
+    return Lifting(
+        low,
+        modulus,
+        _member(archive, f"{plane}.start", (channels,), "<i2"),
+        _member(archive, f"{plane}.neighbours", (channels, NEIGHBOURS), "<i2"),
+        _member(archive, f"{plane}.channels", (channels, channels), "<i2"),
+    )
+
+
+def _member(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: str = "<f4") -> np.ndarray:
     info = archive.getinfo(f"{name}.npy")
-    if info.file_size > 4 * int(np.prod(shape)) + _HEADER_BYTES:
-        raise ValueError(f"{name} is larger than {shape} float32")
+    if info.file_size > np.dtype(dtype).itemsize * int(np.prod(shape)) + _HEADER_BYTES:
+        raise ValueError(f"{name} is larger than {shape} {np.dtype(dtype)}")
     array = np.lib.format.read_array(io.BytesIO(archive.read(info)), allow_pickle=False)
-    if array.dtype != np.dtype("<f4") or array.shape != shape:
-        raise ValueError(f"{name} is {array.dtype} {array.shape}, expected float32 {shape}")
-    return np.ascontiguousarray(array, dtype=np.float32)
+    if array.dtype != np.dtype(dtype) or array.shape != shape:
+        raise ValueError(f"{name} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}")
+    return np.ascontiguousarray(array, dtype=np.dtype(dtype).newbyteorder("="))

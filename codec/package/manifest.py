@@ -9,7 +9,7 @@ Schema (integers and text only, every key mandatory unless marked optional)::
     preprocessing     text: name of the constants that the encoder's graph applies
     tile              {"core": pixels, "margin": pixels, "patch": pixels}
     planes            [{"name", "rows", "cols", "channels", "layers", "kind": "float"|"integer", "space_id": hex,
-                        "lifting": "none"|"left" (integer planes only)}]
+                        "lifting": "none"|"left"|"linear" (integer planes only)}]
     codec_id          hex
     default_ladder_index
     encoder, adapter  SHA-256 of the weights that made the embeddings, or null
@@ -40,7 +40,7 @@ ENCODER, ADAPTER = (
     "encoder.safetensors",
     "adapter.safetensors",
 )  # optional; space ids are formed with their hashes
-LIFTINGS = ("none", "left")
+LIFTINGS = ("none", "left", "linear")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _HEX16 = re.compile(r"[0-9a-f]{16}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._\-]{0,63}")

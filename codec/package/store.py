@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from codec.package.manifest import (
     parse,
 )
 from codec.transform.fit import FittedCodec
+from codec.transform.lifting import Lifting
 from codec.transform.maps import QuantMaps, quant_maps
 from codec.transform.plane import PlaneTransform
 from codec.transform.tables import MAX_BYTES, Tables
@@ -52,6 +53,9 @@ class Package:
     transforms: Mapping[str, PlaneTransform]  # of float planes, by name
     unlisted: tuple[str, ...]  # files in the folder that the manifest does not know; never used
     signer: str | None  # None: no signature was checked
+    liftings: Mapping[str, Lifting] = field(
+        default_factory=dict
+    )  # of integer planes with lifting `linear`, by name
 
     @property
     def name(self) -> str:
@@ -165,8 +169,8 @@ def load(
     _check_planes(manifest, table_file, folder / MANIFEST)
     if manifest.default_ladder_index not in table_file.usable_indices():
         raise Corrupt("the default ladder index is outside what the tables allow", path=folder / MANIFEST)
-    transforms = arrays.decode(transform_bytes, manifest.planes, folder / TRANSFORM)
-    return Package(folder, manifest, tables, table_file, transforms, unlisted, signer)
+    transforms, liftings = arrays.decode(transform_bytes, manifest.planes, folder / TRANSFORM)
+    return Package(folder, manifest, tables, table_file, transforms, unlisted, signer, liftings)
 
 
 def _locate(package: str | Path, roots: Sequence[Path]) -> Path:
@@ -304,7 +308,7 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     layout = tile if isinstance(tile, TileLayout) else TileLayout(tile["core"], tile["margin"], tile["patch"])
     write_atomic(folder / TABLES, codec.tables_bytes)
-    write_atomic(folder / TRANSFORM, arrays.encode(codec.transforms))
+    write_atomic(folder / TRANSFORM, arrays.encode(codec.transforms, codec.liftings))
     planes = [
         {
             "name": plane,
@@ -312,7 +316,8 @@ def build(
             "cols": m.cols,
             "channels": m.channels,
             "layers": len(m.layer_shift),
-            "kind": "float",
+            "kind": m.kind.name.lower(),
+            **({"lifting": "linear"} if plane in codec.liftings else {}),
         }
         for plane, m in zip(codec.plane_names, codec.tables.planes, strict=True)
     ]

@@ -18,6 +18,7 @@ from codec.bitstream.header import FileHeader
 from codec.errors import FormatError, IdentityError, LimitExceeded
 from codec.package import Package, PlaneEntry, identity
 from codec.package.manifest import TRANSFORM
+from codec.transform.lifting import Lifting
 from codec.transform.maps import quant_maps
 from codec.transform.plane import PlaneTransform
 from codec.transform.tables import Tables
@@ -67,7 +68,7 @@ def decode(
             damaged.append((place, error.kind, str(error)))
     tables, table_file = package.tables, package.table_file
     if header.embeds_tables:
-        embedded = tables_records.collect(parsed)
+        embedded = tables_records.collect(parsed, with_transform=header.is_self_contained)
         if embedded.data is None:
             check_package(package, header, tables_sha256=None)
             return _waiting(package, header, tuple(damaged), max_bytes)
@@ -87,7 +88,7 @@ def decode(
     )
     means = mean_vector.decode(tables, header, backend=backend)
     embeddings = {
-        entry.name: _embedding(package, table_file, header, entry, plane, means.get(plane.plane))
+        entry.name: embedding_of(package, table_file, header, entry, plane, means.get(plane.plane))
         for entry, plane in zip(package.planes, found.planes, strict=True)
     }
     damaged += [(used[damage.index][1], damage.kind, damage.what) for damage in found.damaged]
@@ -126,7 +127,7 @@ def check_package(package: Package, header: FileHeader, *, tables_sha256: str | 
     header.check_band_mask(len(package.bands))
 
 
-def _embedding(
+def embedding_of(
     package: Package,
     tables: Tables,
     header: FileHeader,
@@ -134,8 +135,11 @@ def _embedding(
     plane: PlaneSymbols,
     mean: npt.NDArray[np.int16] | None,
 ) -> Embedding:
-    """Symbols of one plane → embedding; 0 in invalid tokens, whose validity is False."""
-    n_tiles, spec = header.n_tiles, entry.spec
+    """Symbols of one plane, of all tiles or some → embedding of these; 0 in invalid tokens, whose validity is False.
+
+    `tables` is the package's table file or the one that the file embeds, `mean` the header's mean vector of the plane.
+    """
+    n_tiles, spec = len(plane.layers), entry.spec
     values = np.zeros((n_tiles, spec.rows, spec.cols, spec.channels), dtype=np.float32)
     decoded = np.flatnonzero((plane.layers & 1).astype(bool) & plane.token_validity.any(axis=(1, 2)))
     offsets = plane.ladder_offset[decoded]
@@ -160,7 +164,7 @@ def _reconstruct(
 ) -> FloatArray:
     symbols = plane.values[part]
     if entry.spec.kind is PlaneKind.INTEGER:
-        return _integers(symbols, entry)
+        return integers_of(symbols, entry, package.liftings.get(entry.name)).astype(np.float32)
     maps = quant_maps(tables, plane.plane, header.ladder_index, [int(offset) for offset in offsets])
     latents = maps.reconstruct(symbols, plane.layers[part])
     if mean is not None:  # its step is layer 0's without any record's offset (bitstream §3.3)
@@ -170,12 +174,16 @@ def _reconstruct(
     return transform.synthesise(latents)
 
 
-def _integers(symbols: npt.NDArray[np.int16], entry: PlaneEntry) -> FloatArray:
-    """Planes of kind integer (bitstream §8.3): the symbol is the number, or the difference to the token before."""
+def integers_of(
+    symbols: npt.NDArray[np.int16], entry: PlaneEntry, lifting: Lifting | None = None
+) -> npt.NDArray[np.int16]:
+    """Planes of kind integer (bitstream §8.3): the symbol is the number, or what is left after a prediction."""
+    if lifting is not None:
+        return lifting.inverse(symbols, entry.spec.rows, entry.spec.cols)
     values = symbols if entry.lifting == "none" else np.cumsum(symbols, axis=2, dtype=np.int16)
     n_tiles, channels, _ = values.shape
     tokens = values.reshape(n_tiles, channels, entry.spec.rows, entry.spec.cols)
-    return np.moveaxis(tokens, 1, 3).astype(np.float32)
+    return np.moveaxis(tokens, 1, 3)
 
 
 def _check_memory(header: FileHeader, max_bytes: int) -> None:

@@ -16,6 +16,7 @@ from codec.bitstream.header import FileHeader
 from codec.bitstream.reader import NecFile
 from codec.errors import InputError
 from codec.package import Package, default_roots, find, load
+from codec.pipeline.contained import package_in
 from codec.pipeline.decoding import Decoded, decode
 from codec.scene import tiling
 from codec.types import BoolArray, Embedding, FloatArray, Georeference, TileGrid
@@ -142,12 +143,15 @@ def open_nec(
     and where was searched, when no package fits. Damage behind the header and lost records raise nothing: see `report`.
     """
     file = reader.read(path)
-    package = packages if isinstance(packages, Package) else _package_for(file, packages)
+    package = packages if isinstance(packages, Package) else package_for(file, packages)
     records = [record.data for record in file.scan.records]
     return NecScene(file, package, decode(package, file.header, records, max_layers=max_layers))
 
 
-def _package_for(file: NecFile, packages: str | Path | Sequence[str | Path] | None) -> Package:
+def package_for(file: NecFile, packages: str | Path | Sequence[str | Path] | None) -> Package:
+    """The package that the file names, looked for in `packages` before the default places; see `open_nec`."""
+    if file.header.is_self_contained:
+        return package_in(file.header, file.embedded, file.path)
     given = [packages] if isinstance(packages, (str, Path)) else list(packages or ())
     for place in given:
         if not Path(place).exists():

@@ -10,7 +10,7 @@ Everything is deterministic: equal arrays give equal bytes on one machine and li
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,10 @@ import numpy.typing as npt
 from codec.bitstream.core import TableSet
 from codec.errors import InputError
 from codec.transform.klt import CHUNK, fit_transform
-from codec.transform.layers import cut_layers
-from codec.transform.layout import QUARTER_OCTAVES, PlaneLayout, band_of_frequency
+from codec.transform.layers import cut_channels, cut_layers
+from codec.transform.layout import QUARTER_OCTAVES, PlaneLayout, band_of_frequency, band_of_token
 from codec.transform.levels import Pool, fit_level, histogram
+from codec.transform.lifting import Lifting
 from codec.transform.maps import quant_maps
 from codec.transform.plane import PlaneTransform
 from codec.transform.rate import COST_UNITS_PER_BYTE, choose_ladder_index, magnitude_costs, symbol_costs
@@ -33,6 +34,7 @@ _FINEST_OCTAVE, _COARSEST_OCTAVE = -5, 6
 _HIGHEST_LEVEL = 8 * QUARTER_OCTAVES  # scale of 256 steps; beyond it escapes take over
 _LOWEST_LEVEL = 4 * QUARTER_OCTAVES  # scale of 1/16 step: its non-zeros are always negligible
 _MAX_TRAINING_TILES = 2048  # for scales and tables; means and KLT use all
+_MAX_TRAINING_COEFFICIENTS = 1 << 25  # of one plane: what the pools of large planes take stays below 1 GiB
 _COST_TILES = 256  # for the costs that cut layers
 
 
@@ -45,10 +47,13 @@ class FittedCodec:
     tables_bytes: bytes
     default_ladder_index: int
     mean_bytes: dict[int, float]  # training tiles: estimated payload bytes per tile at each ladder index
+    liftings: Mapping[str, Lifting] = field(
+        default_factory=dict
+    )  # of integer planes, which have no transform
 
     @property
     def plane_names(self) -> tuple[str, ...]:
-        return tuple(self.transforms)
+        return (*self.transforms, *self.liftings)
 
     def round_trip(
         self,
@@ -95,12 +100,13 @@ def fit_planes(
         valid = None if validity is None else validity.get(name)
         x, valid = _checked(name, values, valid)
         transforms[name], deviations[name] = fit_transform(
-            x, valid, position_mean=layouts[name].position_mean
+            x, valid, position_mean=layouts[name].position_mean, tokens=layouts[name].tokens
         )
         whole = np.flatnonzero(valid.all(axis=(1, 2)))
         if not len(whole):
             raise InputError(f"plane {name!r} has no wholly valid tile to fit its tables to")
-        latents[name] = transforms[name].analyse(x[whole[:: -(-len(whole) // _MAX_TRAINING_TILES)]])
+        most = max(1, min(_MAX_TRAINING_TILES, _MAX_TRAINING_COEFFICIENTS // x[0].size))
+        latents[name] = transforms[name].analyse(x[whole[:: -(-len(whole) // most)]])
 
     first = next(iter(embeddings))
     plane_shift = {
@@ -127,7 +133,7 @@ def fit_planes(
 
     tables, cut_at = Tables(ladder, levels, tuple(planes)), index_for(layer_bytes)
     cut = [
-        cut_layers(
+        (cut_channels if layouts[name].tokens == "none" else cut_layers)(
             plane, layouts[name].n_layers, _cell_bytes(tables, number, latents[name][:_COST_TILES], cut_at)
         )
         for number, (name, plane) in enumerate(zip(embeddings, planes, strict=True))
@@ -150,16 +156,22 @@ def _checked(name: str, values: FloatArray, validity: BoolArray | None) -> tuple
         raise InputError(
             f"validity of plane {name!r} has another shape", expected=x.shape[:3], found=valid.shape
         )
-    finite = np.isfinite(x).all(axis=3)
-    if not (finite | ~valid).all():
-        tile = int(np.argwhere(~finite & valid)[0, 0])
-        raise InputError(
-            f"plane {name!r} holds numbers that are not finite, first in tile {tile}",
-            fix="mark such tokens invalid",
-        )
-    return np.where(valid[..., None], x, 0).astype(np.float32) if not valid.all() else x.astype(
-        np.float32
-    ), valid
+    for start in range(
+        0, len(x), CHUNK
+    ):  # a sum is finite unless a number is not: no array of flags for most
+        part = x[start : start + CHUNK]
+        if np.isfinite(part.sum(dtype=np.float64)):
+            continue
+        finite = np.isfinite(part).all(axis=3)
+        wrong = np.argwhere(~finite & valid[start : start + CHUNK])
+        if len(wrong):
+            raise InputError(
+                f"plane {name!r} holds numbers that are not finite, first in tile {start + int(wrong[0, 0])}",
+                fix="mark such tokens invalid",
+            )
+    if valid.all():
+        return x.astype(np.float32, copy=False), valid
+    return np.where(valid[..., None], x, 0).astype(np.float32), valid
 
 
 def _shifts(layout: PlaneLayout, plane_shift: int, n_layers: int, n_tokens: int) -> tuple[int, ...]:
@@ -199,10 +211,21 @@ def _two_layers(
     latents: FloatArray, transform: PlaneTransform, layout: PlaneLayout, plane_shift: int, ladder: FloatArray
 ) -> PlaneMaps:
     """The scale of every (band, channel) as its class; DC in layer 0 and all else in layer 1, to be cut later."""
-    bands = band_of_frequency(layout.bands, transform.rows, transform.cols)
+    flat = layout.tokens == "none"
+    bands = (
+        band_of_token(transform.rows * transform.cols)
+        if flat
+        else band_of_frequency(layout.bands, transform.rows, transform.cols)
+    )
     scale = np.maximum(_scales(latents, bands), np.finfo(np.float32).tiny)
     octaves = np.log2(scale / float(ladder[0]))
     classes = np.clip(np.rint(QUARTER_OCTAVES * octaves) + _LOWEST_LEVEL, 0, 255).astype(np.uint8)
+    if flat:
+        classes[:] = classes[-1]  # of all tokens but the first, which is like them
+        return PlaneMaps(
+            transform.rows, transform.cols, transform.channels, PlaneKind.FLOAT, (plane_shift,), bands,
+            np.zeros_like(classes), classes,
+        )  # fmt: skip
     n_layers = 2 if len(classes) > 1 and layout.n_layers > 1 else 1
     layer_map = np.zeros_like(classes)
     layer_map[1:] = n_layers - 1

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from codec.errors import InputError
-from codec.transform.plane import PlaneTransform
+from codec.transform.plane import PlaneTransform, TokenTransform
 from codec.types import BoolArray, FloatArray
 
 CHUNK = 512  # tiles at a time: bounds the float64 copies
 
 
-def fit_transform(x: FloatArray, valid: BoolArray, *, position_mean: bool) -> tuple[PlaneTransform, float]:
+def fit_transform(
+    x: FloatArray, valid: BoolArray, *, position_mean: bool, tokens: TokenTransform = "dct"
+) -> tuple[PlaneTransform, float]:
     """Mean and KLT over the valid tokens, and the deviation of one coefficient (root of the mean variance).
 
     `x` is N×h×w×C float32 with 0 in invalid tokens, `valid` N×h×w. With `position_mean` a mean per token position
@@ -44,4 +46,4 @@ def fit_transform(x: FloatArray, valid: BoolArray, *, position_mean: bool) -> tu
     basis = (
         basis * np.sign(basis[np.arange(channels), peak])[:, None]
     )  # an eigenvector's sign is arbitrary: fix it
-    return PlaneTransform(mean, basis.astype(np.float32)), deviation
+    return PlaneTransform(mean, basis.astype(np.float32), tokens), deviation

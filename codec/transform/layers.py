@@ -35,3 +35,21 @@ def cut_layers(plane: PlaneMaps, n_layers: int, cell_bytes: npt.NDArray[np.float
     layer_map[ordered[:, 0], ordered[:, 1]] = number_of + 1
     shift = (plane.layer_shift[0], *(plane.layer_shift[1:2] * (int(number_of.max()) + 1)))
     return replace(plane, layer_shift=shift, layer_map=layer_map)
+
+
+def cut_channels(plane: PlaneMaps, n_layers: int, cell_bytes: npt.NDArray[np.float64]) -> PlaneMaps:
+    """Cut a plane without token transform into layers of channels, in order of scale, each about doubling the bytes.
+
+    `cell_bytes` (B×C) as for `cut_layers`. Fewer layers result where there are fewer channels or too little to cut.
+    """
+    per_channel = cell_bytes.sum(axis=0)
+    order = np.argsort(-plane.class_map[-1].astype(np.int64), kind="stable")
+    cumulative = np.cumsum(per_channel[order])
+    total = float(cumulative[-1])
+    edges = total * 2.0 ** -np.arange(n_layers - 1, 0, -1)  # the last layer is half of all bytes
+    # A channel belongs to the layer in which it begins, so layer 0 is never empty.
+    layer = np.searchsorted(edges, cumulative - per_channel[order], side="right") if total > 0 else order * 0
+    _, number_of = np.unique(layer, return_inverse=True)
+    layer_map = plane.layer_map.copy()
+    layer_map[:, order] = number_of.astype(np.uint8)
+    return replace(plane, layer_shift=plane.layer_shift[:1] * (int(number_of.max()) + 1), layer_map=layer_map)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codec.errors import InputError
+from codec.transform.plane import TokenTransform
 from codec.transform.tables import UInt8Array
 from codec.types import MAX_LAYERS
 
@@ -22,7 +23,8 @@ class PlaneLayout:
     `n_layers`: layer 0 is the DC band; the others cut the rest by scale so that each further layer roughly doubles the
     bytes. `dc_shift` and `step_shift` are quarter octaves: layer 0 against the plane's other layers (−12 is 8 times
     finer), and the plane against the step that all planes share in units of their own deviation.
-    `bands`: how frequencies share their scale, see `band_of_frequency`.
+    `bands`: how frequencies share their scale, see `band_of_frequency`. `tokens` "none": a tile is a list of vectors, not
+    a picture; its layers are sets of channels, in order of their scale.
     """
 
     position_mean: bool = True
@@ -30,6 +32,7 @@ class PlaneLayout:
     dc_shift: int = -12
     step_shift: int = 0
     bands: str = "diagonal"
+    tokens: TokenTransform = "dct"
 
     def __post_init__(self) -> None:
         if not 1 <= self.n_layers <= MAX_LAYERS:
@@ -39,6 +42,11 @@ class PlaneLayout:
 
 
 BANDS = ("frequency", "diagonal")
+
+
+def band_of_token(n_tokens: int) -> UInt8Array:
+    """Bands of a plane without token transform: all tokens are alike, but the format wants the first alone in band 0."""
+    return (np.arange(n_tokens) > 0).astype(np.uint8)
 
 
 def band_of_frequency(kind: str, rows: int, cols: int) -> UInt8Array:

@@ -130,3 +130,23 @@ def fit_level(pools: list[Pool], ratio: float, theta: float = 0.0) -> Level:
     k = _thresholds_needed(p)
     frequencies = _integer_frequencies(np.append(p[:k], p[k:].sum()))
     return Level(tuple(int(t) for t in np.cumsum(frequencies)[:-1]), *points, theta)
+
+
+def level_of_counts(counts: npt.NDArray[np.integer]) -> Level:
+    """The table of integer magnitudes with these counts (0, 1, …): what codes them exactly in the fewest bits.
+
+    Unlike `fit_level` it always has a threshold, as an exact plane may not lose a rare value, and no reconstruction
+    points, as nothing is reconstructed.
+    """
+    n = max(2, len(counts))
+    observed = np.pad(counts.astype(np.float64), (0, n - len(counts)))
+    total = observed.sum()
+    mean = float(observed @ np.arange(n)) / max(1.0, total)
+    # A geometric prior of the same mean decides what training has not seen.
+    ratio = (mean + 0.02) / (mean + 1.02)
+    prior = (1 - ratio) * ratio ** np.arange(n)
+    p = observed + _PRIOR_WEIGHT * prior
+    p /= p.sum()
+    k = max(1, _thresholds_needed(p))
+    frequencies = _integer_frequencies(np.append(p[:k], max(p[k:].sum(), ratio**k * 1e-3, 1e-6)))
+    return Level(tuple(int(t) for t in np.cumsum(frequencies)[:-1]), 1.0, 0.0, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -10,6 +11,10 @@ from codec.errors import InputError
 from codec.transform import dct
 from codec.transform.fill import fill
 from codec.types import BoolArray, FloatArray
+
+# What stands between the tokens of a tile: they are a picture, or a list of vectors that have nothing to do with each
+# other (bitstream §8.3).
+TokenTransform = Literal["dct", "none"]
 
 # Rows of `basis` must be orthonormal; float32 rounding of an orthonormal matrix of up to 4096 rows stays below this.
 _ORTHONORMAL_TOLERANCE = 1e-4
@@ -19,13 +24,14 @@ _ORTHONORMAL_TOLERANCE = 1e-4
 class PlaneTransform:
     """Embedding ↔ latent of one plane.
 
-    latent[n, c, f] = DCT over tokens of (x[n] − mean) @ basis[c]. Both parts are orthonormal, so squared errors in
-    the latent are squared errors in the embedding. Tolerance: synthesise(analyse(x)) equals x within 10⁻⁵ of the
-    largest absolute value.
+    latent[n, c, f] = DCT over tokens (where `tokens` says so) of (x[n] − mean) @ basis[c]. Both are orthonormal, so
+    squared errors in the latent are squared errors in the embedding. Tolerance: synthesise(analyse(x)) equals x within
+    10⁻⁵ of the largest absolute value.
     """
 
     mean: FloatArray  # h×w×C, in embedding units
     basis: FloatArray  # C×C, row c = the c-th channel of the latent, in coding order
+    tokens: TokenTransform = "dct"
 
     def __post_init__(self) -> None:
         if self.mean.ndim != 3 or self.basis.shape != (self.channels, self.channels):
@@ -73,6 +79,8 @@ class PlaneTransform:
         if validity is not None:
             centred = np.where(validity[..., None], centred, np.float32(0))
         rotated = np.ascontiguousarray(np.moveaxis(centred @ self.basis.T, 3, 1))  # N×C×h×w
+        if self.tokens == "none":
+            return rotated.reshape(len(x), self.channels, -1)
         if validity is not None:
             partly = np.flatnonzero(validity.any(axis=(1, 2)) & ~validity.all(axis=(1, 2)))
             if len(partly):
@@ -81,11 +89,15 @@ class PlaneTransform:
 
     def synthesise(self, latents: FloatArray) -> FloatArray:
         """Latents N×C×F → embeddings N×h×w×C, float32."""
-        tokens = dct.inverse(np.asarray(latents, dtype=np.float32), self.rows, self.cols)
+        values = np.asarray(latents, dtype=np.float32)
+        if self.tokens == "none":
+            tokens = values.reshape(len(values), self.channels, self.rows, self.cols)
+        else:
+            tokens = dct.inverse(values, self.rows, self.cols)
         return (np.moveaxis(tokens, 1, 3) @ self.basis + self.mean).astype(np.float32)
 
 
-def refill(latents: FloatArray, known: BoolArray) -> FloatArray:
+def refill(latents: FloatArray, known: BoolArray, tokens: TokenTransform = "dct") -> FloatArray:
     """Latents N×C×F with what the unknown tokens of partly known tiles hold replaced by smooth values.
 
     An engine computes latents of whole tiles; what it saw in unmeasured pixels, and tokens that an earlier tile owns,
@@ -95,7 +107,10 @@ def refill(latents: FloatArray, known: BoolArray) -> FloatArray:
     if not len(partly):
         return latents
     result = np.array(latents, dtype=np.float32)
-    tokens = dct.inverse(result[partly], known.shape[1], known.shape[2])
-    tokens = np.where(known[partly][:, None], tokens, np.float32(0))
-    result[partly] = dct.forward(fill(tokens, known[partly]))
+    if tokens == "none":
+        result[partly] = np.where(known[partly].reshape(len(partly), 1, -1), result[partly], np.float32(0))
+        return result
+    values = dct.inverse(result[partly], known.shape[1], known.shape[2])
+    values = np.where(known[partly][:, None], values, np.float32(0))
+    result[partly] = dct.forward(fill(values, known[partly]))
     return result

@@ -163,7 +163,7 @@ def file_headers(draw: st.DrawFn) -> FileHeader:
         extensions.append(ext.Extension(2, True, wkt.encode()))
     if draw(st.booleans()):
         extensions.append(ext.source_name_extension(draw(st.text(min_size=1, max_size=20))))
-    unknown = sorted(draw(st.sets(st.integers(8, 127), max_size=3)))
+    unknown = sorted(draw(st.sets(st.integers(9, 127), max_size=3)))
     extensions += [ext.Extension(number, False, draw(st.binary(max_size=20))) for number in unknown]
     return FileHeader(
         sensor=draw(st.from_regex(r"[a-z0-9-]{1,16}", fullmatch=True)),

@@ -149,11 +149,11 @@ def with_extensions(*extensions: Extension, epsg: int = 32633) -> bytes:
 
 
 EXTENSIONS = [
-    ("unknown mandatory", (Extension(8, True, b""),), UnsupportedVersion),
+    ("unknown mandatory", (Extension(9, True, b""),), UnsupportedVersion),
     ("reserved mandatory", (Extension(3, True, b"x"),), UnsupportedVersion),
     ("wide band mask", (Extension(7, True, bytes(16)),), UnsupportedVersion),
-    ("disorder", (Extension(9, False, b""), Extension(8, False, b"")), Corrupt),
-    ("unknown repeated", (Extension(8, False, b""), Extension(8, False, b"")), Corrupt),
+    ("disorder", (Extension(10, False, b""), Extension(9, False, b"")), Corrupt),
+    ("unknown repeated", (Extension(9, False, b""), Extension(9, False, b"")), Corrupt),
     ("name repeated", (Extension(6, False, b"a"), Extension(6, False, b"a")), Corrupt),
     ("empty name", (Extension(6, False, b""),), Corrupt),
     ("name of 129 bytes", (Extension(6, False, b"a" * 129),), Corrupt),

@@ -238,14 +238,14 @@ def test_embedded_tables_decode_and_their_loss_makes_the_file_wait(
 def test_integer_planes_come_back_exactly(package: Package) -> None:
     """Kind integer with and without prediction, by the rule of bitstream §8.3 worked by hand."""
     from codec.package import PlaneEntry
-    from codec.pipeline.decoding import _integers
+    from codec.pipeline.decoding import integers_of
     from codec.types import PlaneKind, PlaneSpec
 
     spec = PlaneSpec(2, 2, 1, 1, PlaneKind.INTEGER, bytes(8))
     symbols = np.array([[[30000, 10000, -5, 7]]], dtype=np.int16)
-    plain = _integers(symbols, PlaneEntry("counts", spec, "none"))
+    plain = integers_of(symbols, PlaneEntry("counts", spec, "none"))
     assert plain[0, :, :, 0].tolist() == [[30000, 10000], [-5, 7]]
-    left = _integers(symbols, PlaneEntry("counts", spec, "left"))
+    left = integers_of(symbols, PlaneEntry("counts", spec, "left"))
     assert left[0, :, :, 0].tolist() == [[30000, 40000 - 65536], [40000 - 65536 - 5, 40000 - 65536 + 2]]
 
 

@@ -1,0 +1,297 @@
+"""Fitting a codec to somebody's array, and writing it as a package without an encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codec.arrays.quantised import bytes_of, dequantise, scale_channels
+from codec.arrays.tokens import AXES, QUANTISATIONS, TokenSource, describe
+from codec.bitstream.array_shape import ArrayShape, Layout, Quantisation
+from codec.errors import InputError
+from codec.package import Package, TileLayout, build
+from codec.transform.fit import FittedCodec, fit_planes
+from codec.transform.fit_integers import IntegerPlane, fit_integers
+from codec.transform.fit_lifting import fit_lifting, value_range
+from codec.transform.layout import PlaneLayout
+from codec.transform.lifting import MAX_MODULUS
+from codec.types import MAX_CHANNELS, MAX_TOKENS_SIDE, BoolArray, FloatArray
+
+ARRAY, SCALE = "array", "scale"  # planes of a fitted package
+NOTES = "array"  # key of the manifest's notes
+DEFAULT_BITS = 2.0  # per number at a package's default quality
+_LAYERS = 4  # of a lossy plane
+_TRAINING_VALUES = 1 << 28  # of float arrays, for means and KLT: 1 GiB as float32
+_TRAINING_INTEGERS = 1 << 23  # of integer arrays, for lifting and tables
+_FLOAT_SIDE, _INTEGER_SIDE = 8, 32  # tokens of a tile
+_WIDE = 64.0  # mean magnitude of int16 symbols
+_TILE_BYTES = 8 * 44_000  # of the integers of one tile, so that it fits its records
+
+
+@dataclass(frozen=True)
+class Job:
+    """An array, what is known about it, and how it is cut into tiles."""
+
+    source: TokenSource
+    about: ArrayShape
+    lossless: bool
+    scale: np.ndarray | None = None  # float32, one per token
+
+    @property
+    def n_tokens(self) -> int:
+        return int(np.prod(self.about.token_shape))
+
+
+def job_of(
+    array: Any,
+    *,
+    axes: str | None,
+    nodata: float | None,
+    quantisation: str | None,
+    scale: np.ndarray | None,
+    lossless: bool | None,
+    tile: tuple[int, int] | None,
+) -> Job:
+    """Judge an array and how it shall be coded. Raises InputError for what cannot be, saying what to do."""
+    if isinstance(array, (list, tuple)):
+        raise InputError(
+            "the array is a list", found=f"{len(array)} entries", fix="give one array of equally long vectors"
+        )
+    about = describe(array, axes=axes, nodata=nodata, quantisation=quantisation)
+    exact = about.dtype.kind in "iu" if lossless is None else lossless
+    if exact and about.dtype.kind == "f":
+        raise InputError("only integers are coded without loss", found=about.dtype, fix="leave out lossless")
+    if not exact and about.dtype.kind in "iu" and about.quantisation == Quantisation.NONE:
+        raise InputError(
+            "integers are coded without loss unless their meaning is known", found=about.dtype,
+            fix="leave lossless as it is, name the quantisation, or give floats",
+        )  # fmt: skip
+    if not 1 <= about.channels <= MAX_CHANNELS:
+        raise InputError(f"a vector has 1 to {MAX_CHANNELS} channels", found=about.channels)
+    scale = _checked_scale(about, scale)
+    rows, cols = tile or _default_tile(about, exact)
+    if not (1 <= rows <= MAX_TOKENS_SIDE and 1 <= cols <= MAX_TOKENS_SIDE):
+        fix = "name the axes of a raster: 'hwc'" if about.layout == Layout.GRIDS else "choose smaller tiles"
+        raise InputError(f"a tile has 1 to {MAX_TOKENS_SIDE} tokens a side", found=(rows, cols), fix=fix)
+    source = TokenSource(array, about, rows, cols)
+    source.grid  # noqa: B018 (refuses more tiles than a file can hold before anything is read)
+    if about.dtype == np.int8 and about.nodata is None and quantisation is None:
+        _refuse_lowest(source)
+    return Job(source, about, exact, scale)
+
+
+def _default_tile(about: ArrayShape, exact: bool) -> tuple[int, int]:
+    if about.layout == Layout.GRIDS:
+        return int(about.shape[1]), int(about.shape[2])
+    side = _INTEGER_SIDE if exact else _FLOAT_SIDE
+    if exact:
+        while side > 1 and side * side * about.channels * about.dtype.itemsize > _TILE_BYTES:
+            side //= 2
+    if about.layout == Layout.VECTORS:  # larger tiles where a file would have too many
+        side = min(side, _FLOAT_SIDE)
+        while side < MAX_TOKENS_SIDE and about.shape[0] > 65_536 * side * side:
+            side *= 2
+    return side, side
+
+
+def _checked_scale(about: ArrayShape, scale: np.ndarray | None) -> np.ndarray | None:
+    wanted = about.quantisation == Quantisation.TESSERA
+    if scale is None:
+        if wanted:
+            raise InputError(
+                "TESSERA integers come with one float32 scale per token, which was not given",
+                fix="give scale",
+            )
+        return None
+    if not wanted:
+        raise InputError(
+            "scales belong to the quantisation 'tessera'", fix="name it, or leave the scales out"
+        )
+    found = np.asarray(scale)
+    if found.shape != about.token_shape or found.dtype != np.float32:
+        raise InputError(
+            "the scales do not fit the array", expected=f"float32 {about.token_shape}",
+            found=f"{found.dtype} {found.shape}",
+        )  # fmt: skip
+    return found
+
+
+def _refuse_lowest(source: TokenSource) -> None:
+    """−128 in an int8 array is a number or a hole, and only its owner knows."""
+    step = max(1, (1 << 24) // source.values_per_tile)
+    for first in range(0, source.n_tiles, step):
+        part = range(first, min(first + step, source.n_tiles))
+        values, known = source.read(part)
+        wrong = np.argwhere((values == -128) & known[..., None])
+        if len(wrong):
+            raise InputError(
+                f"the int8 array holds -128, first in tile {first + int(wrong[0, 0])}, and nobody said what that means",
+                fix="give nodata=-128 where it marks what was not measured, quantisation='none' where it is a number",
+            )
+
+
+def training_tiles(source: TokenSource, most_values: int, seed: int) -> np.ndarray | range:
+    """All tiles, or as many as have `most_values` numbers, drawn with `seed`, ascending."""
+    most = max(1, most_values // source.values_per_tile)
+    if source.n_tiles <= most:
+        return range(source.n_tiles)
+    return np.sort(np.random.default_rng(seed).choice(source.n_tiles, most, replace=False))
+
+
+def fit_job(job: Job, *, seed: int, bits: float, planes: tuple[str, str], alone: bool) -> FittedCodec:
+    """Transform or lifting, and tables, of one array; `alone`: they will travel in its own file."""
+    return _fit_exact(job, seed, planes, alone) if job.lossless else _fit_lossy(job, seed, bits, planes[0])
+
+
+def _fit_lossy(job: Job, seed: int, bits: float, plane: str) -> FittedCodec:
+    tiles = training_tiles(job.source, _TRAINING_VALUES, seed)
+    values, known = job.source.read(tiles)
+    x = floats(job, values, tiles)
+    whole = known.all(axis=(1, 2))
+    if not whole.any():
+        x, known = _filled(x, known)
+    size = job.source.rows * job.source.cols * job.about.channels * bits / 8
+    vectors = job.about.layout == Layout.VECTORS
+    layout = PlaneLayout(
+        position_mean=job.about.layout == Layout.GRIDS, n_layers=_LAYERS, tokens="none" if vectors else "dct"
+    )
+    return fit_planes(
+        {plane: x}, validity=None if known.all() else {plane: known}, layouts={plane: layout},
+        default_bytes=size, layer_bytes=size,
+    )  # fmt: skip
+
+
+def _filled(x: FloatArray, known: BoolArray) -> tuple[FloatArray, BoolArray]:
+    """Arrays smaller than a tile: what is not there repeats what is, so that scales can be fitted."""
+    tokens = x[known]
+    if not len(tokens):
+        raise InputError("the array has no valid token", fix="check its nodata value")
+    filled = x.copy()
+    filled[~known] = np.resize(tokens, (int((~known).sum()), x.shape[3]))
+    return filled, np.ones_like(known)
+
+
+def floats(job: Job, values: np.ndarray, tiles: np.ndarray | range) -> FloatArray:
+    """Values n×h×w×C of the array as the float numbers that they mean."""
+    if job.about.quantisation == Quantisation.NONE:
+        return values.astype(np.float32, copy=False)
+    scale = None
+    if job.scale is not None:
+        scale = scale_source(job).read(tiles)[0][..., 0]
+    x = dequantise(values, job.about.quantisation, scale)
+    return np.nan_to_num(x, nan=0.0)
+
+
+def scale_source(job: Job, channels: np.ndarray | None = None) -> TokenSource:
+    """The scales, cut into the same tiles: as floats, or as the three integers of plane 1."""
+    assert job.scale is not None
+    layout = Layout.ROWS_COLS_CHANNELS if job.about.layout == Layout.CHANNELS_ROWS_COLS else job.about.layout
+    array = job.scale[..., None] if channels is None else channels
+    about = ArrayShape(
+        layout, np.dtype(array.dtype), array.shape, nodata=np.nan if channels is None else None
+    )
+    return TokenSource(array, about, job.source.rows, job.source.cols)
+
+
+def _fit_exact(job: Job, seed: int, planes: tuple[str, str], alone: bool) -> FittedCodec:
+    result = {planes[0]: _integer_plane(job, job.source, job.about.dtype, seed, alone)}
+    if job.scale is not None:
+        result[planes[1]] = _integer_plane(
+            job, scale_source(job, scale_channels(job.scale)), np.dtype(np.int16), seed, alone
+        )
+    return fit_integers(result)
+
+
+def _integer_plane(job: Job, source: TokenSource, dtype: np.dtype, seed: int, alone: bool) -> IntegerPlane:
+    tiles = training_tiles(source, _TRAINING_INTEGERS, seed)
+    values, known = source.read(tiles)
+    known &= job.source.read(tiles)[1]
+    spatial = job.about.layout != Layout.VECTORS
+    n_tokens = job.n_tokens if alone else None
+    if dtype != np.int16:
+        low, modulus = value_range(dtype)
+    elif alone:
+        low, modulus = value_range(dtype, *_extremes(job, source))
+    else:  # another array may reach further: all but −32768
+        low, modulus = -32767, MAX_MODULUS
+    lifting = fit_lifting(values, known, low=low, modulus=modulus, spatial=spatial, n_tokens=n_tokens)
+    symbols = lifting.forward(values, known)
+    if source is job.source and dtype == np.int16 and _is_wide(symbols):
+        halves = bytes_of(values)
+        lifting = fit_lifting(halves, known, low=-256, modulus=512, spatial=spatial, n_tokens=n_tokens)
+        symbols = lifting.forward(halves, known)
+    return IntegerPlane(source.rows, source.cols, lifting, symbols, known, spatial)
+
+
+def _is_wide(symbols: np.ndarray) -> bool:
+    """Beyond a few hundred steps tables end in escapes, of twice the length: two bytes are cheaper then."""
+    return float(np.abs(symbols.astype(np.int32)).mean()) > _WIDE
+
+
+def in_halves(package: Package, about: ArrayShape) -> bool:
+    """Whether plane 0 holds the array's int16 as upper and lower bytes."""
+    return package.planes[0].spec.channels == 2 * about.channels
+
+
+def _extremes(job: Job, source: TokenSource) -> tuple[int, int]:
+    """Smallest and largest known value of the whole array."""
+    low, high = 32767, -32768
+    step = max(1, (1 << 24) // source.values_per_tile)
+    for first in range(0, source.n_tiles, step):
+        part = range(first, min(first + step, source.n_tiles))
+        seen = source.read(part)[0][job.source.read(part)[1]]
+        if seen.size:
+            low, high = min(low, int(seen.min())), max(high, int(seen.max()))
+    return (low, high) if low <= high else (0, 0)
+
+
+def fit(
+    array: Any,
+    *,
+    name: str,
+    folder: Path,
+    nodata: float | None = None,
+    seed: int = 0,
+    axes: str | None = None,
+    lossless: bool | None = None,
+    quantisation: str | None = None,
+    scale: np.ndarray | None = None,
+    tile: tuple[int, int] | None = None,
+    bits: float = DEFAULT_BITS,
+    version: str = "1",
+    licence: str = "not stated",
+    encoder_sha256: str | None = None,
+) -> Package:
+    """Learn a codec from an array of embeddings and write it to `folder` as a package without an encoder.
+
+    `array`: N×C vectors, (tile, rows, cols, C) token grids or a raster, as a NumPy array, a memory map or anything that
+    slices into one. `axes` names them ("nc", "thwc", "hwc", "chw"); rasters must be named. Floats get a lossy codec
+    (means, KLT, DCT over tokens that are a picture, classes, layers, tables), integers a lossless one (lifting, tables)
+    unless `lossless` is False and their `quantisation` ("alphaearth", "tessera") says what they mean. `tile`: token rows
+    and columns of a tile. `bits` per number set the default quality of a lossy codec. `name` also names the embedding
+    space. Deterministic in its arguments. Raises InputError for arrays that cannot be coded.
+    """
+    job = job_of(
+        array, axes=axes, nodata=nodata, quantisation=quantisation, scale=scale, lossless=lossless, tile=tile
+    )
+    if not 0 < bits <= 32:
+        raise InputError("bits per number lie above 0 and at most at 32", found=bits)
+    codec = fit_job(job, seed=seed, bits=bits, planes=(ARRAY, SCALE), alone=False)
+    return build(
+        folder, name=name, version=version, licence=licence, bands=(), preprocessing=f"array {name}",
+        tile=TileLayout(max(job.source.rows, job.source.cols), 0, 1), codec=codec, encoder_sha256=encoder_sha256,
+        notes={NOTES: remember(job.about)},
+    )  # fmt: skip
+
+
+def remember(about: ArrayShape) -> dict[str, str]:
+    """What packing with the package need not be told again; text only, as manifests hold no floats."""
+    return {
+        "axes": next(name for name, layout in AXES.items() if layout == about.layout),
+        "dtype": about.dtype.name,
+        "quantisation": next(n for n, q in QUANTISATIONS.items() if q == about.quantisation),
+        "nodata": "" if about.nodata is None else repr(float(about.nodata)),
+    }
