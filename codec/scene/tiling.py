@@ -102,8 +102,8 @@ def mosaic(
             expected=expected,
             found=f"{values.shape} and {validity.shape}",
         )
-    tile_rows, token_rows = _owners(grid.height, grid.core_height, patch)
-    tile_cols, token_cols = _owners(grid.width, grid.core_width, patch)
+    tile_rows, token_rows = owners(grid.height, grid.core_height, patch)
+    tile_cols, token_cols = owners(grid.width, grid.core_width, patch)
     tile = tile_rows[:, None] * grid.n_cols + tile_cols[None, :]
     place = (tile, token_rows[:, None], token_cols[None, :])
     valid: BoolArray = validity[place]
@@ -118,8 +118,11 @@ def mosaic_georeference(georeference: Georeference, patch: int) -> Georeference:
     )
 
 
-def _owners(extent: int, core: int, patch: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """For each cell along one axis: its tile, and the token in the tile's core."""
+def owners(extent: int, core: int, patch: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """For each cell of `mosaic` along one axis: its tile along the axis, and the token in the tile's core.
+
+    `extent` and `core` are the scene's and the core's pixels along the axis; `patch` divides `core`.
+    """
     first = np.arange(0, extent, patch)
     centre = np.minimum(first + patch // 2, extent - 1)
     tile = centre // core
