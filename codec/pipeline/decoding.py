@@ -18,6 +18,7 @@ from codec.bitstream.header import FileHeader
 from codec.errors import FormatError, IdentityError, LimitExceeded
 from codec.package import Package, PlaneEntry, identity
 from codec.package.manifest import TRANSFORM
+from codec.transform.lifting import Lifting
 from codec.transform.maps import quant_maps
 from codec.transform.plane import PlaneTransform
 from codec.transform.tables import Tables
@@ -67,7 +68,7 @@ def decode(
             damaged.append((place, error.kind, str(error)))
     tables, table_file = package.tables, package.table_file
     if header.embeds_tables:
-        embedded = tables_records.collect(parsed)
+        embedded = tables_records.collect(parsed, with_transform=header.is_self_contained)
         if embedded.data is None:
             check_package(package, header, tables_sha256=None)
             return _waiting(package, header, tuple(damaged), max_bytes)
@@ -163,7 +164,7 @@ def _reconstruct(
 ) -> FloatArray:
     symbols = plane.values[part]
     if entry.spec.kind is PlaneKind.INTEGER:
-        return _integers(symbols, entry)
+        return integers_of(symbols, entry, package.liftings.get(entry.name)).astype(np.float32)
     maps = quant_maps(tables, plane.plane, header.ladder_index, [int(offset) for offset in offsets])
     latents = maps.reconstruct(symbols, plane.layers[part])
     if mean is not None:  # its step is layer 0's without any record's offset (bitstream §3.3)
@@ -173,12 +174,16 @@ def _reconstruct(
     return transform.synthesise(latents)
 
 
-def _integers(symbols: npt.NDArray[np.int16], entry: PlaneEntry) -> FloatArray:
-    """Planes of kind integer (bitstream §8.3): the symbol is the number, or the difference to the token before."""
+def integers_of(
+    symbols: npt.NDArray[np.int16], entry: PlaneEntry, lifting: Lifting | None = None
+) -> npt.NDArray[np.int16]:
+    """Planes of kind integer (bitstream §8.3): the symbol is the number, or what is left after a prediction."""
+    if lifting is not None:
+        return lifting.inverse(symbols, entry.spec.rows, entry.spec.cols)
     values = symbols if entry.lifting == "none" else np.cumsum(symbols, axis=2, dtype=np.int16)
     n_tiles, channels, _ = values.shape
     tokens = values.reshape(n_tiles, channels, entry.spec.rows, entry.spec.cols)
-    return np.moveaxis(tokens, 1, 3).astype(np.float32)
+    return np.moveaxis(tokens, 1, 3)
 
 
 def _check_memory(header: FileHeader, max_bytes: int) -> None:

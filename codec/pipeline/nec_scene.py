@@ -16,6 +16,7 @@ from codec.bitstream.header import FileHeader
 from codec.bitstream.reader import NecFile
 from codec.errors import InputError
 from codec.package import Package, default_roots, find, load
+from codec.pipeline.contained import package_in
 from codec.pipeline.decoding import Decoded, decode
 from codec.scene import tiling
 from codec.types import BoolArray, Embedding, FloatArray, Georeference, TileGrid
@@ -149,6 +150,8 @@ def open_nec(
 
 def package_for(file: NecFile, packages: str | Path | Sequence[str | Path] | None) -> Package:
     """The package that the file names, looked for in `packages` before the default places; see `open_nec`."""
+    if file.header.is_self_contained:
+        return package_in(file.header, file.embedded, file.path)
     given = [packages] if isinstance(packages, (str, Path)) else list(packages or ())
     for place in given:
         if not Path(place).exists():
