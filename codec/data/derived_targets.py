@@ -29,7 +29,7 @@ SERIES_CLASSES = ("land", "water", "cloud")
 _SERIES_SPLITS = ("train", "val", "test", "cloudy")  # of the Lahinch dates
 MIN_SHARE = 0.05  # of the labelled pixels: fewer may be the mask's error
 CHANGE_THRESHOLD = (
-    0.4  # of the vegetation index: on the prairie 1 to 29 % of the pixels of a pair change more
+    0.4  # of the vegetation index: on the prairie 2 to 29 % of the pixels of a pair change more
 )
 
 

@@ -17,6 +17,7 @@ import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+from codec.data.png_check import check_png
 from codec.data.raster import Raster
 from codec.errors import InputError
 from codec.scene.names import match
@@ -177,12 +178,17 @@ def _validity(source: Any, numbers: list[int], native: Any, rule: PictureRule) -
     return valid
 
 
+def _reason(error: BaseException) -> str:
+    return str(error.__cause__ or error).splitlines()[0][:160]  # rasterio says "see previous exception"
+
+
 def read_picture(path: Path, source_name: str, name: str, rule: PictureRule) -> Raster:
     """The picture in its native type. Raises InputError for a file that GDAL cannot read and for what is left open."""
     path = Path(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # pictures are not maps
+            check_png(path)
             with rasterio.open(path) as source:
                 named = _band_names(source, path, rule)
                 numbers = [number for number, _ in named]
@@ -193,7 +199,7 @@ def read_picture(path: Path, source_name: str, name: str, rule: PictureRule) -> 
         raise InputError(
             "not a readable picture",
             path=path,
-            found=str(error).splitlines()[0][:160],
+            found=_reason(error),
             fix="restore the file, or move it out of the folder",
         ) from error
     if native.dtype.kind == "c":
@@ -208,6 +214,7 @@ def read_indices(path: Path, colours: bool = False) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            check_png(path)
             with rasterio.open(path) as source:
                 n_data = sum(colour != ColorInterp.alpha for colour in source.colorinterp)
                 if n_data != (3 if colours else 1):
@@ -223,7 +230,7 @@ def read_indices(path: Path, colours: bool = False) -> Any:
         raise InputError(
             "not a readable mask",
             path=path,
-            found=str(error).splitlines()[0][:160],
+            found=_reason(error),
             fix="restore the file, or leave the pair out",
         ) from error
     if values.dtype.kind == "f":

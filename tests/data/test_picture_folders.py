@@ -185,6 +185,29 @@ def test_nodata_alpha_and_nan_make_pixels_invalid(tmp_path: Path) -> None:
     assert np.argwhere(~image.validity).tolist() == [[2, 3]]
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "jp2"])
+def test_a_cut_picture_is_never_read_in_part(tmp_path: Path, suffix: str) -> None:
+    """GDAL alone reads a cut PNG without complaint."""
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(noise).save(path)
+    whole = path.read_bytes()
+    rule = PictureRule(bands=RGB, sensor="rgb")
+    assert read_picture(path, "s", "a", rule).native.shape == (3, 40, 40)
+    for part in (0.0, 0.01, 0.3, 0.6, 0.9):
+        path.write_bytes(whole[: int(len(whole) * part)])
+        with pytest.raises(InputError, match=r"not a readable picture.*; restore"):
+            read_picture(path, "s", "a", rule)
+    if suffix == "png":
+        path.write_bytes(whole[:-1])
+        with pytest.raises(InputError, match="the file ends"):
+            read_picture(path, "s", "a", rule)
+        middle = len(whole) // 2
+        path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+        with pytest.raises(InputError, match="checksum does not match"):
+            read_picture(path, "s", "a", rule)
+
+
 def pair(root: Path, name: str, mask: np.ndarray, size: int = 64, where: Path | None = None) -> None:
     tiff(root / "images" / f"{name}.tif", np.full((1, size, size), 0.1, np.float32), names=("nir",))
     tiff(where or root / "masks" / f"{name}.tif", mask[None].astype(np.uint8))
