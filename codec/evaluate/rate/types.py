@@ -133,12 +133,14 @@ class Method:
 
 
 class EmbeddingMethod(Protocol):
-    about: Method
+    @property
+    def about(self) -> Method: ...
 
     def fit(self, train: Planes) -> EmbeddingCoder: ...
 
 
 class PixelMethod(Protocol):
-    about: Method
+    @property
+    def about(self) -> Method: ...
 
     def fit(self, train: TileSet) -> PixelCoder: ...
