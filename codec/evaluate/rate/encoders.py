@@ -2,6 +2,7 @@
 
     s2-nano, rgb-small, …        a shipped model package, by name
     PATH                         a folder of a model package, or an encoder.safetensors
+    onnx@PACKAGE                 the exported graph of a package (taken anyhow where it has no weights)
     galileo_nano                 the frozen teacher of the collection; its position code is left in
     pixel-statistics             log mean, log deviation, minimum, maximum of each band and patch
     random-convolutions[#SEED]   256 random filters
@@ -17,99 +18,31 @@ import hashlib
 import importlib
 import inspect
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from codec.errors import InputError
 from codec.evaluate.features import random_twin
 from codec.evaluate.rate import plain_encoders as plain
-from codec.evaluate.rate.model_planes import planes_of
+from codec.evaluate.rate.model_planes import graph_planes, planes_of
+from codec.evaluate.rate.plane_encoder import Basis, Batches, PlaneEncoder, basis_of, check_planes
 from codec.evaluate.rate.types import Planes, TileSet
 from codec.models import bands as constants
 from codec.models.galileo import TEACHER_BANDS, load_teacher
 from codec.models.weights import load_encoder
+from codec.package import Package
 from codec.package import load as load_package
+from codec.package.manifest import TRANSFORM
 
-ENCODER_FILE = "encoder.safetensors"
+__all__ = ["OPENERS", "Basis", "PlaneEncoder", "basis_of", "check_planes", "open_encoder"]
+
+ENCODER_FILE, GRAPH_FILE = "encoder.safetensors", "encoder.onnx"
 AS_GIVEN = "reflectance-as-given"
 _BATCH = 64
-Batches = Iterator[tuple[npt.NDArray[Any], ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """What bits per element are counted against: the frozen encoder's own output for one tile."""
-
-    rows: int  # tokens
-    cols: int
-    width: int
-
-    @property
-    def elements(self) -> int:
-        return self.rows * self.cols * self.width
-
-    def bits(self, bytes_per_tile: float) -> float:
-        """Bits per element."""
-        return 8 * bytes_per_tile / self.elements
-
-    def __str__(self) -> str:
-        return f"{self.rows}×{self.cols} tokens × {self.width} = {self.elements} elements"
-
-
-@dataclass(frozen=True, slots=True)
-class PlaneEncoder:
-    """A frozen encoder. Equal `identity`, `normalisation` and tiles mean equal planes."""
-
-    name: str  # as rows and caches call it
-    identity: str  # SHA-256 of the weights, or of what else decides the output
-    normalisation: str  # name of what is done to the pixels first, with a hash of its constants
-    encode: Callable[[TileSet], Planes]
-    sees: Callable[[TileSet], Batches]  # the normalised input, a batch of tiles at a time
-
-    def __call__(self, tiles: TileSet) -> Planes:
-        """Planes of all tiles, checked. Raises InputError for an output that is none."""
-        planes = self.encode(tiles)
-        check_planes(self.name, planes, len(tiles))
-        return planes
-
-
-def basis_of(planes: Planes) -> Basis:
-    """The grid and width of `tokens`."""
-    rows, cols, width = planes.values["tokens"].shape[1:]
-    return Basis(rows, cols, width)
-
-
-def check_planes(name: str, planes: object, n: int) -> None:
-    """Raises InputError unless these are finite float32 planes of n tiles that share one grid."""
-    if not isinstance(planes, Planes) or "tokens" not in planes.values:
-        raise InputError(
-            f"encoder {name!r} must return Planes with a plane called tokens", found=type(planes).__name__
-        )
-    grid = planes.validity.shape
-    for plane, values in planes.values.items():
-        if not re.fullmatch("[a-z][a-z0-9_-]*", plane) or plane == "validity":
-            raise InputError(
-                f"encoder {name!r} names a plane {plane!r}", expected="small letters, digits, - and _"
-            )
-        if values.ndim != 4 or values.dtype != np.float32 or values.shape[:3] != grid or len(values) != n:
-            raise InputError(
-                f"plane {plane!r} of encoder {name!r} is no float32 array of tiles × rows × columns × channels",
-                expected=(n, *grid[1:], "C"),
-                found=f"{values.dtype} {values.shape}",
-            )
-        finite = np.isfinite(values).all(axis=3) | ~planes.validity
-        if not finite.all():
-            raise InputError(
-                f"plane {plane!r} of encoder {name!r} holds numbers that are not finite in valid tokens",
-                found=f"first in tile {int(np.argwhere(~finite)[0, 0])}",
-            )
 
 
 def open_encoder(name: str, *, data: Path | None = None) -> PlaneEncoder:
@@ -164,28 +97,31 @@ def _normalised(bands: tuple[str, ...] | None) -> Callable[[TileSet], Batches]:
     return batches
 
 
-def _model_file(model: str) -> Path:
-    path = Path(model)
-    if path.suffix == ".safetensors" and path.is_file():
-        return path
-    package = load_package(path if path.is_dir() else model)
-    if ENCODER_FILE not in package.names():
-        raise InputError(
-            f"package {package.name!r} has no encoder",
-            path=package.folder,
-            fix=f"use a package with {ENCODER_FILE}",
-        )
+def _package(model: str) -> Package:
+    """A package whose encoder needs nothing but the tile."""
+    package = load_package(Path(model) if Path(model).is_dir() else model)
     if package.tile.margin:
         raise InputError(
             f"package {package.name!r} wants {package.tile.margin} pixels of margin around its tiles, which lone "
             "tiles do not have",
             path=package.folder,
         )
-    return package.path(ENCODER_FILE)
+    return package
+
+
+def _weights(model: str) -> Path | None:
+    """The file of a model's weights; None of a package that has only its graph."""
+    path = Path(model)
+    if path.suffix == ".safetensors" and path.is_file():
+        return path
+    package = _package(model)
+    return package.path(ENCODER_FILE) if ENCODER_FILE in package.names() else None
 
 
 def _of_model(name: str, model: str) -> PlaneEncoder:
-    path = _model_file(model)
+    path = _weights(model)
+    if path is None:
+        return _of_graph(name, model)
     encoder = load_encoder(path)
     bands = encoder.config.bands
     return PlaneEncoder(
@@ -197,10 +133,40 @@ def _of_model(name: str, model: str) -> PlaneEncoder:
     )
 
 
+def _of_graph(name: str, model: str) -> PlaneEncoder:
+    package = _package(model)
+    if GRAPH_FILE not in package.names():
+        raise InputError(
+            f"package {package.name!r} has no encoder",
+            path=package.folder,
+            fix=f"use a package with {ENCODER_FILE} or {GRAPH_FILE}",
+        )
+    graph, files = package.path(GRAPH_FILE), package.manifest.files
+    # What the graph does to its pixels first is its own: the name in the manifest is all that is known.
+    return PlaneEncoder(
+        name,
+        _digest(files[GRAPH_FILE].sha256, files[TRANSFORM].sha256),
+        f"{package.manifest.preprocessing}/in-graph",
+        graph_planes(package, graph),
+        _as_given,
+    )
+
+
+def _onnx(name: str, model: str, seed: int, data: Path | None) -> PlaneEncoder:
+    if not model or "#" in name:
+        raise InputError("a graph is that of a package", expected="onnx@PACKAGE", found=name)
+    return _of_graph(name, model)
+
+
 def _twin(name: str, model: str, seed: int, data: Path | None) -> PlaneEncoder:
     if not model:
         raise InputError("a random twin is the twin of a model", expected="random-twin@MODEL", found=name)
-    encoder = random_twin(load_encoder(_model_file(model)).config, seed)
+    path = _weights(model)
+    if path is None:
+        raise InputError(
+            f"the architecture of {model!r} is not known", fix=f"use a package with {ENCODER_FILE}"
+        )
+    encoder = random_twin(load_encoder(path).config, seed)
     weights = [encoder.state_dict()[key].numpy().tobytes() for key in sorted(encoder.state_dict())]
     identity = hashlib.sha256(b"".join(weights) + str(asdict(encoder.config)).encode()).hexdigest()
     bands = encoder.config.bands
@@ -300,4 +266,5 @@ OPENERS: Mapping[str, Opener] = {
     "pixel-statistics": _pixel_statistics,
     "random-convolutions": _random_convolutions,
     "random-twin": _twin,
+    "onnx": _onnx,
 }

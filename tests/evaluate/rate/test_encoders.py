@@ -64,6 +64,26 @@ def test_a_shipped_model_gives_the_planes_of_its_weights(tiles: TileSet, root: P
     assert planes.validity.all()
 
 
+def test_the_graph_of_a_package_gives_the_planes_of_its_weights(tiles: TileSet) -> None:
+    """Up to the float error of one transform and its inverse."""
+    graph, weights = open_encoder("onnx@s2-nano")(tiles), open_encoder("s2-nano")(tiles)
+    for plane in ("tokens", "spectral"):
+        assert graph.values[plane].shape == weights.values[plane].shape
+        np.testing.assert_allclose(graph.values[plane], weights.values[plane], atol=2e-3)
+
+
+def test_a_package_without_an_encoder_is_refused(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from codec.package import Package
+
+    monkeypatch.setattr(Package, "names", lambda self, prefix="": ("card.md",))
+    with pytest.raises(InputError, match="'s2-nano' has no encoder"):
+        open_encoder("s2-nano")
+    with pytest.raises(InputError, match="architecture of 's2-nano' is not known"):
+        open_encoder("random-twin@s2-nano")
+
+
 def test_a_package_by_path_and_by_name_is_the_same_encoder(root: Path) -> None:
     by_name, by_path = open_encoder("s2-nano"), open_encoder(str(root / "models" / "s2-nano"))
     loose = open_encoder(str(root / "models" / "s2-nano" / "encoder.safetensors"))
@@ -219,6 +239,7 @@ def test_a_callable_that_gives_no_planes_is_refused(
         ("no_such_module:f", "no encoder"),
         ("others_encoder:number", "cannot be called"),
         ("random-twin", "twin of a model"),
+        ("onnx", "that of a package"),
         ("random-convolutions#x", "number"),
         ("s2-nano#1", "neither a model nor a seed"),
         ("pixel-statistics#1", "neither a model nor a seed"),
