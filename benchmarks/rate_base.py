@@ -24,18 +24,18 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.results import Row, save
-from codec.bitstream import coefficients, core
-from codec.bitstream.header import FileHeader
+from codec.bitstream import core
 from codec.errors import InputError, InternalError, SwathpackError
+from codec.evaluate.rate.embedding.one_step import OneStep, by_channel
+from codec.evaluate.rate.embedding.records import RecordCoder
 from codec.transform import fit as fitting
 from codec.transform.fit import fit_planes
 from codec.transform.layout import PlaneLayout
-from codec.transform.levels import Pool, fit_level
 from codec.transform.maps import quant_maps
 from codec.transform.plane import PlaneTransform
 from codec.transform.rate import COST_UNITS_PER_BYTE
-from codec.transform.tables import PlaneMaps, Tables
-from codec.types import FloatArray, Georeference, PlaneKind, PlaneSpec, Symbols, TileGrid
+from codec.transform.tables import Tables
+from codec.types import FloatArray
 
 CASE = "eurosat-val, s2-nano tokens"
 BASE = "KLT+DCT+L0"
@@ -74,22 +74,18 @@ def real_bytes(
     tables: Tables, ladder_index: int, symbols: npt.NDArray[np.int16], n_layers: int = 16
 ) -> tuple[float, npt.NDArray[np.float64]]:
     """Record bytes per tile of one plane, and the estimated bytes of every tile. The records are decoded and compared."""
-    plane = tables.planes[0]
-    spec = PlaneSpec(plane.rows, plane.cols, plane.channels, len(plane.layer_shift), plane.kind, bytes(8))
-    grid = TileGrid(len(symbols), 1, 1, 1)
-    header = FileHeader("benchmark", bytes(8), grid, Georeference((1, 0, 0, 0, 1, 0)), (spec,), ladder_index)
-    parsed = core.TableSet(tables.encode())
-    valid = np.ones((len(symbols), plane.rows, plane.cols), dtype=bool)
-    records = coefficients.encode_plane(parsed, header, 0, Symbols(0, symbols, valid))
-    found = coefficients.decode(parsed, header, records)
-    records = [record for record in records if record.header.layer < n_layers]
+    coder = RecordCoder.of(tables)
+    valid = np.ones((len(symbols), tables.planes[0].rows, tables.planes[0].cols), dtype=bool)
+    whole = coder.encode(symbols, valid, ladder_index=ladder_index)
+    found = coder.decode([part.data for part in whole], len(symbols), ladder_index=ladder_index)
     if not np.array_equal(found.planes[0].values, symbols):
         raise InternalError("the decoded symbols differ from those that were coded")
+    sent = coder.encode(symbols, valid, ladder_index=ladder_index, layers=n_layers)
     costs = sum(
-        core.tile_costs(parsed, 0, layer, ladder_index, symbols).astype(np.float64)
-        for layer in range(min(n_layers, spec.n_layers))
+        core.tile_costs(coder.parsed, 0, layer, ladder_index, symbols).astype(np.float64)
+        for layer in range(min(n_layers, len(tables.planes[0].layer_shift)))
     )
-    return sum(len(record.data) for record in records) / len(symbols), np.asarray(costs) / COST_UNITS_PER_BYTE
+    return sum(len(part.data) for part in sent) / len(symbols), np.asarray(costs) / COST_UNITS_PER_BYTE
 
 
 def fitted_curve(train: FloatArray, test: FloatArray, layout: PlaneLayout, n_layers: int = 16) -> Curve:
@@ -124,27 +120,14 @@ def dct_only_curve(train: FloatArray, test: FloatArray) -> Curve:
 
 def per_channel_curve(train: FloatArray, test: FloatArray) -> Curve:
     """One table per channel for each step; N×h×w×C with means removed. One layer, tokens in the place of frequencies."""
-    n_tokens, channels = train.shape[1] * train.shape[2], train.shape[3]
     deviation = float(train.std())
-    latents = np.ascontiguousarray(np.moveaxis(test, 3, 1)).reshape(len(test), channels, n_tokens)
-    # A float plane keeps frequency 0 apart; both bands have the same classes here.
-    bands = np.minimum(np.arange(n_tokens), 1).astype(np.uint8)
-    classes = np.tile(np.arange(channels, dtype=np.uint8), (2, 1))
-    plane = PlaneMaps(
-        train.shape[1],
-        train.shape[2],
-        channels,
-        PlaneKind.FLOAT,
-        (0,),
-        bands,
-        np.zeros_like(classes),
-        classes,
+    latents, fitted_on = (
+        np.ascontiguousarray(np.moveaxis(x, 3, 1)).reshape(len(x), x.shape[3], -1) for x in (test, train)
     )
-    pools = [Pool.of(np.abs(train[..., c]).ravel()) for c in range(channels)]
+    fitted = OneStep.fit(fitted_on, by_channel(fitted_on, *train.shape[1:3]))
     curve = []
     for step in STEPS * deviation:
-        levels = tuple(fit_level([pool], 1.0 / step) for pool in pools)
-        tables = Tables(np.array([step], dtype=np.float32), levels, (plane,))
+        tables = fitted.tables(step)
         maps = quant_maps(tables, 0, 0)
         symbols = maps.quantise(latents)
         bytes_, costs = real_bytes(tables, 0, symbols)

@@ -43,7 +43,8 @@ _MAX_SAMPLES = 1 << 15
 def digits(z: FloatArray, levels: int) -> Digits:
     """Components, already scaled, to 0 … levels − 1: tanh, then the nearest of `levels` evenly spaced values.
 
-    Odd and even counts alike reach from −1 to 1; the middle of an even one is a border, as the paper's half offset has it.
+    Odd counts are the paper's. It shifts even ones so that 0 is a level, which leaves one level more below than above;
+    centred components are served better by the symmetric form, with a border at 0.
     """
     half = (levels - 1) / 2
     return np.rint(np.tanh(z.astype(np.float64)) * half + half).astype(np.int64)
