@@ -16,7 +16,20 @@ from typing import Annotated, Any
 import typer
 
 from codec.errors import BackendUnavailable, ExitCode, LimitExceeded, SwathpackError
-from swathpack.commands import decode, demo, doctor, encode, ground, inspect, link, link_sim, verify
+from swathpack.commands import (
+    decode,
+    demo,
+    doctor,
+    encode,
+    fit,
+    ground,
+    inspect,
+    link,
+    link_sim,
+    pack,
+    unpack,
+    verify,
+)
 from swathpack.streams import refused
 
 INTERRUPTED = 128 + signal.SIGINT  # as shells count
@@ -36,6 +49,7 @@ EXTRAS = {
     "PIL": "ground",
     "onnx": "ground",
     "torch": "train",
+    "zarr": "arrays",
 }
 
 app = typer.Typer(
@@ -75,6 +89,9 @@ app.command("encode")(encode.run)
 app.command("decode")(decode.run)
 app.command("inspect")(inspect.run)
 app.command("verify")(verify.run)
+app.command("fit")(fit.run)
+app.command("pack")(pack.run)
+app.command("unpack")(unpack.run)
 app.add_typer(link.app, name="link")
 app.command("link-sim")(link_sim.run)
 app.add_typer(ground.app, name="ground")
