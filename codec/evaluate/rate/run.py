@@ -58,6 +58,18 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """A method as it runs: of an embedding, which planes it sends."""
+
+    method: EmbeddingMethod | PixelMethod
+    planes: tuple[str, ...] = ("tokens",)
+
+    @property
+    def name(self) -> str:
+        return self.method.about.name + ("" if "spectral" not in self.planes else " + spectral")
+
+
+@dataclass(frozen=True)
 class _Asked:
     """One target with its samples and folds, as every method meets them."""
 
@@ -86,18 +98,19 @@ class Run:
     def path(self, name: str, method: str) -> Path:
         return self.out / self.encoder.name / name / (re.sub(r"[^A-Za-z0-9.+-]+", "_", method) + ".npz")
 
-    def score(self, name: str, method: EmbeddingMethod | PixelMethod) -> store.Scored:
-        """Answers of every head for one method on one set; from disk where they are there."""
-        path = self.path(name, method.about.name)
+    def score(self, name: str, entry: Entry) -> store.Scored:
+        """Answers of every head for one entry on one set; from disk where they are there."""
+        method = entry.method
+        path = self.path(name, entry.name)
         origin = self.setting.origin(self.encoder, self.sets[name])
         if path.exists():
             return store.load(path, origin)
         began = time.process_time()
-        coded = self._coded(name, method)
+        coded = self._coded(name, entry)
         spent = time.process_time() - began
         views, features = self._seen(name, method.about.sends, coded)
         found = store.Scored(
-            method.about.name,
+            entry.name,
             method.about.sends,
             tuple(c.setting for c in coded),
             np.stack([c.sizes for c in coded]),
@@ -112,22 +125,22 @@ class Run:
         store.save(path, origin, found)
         return found
 
-    def _coded(self, name: str, method: EmbeddingMethod | PixelMethod) -> list[Coded]:
+    def _coded(self, name: str, entry: Entry) -> list[Coded]:
         """Every setting of a method fitted on what this set allows, on all tiles of the set."""
-        allowed = codec_training(name, self.sets)
+        allowed, method = codec_training(name, self.sets), entry.method
         if method.about.sends == "embedding":
-            parts = [self.planes(other).only(keep) for other, keep in allowed.items()]
-            planes = self.planes(name)
+            parts = [_shown(self.planes(other).only(keep), entry.planes) for other, keep in allowed.items()]
+            planes = _shown(self.planes(name), entry.planes)
             coder = method.fit(_joined_planes(parts))  # type: ignore[arg-type]
             coded = [coder.code(planes, setting) for setting in coder.settings]  # type: ignore[arg-type]
-            audit.check_planes(method.about.name, coded, planes)
+            audit.check_planes(entry.name, coded, planes)
         else:
             tiles = self.sets[name].tiles
             train = _joined_tiles([_only(self.sets[other].tiles, keep) for other, keep in allowed.items()])
             pixel_coder = method.fit(train)  # type: ignore[arg-type]
             coded = [pixel_coder.code(tiles, setting) for setting in pixel_coder.settings]  # type: ignore[arg-type]
-            audit.check_pixels(method.about.name, coded, tiles)
-        audit.check_coded(method.about.name, coded, len(self.sets[name].tiles))
+            audit.check_pixels(entry.name, coded, tiles)
+        audit.check_coded(entry.name, coded, len(self.sets[name].tiles))
         return coded
 
     def _seen(
@@ -218,6 +231,11 @@ def _tile_errors(planes: Planes, plane: str, decoded: FloatArray) -> FloatVector
     variance = float(np.square(centred, dtype=np.float64).sum()) / len(x)
     difference = np.where(known, decoded - x, 0)
     return np.asarray(np.square(difference, dtype=np.float64).sum((1, 2, 3)) / variance, np.float64)
+
+
+def _shown(planes: Planes, names: Sequence[str]) -> Planes:
+    """Only the named planes that there are; without a spectral plane an entry that sends it sends tokens alone."""
+    return Planes({name: planes.values[name] for name in names if name in planes.values}, planes.validity)
 
 
 def _joined_planes(parts: Sequence[Planes]) -> Planes:
