@@ -136,6 +136,11 @@ def _scored(
     for batch in batches:
         part = Standardised(x.values[batch.rows], x.padding, x.constant)
         for found in probe(part, batch.tasks, batch.splits, protocol):
+            if np.isfinite(found.plain).sum() < 2:
+                raise InputError(
+                    f"fewer than two splits of task {found.task!r} hold out what its score needs",
+                    fix="leave the task out, or draw more splits",
+                )
             scores[found.task], ratios[found.task] = found, batch.splits.ratio
     return Result(
         entry, way.name, way.bytes_per_item, way.shared_bytes,

@@ -99,7 +99,7 @@ class PlaneCache:
         self.folder = Path(folder)
 
     def planes(self, encoder: PlaneEncoder, tiles: TileSet) -> Planes:
-        """The planes of these tiles: from disk, mapped and read-only, or computed and stored.
+        """The planes of these tiles: from disk and mapped, computed and stored first where need be.
 
         Raises IdentityError where the folder holds planes of these tiles by this encoder under another normalisation, or
         where an entry is not what its place says; Corrupt where a file does not have its hash.
@@ -172,7 +172,8 @@ def _read(place: Path, key: Key) -> Planes:
                 found=found,
                 fix="remove the folder",
             )
-        arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+        # Copy on write: a caller's change stays the caller's.
+        arrays[name] = np.load(path, mmap_mode="c", allow_pickle=False)
     if _VALIDITY not in arrays:
         raise Corrupt("cached planes without validity", path=about, fix="remove the folder")
     validity = np.asarray(arrays.pop(_VALIDITY))

@@ -193,6 +193,18 @@ def test_tasks_with_fewer_labels_are_scored_on_their_own_items() -> None:
     assert list(first.scores) == ["all", "some"]
 
 
+def test_a_task_whose_positives_are_never_held_out_is_refused_by_name() -> None:
+    rng = np.random.default_rng(0)
+    ids = tuple(map(str, range(60)))
+    labels = np.zeros(60)
+    labels[:2] = 1
+    tasks = [Task("rare", "classification", ids, labels)]
+    groups = np.r_[0, 0, np.arange(1, 59)]  # both positives in one group, which two splits hardly hold out
+    entry = Entry("e", ids, rng.normal(size=(60, 4)).astype(np.float32))
+    with pytest.raises(InputError, match="task 'rare'"):
+        evaluate([entry], tasks, Protocol(splits=2, epochs=1), groups=groups, blocked=True)
+
+
 @pytest.mark.shared_data
 def test_the_small_set_has_its_tasks_and_gaps(shared_data: Path) -> None:
     """Against the table itself: 401 tiles, 41 forests (counted here), and no label where upstream had none."""

@@ -90,6 +90,13 @@ def test_planes_come_back_as_they_were_and_are_computed_once(
     assert not list(tmp_path.glob("**/.*"))
 
 
+def test_a_change_of_what_was_handed_out_does_not_reach_the_cache(
+    tiles: TileSet, encoder: PlaneEncoder, tmp_path: Path
+) -> None:
+    PlaneCache(tmp_path).planes(encoder, tiles).values["tokens"][:] = 7
+    assert not (PlaneCache(tmp_path).planes(encoder, tiles).values["tokens"] == 7).any()
+
+
 def test_a_planted_cache_of_another_normalisation_is_refused_by_name(
     tiles: TileSet, encoder: PlaneEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
