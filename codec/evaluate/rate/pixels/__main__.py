@@ -20,12 +20,21 @@ from codec.evaluate.rate.pixels import PIXEL_METHODS, PixelRivalCoder, pixel_met
 from codec.evaluate.rate.pixels.formats import Avif, Format, JpegXl
 from codec.evaluate.rate.pixels.layout import Layout
 from codec.evaluate.rate.pixels.settings import with_layout
-from codec.evaluate.rate.sets import eurosat, water
+from codec.evaluate.rate.sets import water
 from codec.evaluate.rate.types import TileSet
+from codec.evaluate.scenes import eurosat
 from codec.models.bands import REFLECTANCE_SPREAD, S2_NANO_BANDS
 from codec.types import BoolArray, FloatArray
 
-_SETS = {"eurosat": eurosat, "water": water}
+_SETS = ("eurosat", "water")
+
+
+def lone(data: Path, split: str) -> TileSet:
+    """EuroSAT tiles of a split, each a scene of its own."""
+    found = eurosat(data, (split,))
+    n, t = len(found.labels), found.tiles
+    number, place = np.arange(n), np.zeros((n, 2), np.int64)
+    return TileSet("eurosat", found.bands, t.pixels, t.present, t.validity, number, place, t.groups, 10.0)
 
 
 def kept(tiles: TileSet, keep: BoolArray) -> TileSet:
@@ -81,19 +90,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m codec.evaluate.rate.pixels", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(PIXEL_METHODS)}")
     parser.add_argument("--data", type=Path, required=True, help="folder of the collection")
-    parser.add_argument(
-        "--set", choices=tuple(_SETS), default="eurosat", help="EuroSAT val, or the flood scene"
-    )
+    parser.add_argument("--set", choices=_SETS, default="eurosat", help="EuroSAT val, or the flood scene")
     parser.add_argument("--every", type=int, default=1, help="every n-th tile of EuroSAT only")
     parser.add_argument("--choices", action="store_true", help="also what was not chosen")
     options = parser.parse_args(arguments)
     try:
         methods = pixel_methods(options.names or None)
-        learnt = eurosat(options.data, S2_NANO_BANDS)
-        train = kept(learnt.tiles, learnt.split == "train")
+        train = lone(options.data, "train")
         if options.set == "eurosat":
-            held = np.flatnonzero(learnt.split == "val")[:: options.every]
-            tiles = kept(learnt.tiles, np.isin(np.arange(len(learnt.split)), held))
+            whole = lone(options.data, "val")
+            tiles = kept(whole, np.arange(len(whole)) % options.every == 0)
         else:
             tiles = water(options.data, S2_NANO_BANDS).tiles
         print(f"{len(tiles)} tiles of {tiles.name}; setting, bytes per tile, relative error")

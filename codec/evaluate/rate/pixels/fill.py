@@ -32,7 +32,7 @@ def filled(planes: FloatArray, validity: BoolArray) -> FloatArray:
         return known
     weight = validity[None].astype(np.float32)
     total_half, weight_half = (_halved(_padded_to_even(x)) for x in (known, weight))
-    mean = total_half / np.maximum(weight_half, 1)
+    mean = np.asarray(total_half / np.maximum(weight_half, 1), np.float32)
     coarse = filled(mean, weight_half[0] > 0)
     fine = coarse.repeat(2, axis=1).repeat(2, axis=2)[:, : planes.shape[1], : planes.shape[2]]
     return np.where(validity, known, fine).astype(np.float32)

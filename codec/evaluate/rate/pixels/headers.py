@@ -20,6 +20,7 @@ ISO/IEC 18181-1 (table of contents).
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -179,11 +180,15 @@ def _toc(size: int) -> bytes:
     raise Corrupt("a JPEG XL section is too large", found=size)
 
 
+def _toc_width(data: bytes) -> int:
+    """Bytes of the table of contents of one section that these begin with."""
+    return (_TOC_SIZES[data[0] & 3][0] + 9) // 8 if data else 0
+
+
 def _one_section(file: bytes) -> int | None:
     """Offset of the table of contents of a file with one section: where the size of all that follows stands."""
     for at in range(2, min(40, len(file) - 4)):
-        bits, offset = _TOC_SIZES[file[at] & 3]
-        width = (bits + 9) // 8
+        width, offset = _toc_width(file[at:]), _TOC_SIZES[file[at] & 3][1]
         size = (int.from_bytes(file[at : at + width], "little") >> 2) + offset
         if at + width + size == len(file):
             return at
@@ -209,17 +214,19 @@ class JpegXlRule:
 
     @classmethod
     def of(cls, references: Sequence[bytes]) -> JpegXlRule:
-        ends = {_one_section(file) for file in references}
-        if len(ends) == 1 and (at := next(iter(ends))) is not None:
-            rest = [file[at:] for file in references]
-            bodies = [part[(_TOC_SIZES[part[0] & 3][0] + 9) // 8 :] for part in rest]
-            return cls(_alike([file[:at] for file in references]), _alike(bodies), True)
-        return cls(_alike(references), b"", False)
+        """The frame header depends a little on content (filters that a noisy picture gets): the commonest one counts."""
+        cut = [(file, _one_section(file)) for file in references]
+        heads = Counter(file[:at] for file, at in cut if at is not None)
+        if not heads:
+            return cls(_alike(references), b"", False)
+        head = heads.most_common(1)[0][0]
+        rest = [file[at:] for file, at in cut if at is not None and file[:at] == head]
+        return cls(head, _alike([part[_toc_width(part) :] for part in rest]), True)
 
     def strip(self, file: bytes) -> bytes:
         at = len(self.head)
         if self.one_section:
-            at += (_TOC_SIZES[file[at] & 3][0] + 9) // 8 if at < len(file) else 0
+            at += _toc_width(file[at:])
         return file[at + len(self.start) :]
 
     def restore(self, payload: bytes) -> bytes:

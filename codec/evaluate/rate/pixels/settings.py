@@ -70,9 +70,9 @@ def jpegxl(tiled: bool) -> tuple[Setting, ...]:
 
 
 def avif(tiled: bool) -> tuple[Setting, ...]:
-    """Colour below about 1.3 kB a tile, grey above."""
-    rows = [(97, 28.0, Layout.GREY), (88, 28.0, Layout.GREY), (70, 28.0, Layout.GREY)]
-    rows += [(q, 28.0, Layout.COLOUR) for q in (72, 55, 40, 25, 10)]
+    """Colour below about 1.5 kB a tile, grey above."""
+    rows = [(q, 28.0, Layout.GREY) for q in (97, 88)]
+    rows += [(q, 28.0, Layout.COLOUR) for q in (88, 72, 55, 40, 25, 10)]
     rows += [(q, 10.0, Layout.COLOUR) for q in (30, 10, 0)]
     return tuple(
         Setting(f"quality {q}, {n:g} levels, {layout.value}", 10, n, 512, layout, q) for q, n, layout in rows
