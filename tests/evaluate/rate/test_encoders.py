@@ -221,6 +221,19 @@ def test_any_callable_is_an_encoder(module: str, tiles: TileSet) -> None:
     assert isinstance(planes, Planes)
 
 
+def test_weights_of_a_callable_are_known_by_the_identity_it_states(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib
+
+    means = importlib.import_module(module).means
+    by_source = open_encoder(f"{module}:means").identity
+    monkeypatch.setattr(means, "identity", "weights-1", raising=False)
+    first = open_encoder(f"{module}:means").identity
+    monkeypatch.setattr(means, "identity", "weights-2")
+    assert len({by_source, first, open_encoder(f"{module}:means").identity}) == 3
+
+
 @pytest.mark.parametrize(
     ("function", "what"),
     [("doubles", "float64"), ("nans", "not finite"), ("nothing", "NoneType")],
