@@ -28,7 +28,7 @@ from codec.types import FloatArray
 FEATURES, SIZE, BIAS = 4096, 3, -1.0
 _RIDGE = 1e-3  # added to the eigenvalues before whitening
 _LEAST_LENGTH = 1e-8
-_BATCH = 8
+_BATCH, _KERNELS = 8, 128  # pictures and kernels at a time: responses that stay near the processor
 KernelKind = Literal["patches", "gaussian"]
 
 
@@ -68,12 +68,17 @@ def pooled_responses(pixels: FloatArray, kernels: FloatArray, bias: float = BIAS
         n, dates = pixels.shape[:2]
         each = pooled_responses(pixels.reshape(-1, *pixels.shape[2:]), kernels, bias)
         return np.asarray(each.reshape(n, dates, -1).mean(1), np.float32)
-    weight, found = torch.from_numpy(kernels), []
-    shift = torch.full((len(kernels),), bias)
+    found = np.empty((2, len(pixels), len(kernels)), np.float32)
     for start in range(0, len(pixels), _BATCH):
-        y = F.conv2d(torch.from_numpy(np.ascontiguousarray(pixels[start : start + _BATCH])), weight, shift)
-        found.append(torch.cat([F.relu(y).mean((2, 3)), F.relu(-y).mean((2, 3))], dim=1).numpy())
-    return np.concatenate(found)
+        x = torch.from_numpy(np.ascontiguousarray(pixels[start : start + _BATCH]))
+        for first in range(0, len(kernels), _KERNELS):
+            weight = torch.from_numpy(kernels[first : first + _KERNELS])
+            y = F.conv2d(x, weight, torch.full((len(weight),), bias))
+            above = F.relu(y).mean((2, 3))
+            at = np.s_[start : start + _BATCH, first : first + _KERNELS]
+            found[0][at] = above.numpy()
+            found[1][at] = (above - y.mean((2, 3))).numpy()  # max(0, −y) = max(0, y) − y
+    return np.concatenate([found[0], found[1]], axis=1)
 
 
 def principal(features: FloatArray, components: int = CAP) -> FloatArray:
