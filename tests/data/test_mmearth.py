@@ -45,6 +45,7 @@ def write(
     era5[5, 0] = np.nan
     biome, eco = np.zeros((N, 14), "uint8"), np.zeros((N, 846), "uint16")
     biome[np.arange(N), np.arange(N)] = 1
+    biome[4] = 0
     eco[np.arange(N), 100 * np.arange(N)] = 1
     data = {
         "sentinel2": s2,
@@ -123,7 +124,7 @@ def test_classes_are_numbered_from_zero_and_trees_are_not_lost(tmp_path: Path) -
     dynamic = values["dynamic_world"]
     assert (dynamic[3] == -1).all()
     assert (dynamic[0] == data["dynamic_world"][0, 0].astype(int) - 1).all()
-    assert values["biome"].tolist() == list(range(N))
+    assert values["biome"].tolist() == [0, 1, 2, 3, -1, 5]  # nothing is marked in row 4
     assert values["eco_region"].tolist() == [100 * i for i in range(N)]
 
 
