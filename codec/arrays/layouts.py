@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from codec.arrays.tiles import IntArray
 from codec.scene.tiling import owners
-from codec.types import FloatArray, PlaneSpec, TileGrid
+from codec.types import PlaneSpec, TileGrid
 
 BLOCK_BYTES = 1 << 28  # of decoded values at a time, while a larger selection is put together
 
@@ -116,16 +116,39 @@ class ListLayout:
         return tokens if len(key) > 1 else tokens[:, 0, 0]
 
 
-Layout = MapLayout | ListLayout
+@dataclass(frozen=True)
+class VectorLayout:
+    """Vectors in their order; the tokens of tile after tile hold them (bitstream §9.2)."""
+
+    n_vectors: int
+    plane: PlaneSpec
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Vectors."""
+        return (self.n_vectors,)
+
+    def natural_chunks(self, bytes_per_token: int, target_bytes: int) -> tuple[int, ...]:
+        """Vectors of whole tiles of about `target_bytes`."""
+        per_tile = self.plane.n_frequencies
+        return (min(self.n_vectors, per_tile * max(1, target_bytes // (bytes_per_token * per_tile))),)
+
+    def read(self, key: tuple[IntArray, ...], read_tiles: ReadTiles, bytes_per_token: int) -> Array:
+        """Vectors key[0] [× C]."""
+        tile, token = np.divmod(key[0], self.plane.n_frequencies)
+        need, back = np.unique(tile, return_inverse=True)
+        block = max(1, BLOCK_BYTES // (bytes_per_token * self.plane.n_frequencies))
+        out: Array | None = None
+        for first in range(0, max(1, len(need)), block):
+            tokens = read_tiles(need[first : first + block])
+            tokens = tokens.reshape(len(tokens), self.plane.n_frequencies, *tokens.shape[3:])
+            here = np.flatnonzero((back >= first) & (back < first + block))
+            vectors = tokens[back[here] - first, token[here]]
+            if out is None:
+                out = np.empty((len(tile), *vectors.shape[1:]), dtype=vectors.dtype)
+            out[here] = vectors
+        assert out is not None
+        return out
 
 
-def is_list(grid: TileGrid, *, has_crs: bool) -> bool:
-    """Does the file look like a plain list of tiles (bitstream §3.1): one column of whole tiles, no CRS?"""
-    one_column = grid.width == grid.core_width and grid.height % grid.core_height == 0
-    return one_column and not has_crs
-
-
-def with_nan(values: FloatArray, validity: npt.NDArray[np.bool_]) -> FloatArray:
-    """The same array, NaN where a token is not valid."""
-    values[~validity] = np.nan
-    return values
+Layout = MapLayout | ListLayout | VectorLayout

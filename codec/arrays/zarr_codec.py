@@ -1,0 +1,345 @@
+"""The Zarr v3 serializer `swathpack.nec`: chunks of embeddings as `.nec` files (docs/arrays.md).
+
+Zarr finds it by its entry point, so a store is read with `import zarr` alone, given the package that coded it::
+
+    zarr.create_array(store, shape=(4096, 4096, 64), chunks=(256, 256, 64), dtype="float32",
+                      serializer=NecSerializer("my-package", bytes_per_vector=12), compressors=None, fill_value=math.nan)
+
+A chunk is a complete file, not a bare run of records: any tool of ours opens one, its index serves partial reads, its seal
+shows a cut one, and the codec id in its header is checked against the array's. That costs about 250 bytes a chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codec.errors import BackendUnavailable, Corrupt, IdentityError, InputError
+
+try:
+    from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin
+    from zarr.abc.store import SuffixByteRequest
+except ImportError as _error:
+    raise BackendUnavailable(
+        f"the Zarr serializer needs zarr 3.1 or newer ({_error})",
+        fix="install the `arrays` extra on Python 3.11 or newer: pip install 'swathpack[arrays]'",
+    ) from _error
+
+from codec.arrays.chunk_pieces import Pieces, touched
+from codec.arrays.chunk_reader import ChunkEnd, decode_tiles, read_end, tiles_of
+from codec.arrays.pack import pack
+from codec.arrays.tiles import IntArray, TileDecoder
+from codec.arrays.tokens import AXES
+from codec.bitstream.array_shape import Layout
+from codec.bitstream.header import MAX_HEADER, FileHeader
+from codec.bitstream.reader import read_bytes
+from codec.package import Package, find, load
+from codec.types import PlaneKind
+
+if TYPE_CHECKING:
+    from zarr.abc.store import ByteGetter
+    from zarr.core.array_spec import ArraySpec
+    from zarr.core.buffer import Buffer, NDBuffer
+
+NAME = "swathpack.nec"
+RECORD_BYTES = 8192  # what a partial read fetches for one token; smaller records cost 15 bytes each
+TAIL_BYTES = 16_384  # first request of a partial read: index and seal, and of a small chunk all of it
+_DEFAULT_AXES = {2: "nc", 3: "hwc", 4: "thwc"}
+_loaded: dict[str, Package] = {}  # by codec id: packages that this process has named or found
+
+
+@dataclass(frozen=True)
+class NecSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
+    """Chunks of vectors or token rasters ↔ `.nec`.
+
+    `package`: a loaded package, its folder, or its name (then `codec_id` may say which one of that name). `axes` of a chunk
+    behind leading axes of length 1: "nc", "hwc", "chw" or "thwc", by default from the number of axes. The channel axis of
+    the array must lie within one chunk. Quality of float packages: `ladder_index`, else `bytes_per_vector`, else the
+    package's default; integer packages have none, they code exactly. Tokens whose channels all equal the array's
+    fill value are masked and come back as exactly that. `record_bytes` is what records approach.
+    """
+
+    is_fixed_size = False
+
+    package: str
+    codec_id: str  # hex
+    lossless: bool
+    axes: str | None = None
+    ladder_index: int | None = None
+    bytes_per_vector: float | None = None
+    record_bytes: int = RECORD_BYTES
+    folder: Path | None = field(default=None, compare=False, repr=False)  # a hint, never stored
+
+    def __init__(
+        self,
+        package: Package | Path | str,
+        *,
+        codec_id: str | None = None,
+        lossless: bool | None = None,
+        axes: str | None = None,
+        ladder_index: int | None = None,
+        bytes_per_vector: float | None = None,
+        record_bytes: int = RECORD_BYTES,
+    ) -> None:
+        """Raises InputError for arguments that contradict each other, IdentityError for a package that is not here."""
+        loaded: Package | None = None
+        if isinstance(package, Package):
+            loaded = package
+        elif isinstance(package, Path) or codec_id is None or lossless is None:
+            loaded = load(package)
+        name = str(package) if loaded is None else loaded.name
+        if loaded is not None:
+            exact = loaded.planes[0].spec.kind == PlaneKind.INTEGER
+            if codec_id not in (None, loaded.codec_id.hex()):
+                raise _another(name, str(codec_id), loaded)
+            if lossless not in (None, exact):
+                raise InputError(
+                    f"package {name!r} codes {'without' if exact else 'with'} loss", found=lossless
+                )
+            codec_id, lossless = loaded.codec_id.hex(), exact
+            _loaded[codec_id] = loaded
+        if axes is not None and axes not in AXES:
+            raise InputError(f"unknown axes {axes!r}", expected=", ".join(AXES))
+        if ladder_index is not None and bytes_per_vector is not None:
+            raise InputError("give a ladder index or a budget of bytes, not both")
+        if lossless and (ladder_index is not None or bytes_per_vector is not None):
+            raise InputError("coding without loss has one size; a budget or a quality means nothing to it")
+        for key, value in {
+            "package": name,
+            "codec_id": codec_id,
+            "lossless": lossless,
+            "axes": axes,
+            "ladder_index": ladder_index,
+            "bytes_per_vector": bytes_per_vector,
+            "record_bytes": record_bytes,
+            "folder": None if loaded is None else loaded.folder,
+        }.items():
+            object.__setattr__(self, key, value)
+
+    # Metadata
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> NecSerializer:
+        """From an array's metadata. The package itself is looked for when the first chunk is read."""
+        configuration = data.get("configuration")
+        if data.get("name") != NAME or not isinstance(configuration, Mapping):
+            raise InputError(f"not a configuration of {NAME}", found=data)
+        known = {
+            "package",
+            "codec_id",
+            "lossless",
+            "axes",
+            "ladder_index",
+            "bytes_per_vector",
+            "record_bytes",
+        }
+        unknown = sorted(set(configuration) - known)
+        absent = sorted({"package", "codec_id", "lossless"} - set(configuration))
+        if unknown or absent:
+            raise InputError(
+                f"the configuration of {NAME} is not legal",
+                expected=", ".join(sorted(known)),
+                found=f"unknown {unknown}, absent {absent}",
+                fix="use a newer Swathpack",
+            )
+        return cls(**configuration)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and configuration as they stand in zarr.json; what was not given is left out."""
+        keys = ("package", "codec_id", "lossless", "axes", "ladder_index", "bytes_per_vector", "record_bytes")
+        found = {key: getattr(self, key) for key in keys}
+        return {"name": NAME, "configuration": {k: v for k, v in found.items() if v is not None}}
+
+    def evolve_from_array_spec(self, array_spec: ArraySpec) -> NecSerializer:
+        """Refuses types and fill values that the package cannot code. Inside shards this is the only early check."""
+        dtype = array_spec.dtype.to_native_dtype()
+        if dtype.kind not in ("iu" if self.lossless else "f"):
+            raise InputError(
+                f"package {self.package!r} codes {'integers' if self.lossless else 'floats'}", found=dtype,
+                fix="fit a package to arrays of this type",
+            )  # fmt: skip
+        return self
+
+    def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
+        """Refuses chunks that split the channels."""
+        chunk = getattr(chunk_grid, "chunk_shape", None)
+        if chunk is None:
+            raise InputError(f"{NAME} needs a regular chunk grid", found=type(chunk_grid).__name__)
+        axes = self._axes(tuple(chunk))
+        channel = axes.index("c") - len(axes) + len(shape)
+        if chunk[channel] != shape[channel]:
+            raise InputError(
+                "a chunk must hold all channels", expected=f"{shape[channel]} along axis {channel}",
+                found=chunk[channel], fix="choose larger chunks along this axis",
+            )  # fmt: skip
+
+    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
+        """Not known before coding."""
+        raise NotImplementedError
+
+    # Whole chunks
+
+    def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
+        array = chunk_data.as_numpy_array()
+        axes = self._axes(array.shape)
+        quality: dict[str, Any] = {}
+        if self.ladder_index is not None:
+            quality["ladder_index"] = self.ladder_index
+        elif self.bytes_per_vector is not None:
+            quality["bytes_per_vector"] = self.bytes_per_vector
+        fill = float(chunk_spec.fill_value)
+        data = pack(
+            np.ascontiguousarray(array).reshape(array.shape[array.ndim - len(axes) :]),
+            self._package(),
+            axes=axes,
+            nodata=fill,
+            target_bytes=self.record_bytes,
+            **quality,
+        )
+        return chunk_spec.prototype.buffer.from_bytes(data)
+
+    def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        file = read_bytes(chunk_data.to_bytes())
+        about = self._check(file.header, chunk_spec)
+        try:
+            file.check_whole()
+            tiles = np.arange(file.header.n_tiles)
+            sink = decode_tiles(
+                TileDecoder.of(self._package(), file.header), about, tiles, list(file.records)
+            )
+        except Corrupt as error:
+            error.fix = "restore the chunk, or save what is left of it with codec.arrays.unpack"
+            raise
+        return self._buffer(sink.values, chunk_spec)
+
+    async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
+        return await asyncio.to_thread(self._encode_sync, chunk_data, chunk_spec)
+
+    async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
+
+    # Parts of chunks
+
+    async def _decode_partial_single(
+        self, byte_getter: ByteGetter, selection: Any, chunk_spec: ArraySpec
+    ) -> NDBuffer | None:
+        """Tokens of a selection: index and seal first, then the records of the tiles that it touches, and no more."""
+        wanted = touched(selection, chunk_spec.shape)
+        if all(len(w) == n for w, n in zip(wanted, chunk_spec.shape, strict=True)):
+            whole = await byte_getter.get(chunk_spec.prototype)
+            return None if whole is None else (await self._decode_single(whole, chunk_spec))[selection]
+        tail = await byte_getter.get(chunk_spec.prototype, SuffixByteRequest(TAIL_BYTES))
+        if tail is None:
+            return None
+        end = read_end(tail.to_bytes())
+        if end is None:  # damaged, or written by another program: the scan of a whole file judges it
+            whole = await byte_getter.get(chunk_spec.prototype)
+            return None if whole is None else (await self._decode_single(whole, chunk_spec))[selection]
+        source = Pieces(byte_getter, chunk_spec, end.size - len(tail), tail.to_bytes())
+        head = await source.get(0, min(MAX_HEADER, end.first_record))
+        return await self._part(source, head, end, wanted, selection, chunk_spec)
+
+    async def _part(
+        self,
+        source: Pieces,
+        head: bytes,
+        end: ChunkEnd,
+        wanted: tuple[IntArray, ...],
+        selection: Any,
+        chunk_spec: ArraySpec,
+    ) -> NDBuffer:
+        header, _ = FileHeader.decode(head)
+        about = self._check(header, chunk_spec)
+        axes = self._axes(chunk_spec.shape)
+        tokens = tuple(
+            numbers
+            for numbers, axis in zip(wanted[len(chunk_spec.shape) - len(axes) :], axes, strict=True)
+            if axis != "c"
+        )
+        spec = header.planes[0]
+        tiles = tiles_of(about, spec.rows, spec.cols, tokens)
+        chosen = end.places.touching(0, tiles)
+        records = await source.records(end.places, chosen)
+        decoder = TileDecoder.of(self._package(), header)
+        sink = await asyncio.to_thread(decode_tiles, decoder, about, tiles, records)
+        return self._buffer(sink.values, chunk_spec)[selection]
+
+    # What both share
+
+    def _package(self) -> Package:
+        """The package that the configuration names, found by its codec id. Raises IdentityError saying how to get it."""
+        package = _loaded.get(self.codec_id)
+        if package is None:
+            package = self._find()
+            _loaded[self.codec_id] = package
+        return package
+
+    def _find(self) -> Package:
+        if self.folder is not None and self.folder.is_dir():
+            package = load(self.folder)
+            if package.codec_id.hex() != self.codec_id:
+                raise _another(self.package, self.codec_id, package)
+            return package
+        try:
+            return find(codec_id=bytes.fromhex(self.codec_id))
+        except IdentityError as error:
+            raise IdentityError(
+                f"this array is coded with the model package {self.package!r} (codec id {self.codec_id}), which is not here",
+                found=error.found,
+                fix=f"get the package {self.package!r} from whoever wrote the store and {error.fix}",
+            ) from error
+
+    def _axes(self, shape: Sequence[int]) -> str:
+        """Names of the last axes of a chunk; those before them have length 1."""
+        axes = self.axes
+        if axes is None:
+            axes = _DEFAULT_AXES.get(len(shape), "hwc")
+            if len(shape) == 4 and shape[0] == 1:
+                axes = "hwc"
+        leading = len(shape) - len(axes)
+        if leading < 0 or any(side != 1 for side in shape[:leading]):
+            raise InputError(
+                f"a chunk of shape {tuple(shape)} has not the axes {axes!r}",
+                expected=f"{len(axes)} axes, and only axes of length 1 before them",
+                fix="choose chunks of length 1 along the leading axes, or name the axes",
+            )
+        return axes
+
+    def _check(self, header: FileHeader, chunk_spec: ArraySpec) -> Any:
+        """What the chunk says of its array, if it is this array's. Raises IdentityError or Corrupt."""
+        if header.codec_id.hex() != self.codec_id:
+            raise IdentityError(
+                "a chunk was coded with another package than the array says", expected=self.codec_id,
+                found=header.codec_id.hex(), fix="write the chunk again with the array's own serializer",
+            )  # fmt: skip
+        about = header.array
+        axes = self._axes(chunk_spec.shape)
+        shape = tuple(chunk_spec.shape[len(chunk_spec.shape) - len(axes) :])
+        dtype = chunk_spec.dtype.to_native_dtype().newbyteorder("=")
+        if about is None or (about.layout, about.shape, about.dtype) != (AXES[axes], shape, dtype):
+            raise Corrupt(
+                "a chunk holds another array than its metadata says",
+                expected=f"{axes} {shape} {dtype}",
+                found="a scene"
+                if about is None
+                else f"{Layout(about.layout).name} {about.shape} {about.dtype}",
+            )
+        return about
+
+    def _buffer(self, values: np.ndarray, chunk_spec: ArraySpec) -> NDBuffer:
+        dtype = chunk_spec.dtype.to_native_dtype()
+        return chunk_spec.prototype.nd_buffer.from_numpy_array(
+            values.astype(dtype, copy=False).reshape(chunk_spec.shape)
+        )
+
+
+def _another(name: str, codec_id: str, loaded: Package) -> IdentityError:
+    return IdentityError(
+        f"package {name!r} has another codec than the array", path=loaded.folder, expected=f"codec id {codec_id}",
+        found=loaded.codec_id.hex(), fix="use the package that the array was written with",
+    )  # fmt: skip
