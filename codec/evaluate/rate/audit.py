@@ -57,8 +57,12 @@ def check_planes(method: str, coded: Sequence[Coded], planes: Planes) -> None:
             )
 
 
-def check_pixels(method: str, coded: Sequence[Coded], tiles: TileSet) -> None:
-    """Decoded pixels are reflectance of these tiles. Raises InternalError naming method and band."""
+def check_pixels(
+    method: str, coded: Sequence[Coded], tiles: TileSet, bands: Sequence[str] | None = None
+) -> None:
+    """Decoded pixels of the bands that are sent (None: all) are reflectance of these tiles. Raises InternalError naming
+    method and band.
+    """
     for c in coded:
         if c.pixels is None or c.pixels.shape != tiles.pixels.shape or not np.isfinite(c.pixels).all():
             raise InternalError(f"{method} at {c.setting}: pixels of these tiles are needed")
@@ -66,7 +70,7 @@ def check_pixels(method: str, coded: Sequence[Coded], tiles: TileSet) -> None:
     assert finest is not None
     for band, name in enumerate(tiles.bands):
         known = tiles.validity & tiles.present[:, band, None, None]
-        if not known.any():
+        if not known.any() or (bands is not None and name not in bands):
             continue
         error = channel_errors(tiles.pixels[:, band][known][:, None], finest[:, band][known][:, None])
         if error.max() > WORST:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from codec.evaluate.rate import audit, store
 from codec.evaluate.rate.cache import PlaneCache
 from codec.evaluate.rate.encoders import PlaneEncoder
 from codec.evaluate.rate.features import Pooling, gathered
-from codec.evaluate.rate.plain_encoders import patch_statistics
+from codec.evaluate.rate.ground_features import BOTH, STATISTICS, ground_planes, received
 from codec.evaluate.rate.protocol import codec_training, folds
 from codec.evaluate.rate.scoring import Answers, answers, choose_penalty
 from codec.evaluate.rate.targets import Evidence, Samples, Target, samples
@@ -29,7 +30,6 @@ from codec.evaluate.rate.types import (
 from codec.heads.regimes import REGIMES, UNCOMPRESSED, Regime
 from codec.types import BoolArray, FloatArray
 
-Views = Mapping[str, tuple[str, ...]]  # view → planes it shows side by side
 POOLINGS: tuple[Pooling, ...] = ("mean", "mean-std-max")
 
 
@@ -68,6 +68,20 @@ class Entry:
     def name(self) -> str:
         return self.method.about.name + ("" if "spectral" not in self.planes else " + spectral")
 
+    @property
+    def sends(self) -> str:
+        return self.method.about.sends
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What heads may see on the ground."""
+
+    coded: list[Coded]
+    plain: Mapping[str, FloatArray]  # plane → of what was never compressed
+    planes: list[Mapping[str, FloatArray]]  # the same of each setting
+    views: Mapping[str, tuple[str, ...]]  # view → planes it shows side by side
+
 
 @dataclass(frozen=True)
 class _Asked:
@@ -88,7 +102,7 @@ class Run:
         self.setting = setting or Setting()
         self._cache = PlaneCache(self.out / "planes")
         self._planes: dict[str, Planes] = {}
-        self._plain: dict[tuple[str, str, str], list[float]] = {}
+        self._penalties: dict[tuple[str, ...], list[float]] = {}
 
     def planes(self, name: str) -> Planes:
         if name not in self._planes:
@@ -100,94 +114,75 @@ class Run:
 
     def score(self, name: str, entry: Entry) -> store.Scored:
         """Answers of every head for one entry on one set; from disk where they are there."""
-        method = entry.method
         path = self.path(name, entry.name)
         origin = self.setting.origin(self.encoder, self.sets[name])
         if path.exists():
             return store.load(path, origin)
         began = time.process_time()
-        coded = self._coded(name, entry)
+        seen = self._embeddings(name, entry) if entry.sends == "embedding" else self._pixels(name, entry)
+        audit.check_coded(entry.name, seen.coded, len(self.sets[name].tiles))
         spent = time.process_time() - began
-        views, features = self._seen(name, method.about.sends, coded)
+        sizes = {c.setting: c.bytes_per_tile for c in seen.coded}
         found = store.Scored(
             entry.name,
-            method.about.sends,
-            tuple(c.setting for c in coded),
-            np.stack([c.sizes for c in coded]),
+            entry.sends,
+            tuple(sizes),
+            np.stack([c.sizes for c in seen.coded]),
             {
-                plane: np.stack([_tile_errors(self.planes(name), plane, at[plane]) for at in features])
+                plane: np.stack([_tile_errors(self.planes(name), plane, at[plane]) for at in seen.planes])
                 for plane in self.planes(name).values
-                if all(plane in at for at in features)
+                if all(plane in at for at in seen.planes)
             },
-            self._answers(name, {c.setting: c.bytes_per_tile for c in coded}, views, features),
+            self._answers(name, sizes, seen),
             spent,
         )
         store.save(path, origin, found)
         return found
 
-    def _coded(self, name: str, entry: Entry) -> list[Coded]:
-        """Every setting of a method fitted on what this set allows, on all tiles of the set."""
-        allowed, method = codec_training(name, self.sets), entry.method
-        if method.about.sends == "embedding":
-            parts = [_shown(self.planes(other).only(keep), entry.planes) for other, keep in allowed.items()]
-            planes = _shown(self.planes(name), entry.planes)
-            coder = method.fit(_joined_planes(parts))  # type: ignore[arg-type]
-            coded = [coder.code(planes, setting) for setting in coder.settings]  # type: ignore[arg-type]
-            audit.check_planes(entry.name, coded, planes)
-        else:
-            tiles = self.sets[name].tiles
-            train = _joined_tiles([_only(self.sets[other].tiles, keep) for other, keep in allowed.items()])
-            pixel_coder = method.fit(train)  # type: ignore[arg-type]
-            coded = [pixel_coder.code(tiles, setting) for setting in pixel_coder.settings]  # type: ignore[arg-type]
-            audit.check_pixels(entry.name, coded, tiles)
-        audit.check_coded(entry.name, coded, len(self.sets[name].tiles))
-        return coded
+    def _embeddings(self, name: str, entry: Entry) -> _Seen:
+        """A method that sends embeddings, at every setting, fitted on what this set allows."""
+        parts = [
+            _shown(self.planes(other).only(keep), entry.planes)
+            for other, keep in codec_training(name, self.sets).items()
+        ]
+        planes = _shown(self.planes(name), entry.planes)
+        coder = entry.method.fit(_joined_planes(parts))  # type: ignore[arg-type]
+        coded = [coder.code(planes, setting) for setting in coder.settings]  # type: ignore[arg-type]
+        audit.check_planes(entry.name, coded, planes)
+        shown = [names for names in (("tokens",), ("tokens", "spectral")) if set(names) <= set(planes.values)]
+        views = {"+".join(names): names for names in shown}
+        return _Seen(coded, planes.values, [c.planes for c in coded], views)
 
-    def _seen(
-        self, name: str, sends: str, coded: Sequence[Coded]
-    ) -> tuple[Views, list[Mapping[str, FloatArray]]]:
-        """What heads may see on the ground of each setting: planes by name, and the views made of them."""
-        if sends == "embedding":
-            first = coded[0].planes
-            shown: list[tuple[str, ...]] = [("tokens",), ("tokens", "spectral")]
-            return {"+".join(n): n for n in shown if all(p in first for p in n)}, [c.planes for c in coded]
-        decoded: list[Mapping[str, FloatArray]] = []
-        for c in coded:
-            tiles = _with_pixels(self.sets[name].tiles, c.pixels)
-            planes = dict(self.encoder(tiles).values)
-            decoded.append({**planes, "statistics": patch_statistics(tiles)})
-        views = {
-            "tokens": ("tokens",),
-            "statistics": ("statistics",),
-            "tokens+statistics": ("tokens", "statistics"),
-        }
-        return views, decoded
+    def _pixels(self, name: str, entry: Entry) -> _Seen:
+        """A method that sends pixels; planes and statistics are made on the ground of what arrives."""
+        tiles = self.sets[name].tiles
+        allowed = codec_training(name, self.sets)
+        train = _joined_tiles([_only(self.sets[other].tiles, keep) for other, keep in allowed.items()])
+        coder = entry.method.fit(train)  # type: ignore[arg-type]
+        coded = [coder.code(tiles, setting) for setting in coder.settings]  # type: ignore[arg-type]
+        bands = coder.bands  # type: ignore[union-attr]
+        audit.check_pixels(entry.name, coded, tiles, bands)
+        whole = Coded(UNCOMPRESSED, np.zeros(len(tiles)), pixels=tiles.pixels)
+        plain, *decoded = [
+            ground_planes(self.encoder, received(tiles, c, bands)).values for c in (whole, *coded)
+        ]
+        return _Seen(coded, plain, decoded, {view: (view,) for view in ("tokens", STATISTICS, BOTH)})
 
-    def _uncompressed(self, name: str) -> dict[str, FloatArray]:
-        return {
-            **self.planes(name).values,
-            "statistics": patch_statistics(self.sets[name].tiles),
-        }
-
-    def _answers(
-        self,
-        name: str,
-        sizes: Mapping[str, float],
-        views: Views,
-        decoded: Sequence[Mapping[str, FloatArray]],
-    ) -> dict[store.Key, Answers]:
-        evidence, plain = self.sets[name], self._uncompressed(name)
-        validity = self.planes(name).validity
+    def _answers(self, name: str, sizes: Mapping[str, float], seen: _Seen) -> dict[store.Key, Answers]:
+        evidence, validity = self.sets[name], self.planes(name).validity
         out = {}
         for asked in self._asked(name):
-            poolings: tuple[Pooling, ...] = ("mean",) if asked.target.level == "token" else POOLINGS
-            for view, planes in views.items():
+            dense = asked.target.level == "token"
+            poolings: tuple[Pooling, ...] = ("mean",) if dense else POOLINGS
+            for view, planes in seen.views.items():
                 for pooling in poolings:
                     features = {
                         setting: gathered(at, planes, validity, evidence.tiles, asked.target, pooling)
-                        for setting, at in ((UNCOMPRESSED, plain), *zip(sizes, decoded, strict=True))
+                        for setting, at in zip(
+                            (UNCOMPRESSED, *sizes), (seen.plain, *seen.planes), strict=True
+                        )
                     }
-                    label = view if asked.target.level == "token" else f"{view} {pooling}"
+                    label = view if dense else f"{view} {pooling}"
                     penalties = self._penalty(name, asked, label, features[UNCOMPRESSED])
                     for regime in self.setting.regimes:
                         out[store.Key(asked.target.name, label, regime)] = answers(
@@ -204,14 +199,14 @@ class Run:
         return out
 
     def _penalty(self, name: str, asked: _Asked, label: str, x: FloatArray) -> list[float]:
-        """One per fold, chosen on uncompressed features inside its training part; the same for every method."""
-        key = (name, asked.target.name, label)
-        if key not in self._plain:
-            self._plain[key] = [
+        """One per fold, chosen on uncompressed features inside its training part; the same for all that have equal ones."""
+        key = (name, asked.target.name, label, hashlib.sha256(x.tobytes()).hexdigest())
+        if key not in self._penalties:
+            self._penalties[key] = [
                 choose_penalty(x[fit], asked.samples.part(fit), len(asked.target.classes), self.setting.seed)
                 for fit, _ in asked.folds
             ]
-        return self._plain[key]
+        return self._penalties[key]
 
     def _asked(self, name: str) -> list[_Asked]:
         evidence = self.sets[name]
@@ -248,14 +243,6 @@ def _only(tiles: TileSet, keep: BoolArray) -> TileSet:
     return TileSet(
         tiles.name, tiles.bands, tiles.pixels[keep], tiles.present[keep], tiles.validity[keep],
         tiles.scene[keep], tiles.place[keep], tiles.groups[keep], tiles.gsd,
-    )  # fmt: skip
-
-
-def _with_pixels(tiles: TileSet, pixels: FloatArray | None) -> TileSet:
-    assert pixels is not None  # pixel methods give pixels
-    return TileSet(
-        tiles.name, tiles.bands, pixels, tiles.present, tiles.validity, tiles.scene, tiles.place,
-        tiles.groups, tiles.gsd,
     )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ DUBAI_CLASSES = ("water", "land", "road", "building", "vegetation")
 HELD_BACK = "dubai"
 NUMBERS = ("elevation_m", "temperature_c", "humidity_pct", "night_lights")
 _EVERY = 4  # of the tokens of a tile are asked for their spectra: neighbours are alike
-_DUBAI_TILES = 4  # a side: neighbouring tiles of one picture teach little more
+_DUBAI_TILES = 2  # a side: neighbouring tiles of one picture teach little more
 
 
 class _Scenes:
@@ -202,7 +202,7 @@ def sky(data: Path, bands: tuple[str, ...]) -> Evidence:
 
 
 def dubai(data: Path, bands: tuple[str, ...]) -> Evidence:
-    """Masks of Dubai at half resolution, at most 4×4 tiles of each picture; a group is a tile."""
+    """Masks of Dubai at half resolution, at most 2×2 tiles of each picture; a group is a tile."""
     into = _Scenes("dubai", bands, None)
     for split in SPLITS:
         for image, mask in masks.aerial(data, split, len(DUBAI_CLASSES)):

@@ -116,6 +116,10 @@ class PixelCoder(Protocol):
     """A method that sends pixels."""
 
     @property
+    def bands(self) -> tuple[str, ...] | None:
+        """The bands that are sent; None: all that the set has."""
+
+    @property
     def settings(self) -> Sequence[str]:
         """From the finest to the coarsest."""
 

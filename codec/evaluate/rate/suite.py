@@ -1,0 +1,109 @@
+"""Suites: which methods meet which sets, and how long that takes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from codec.errors import InputError
+from codec.evaluate.rate.embedding import embedding_methods
+from codec.evaluate.rate.encoders import open_encoder
+from codec.evaluate.rate.pixels import pixel_methods
+from codec.evaluate.rate.run import Entry, Run, Setting
+from codec.evaluate.rate.sets import HELD_BACK, read
+from codec.evaluate.rate.store import Scored
+from codec.models.bands import BAND_LISTS
+from codec.package import Package, load
+
+BOTH = ("tokens", "spectral")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What is compared. Methods that send the spectral plane beside the tokens are listed apart."""
+
+    sets: tuple[str, ...]
+    embedding: tuple[str, ...]
+    with_spectral: tuple[str, ...]
+    pixels: tuple[str, ...]
+
+
+_EMBEDDING = (
+    "float32", "float16", "uqe", "per-channel int", "pca int8 zstd", "alphaearth-style", "pq", "opq", "fsq",
+    "per-channel prior", "klt", "dct", "base", "base prefixes",
+    "mean float16", "mean int", "mean pca int8", "mean alphaearth-style", "mean opq", "base mean",
+)  # fmt: skip
+_SHIPPED = ("shipped", "shipped prefixes", "shipped mean")
+_PIXELS = (
+    "klt-jpeg2000-scene", "klt-jpeg2000-tile", "jpeg2000-scene", "jpegxl-scene", "avif-scene", "webp-scene",
+    "klt-jpeg2000-scene-rgb", "jpegxl-scene-rgb", "avif-scene-rgb",
+)  # fmt: skip
+SUITES = {
+    "default": Suite(
+        ("eurosat", "water", "landuse", "sky", HELD_BACK),
+        _EMBEDDING,
+        ("per-channel prior", "base", *_SHIPPED),
+        _PIXELS,
+    ),
+    "rgb": Suite(("ucmerced", HELD_BACK), _EMBEDDING, ("per-channel prior", "base", *_SHIPPED), _PIXELS[-3:]),
+    "fast": Suite(("eurosat", "water"), ("uqe", "per-channel prior", "base"), (), ("klt-jpeg2000-scene",)),
+}
+
+
+def entries(suite: Suite, package: Package | None, names: Sequence[str] = ()) -> list[Entry]:
+    """The suite's methods, or those of `names`; what a package does by itself only where there is one.
+
+    Raises InputError for a name that the suite does not have.
+    """
+    found = [Entry(method) for method in embedding_methods(suite.embedding, package)]
+    mine = [name for name in suite.with_spectral if package is not None or name not in _SHIPPED]
+    found += [Entry(method, BOTH) for method in embedding_methods(mine, package)]
+    found += [Entry(method) for method in pixel_methods(suite.pixels)]
+    known = {entry.name: entry for entry in found}
+    if unknown := [name for name in names if name not in known]:
+        raise InputError(f"the suite has no method {unknown[0]!r}", expected=", ".join(known))
+    return [known[name] for name in names] if names else found
+
+
+def run(
+    suite: Suite,
+    encoder: str,
+    data: Path,
+    out: Path,
+    setting: Setting,
+    *,
+    sets: Sequence[str] = (),
+    methods: Sequence[str] = (),
+) -> dict[tuple[str, str], Scored]:
+    """Every method on every set; what is on disk already is not computed again. Progress goes to stderr.
+
+    `encoder`: a package, a file or another name of `codec.evaluate.rate.encoders`. Keys: (set, method).
+    """
+    package = load(encoder) if _is_package(encoder) else None
+    bands = package.bands if package is not None else BAND_LISTS["s2"]
+    evidence = read(sets or suite.sets, data, bands)
+    found = Run(open_encoder(encoder, data=data), evidence, out, setting)
+    wanted = entries(suite, package, methods)
+    scored, began = {}, time.monotonic()
+    for number, (name, entry) in enumerate((name, entry) for name in evidence for entry in wanted):
+        scored[name, entry.name] = found.score(name, entry)
+        total = len(evidence) * len(wanted)
+        left = (time.monotonic() - began) / (number + 1) * (total - number - 1)
+        print(f"{number + 1}/{total} {name}, {entry.name}; {left:.0f} s left", file=sys.stderr, flush=True)
+    return scored
+
+
+def _is_package(encoder: str) -> bool:
+    """A shipped name or a folder with a manifest; bare encoders and rivals have no codec of their own."""
+    from codec.errors import SwathpackError
+
+    if ":" in encoder or "@" in encoder or encoder.endswith(".safetensors"):
+        return False
+    try:
+        load(encoder)
+    except SwathpackError:
+        return False
+    return True
