@@ -24,6 +24,10 @@ Error bad(std::string what, std::string expected = {}, std::string found = {}, s
                std::move(expected),  std::move(found), std::move(fix)};
 }
 
+Error bad_symbol() {
+  return bad("a symbol lies outside what the format can say", "-32767 to 32767", "-32768");
+}
+
 }  // namespace
 
 struct RecordEncoder::Work {
@@ -66,6 +70,9 @@ struct RecordEncoder::Work {
   template <class Symbol>
   void gather(const Group& g, uint32_t step, uint32_t steps, const Symbol* symbols);
   MaybeError collect_raw(const LayerPlan& plan);
+  MaybeError collect_one_lane(const Group& g, uint32_t steps);
+  MaybeError collect_lanes(const Group& g, uint32_t steps);
+  void put_escape(unsigned magnitude, unsigned n_thresholds);
   MaybeError encode_words(const LayerPlan& plan, uint32_t* states, uint16_t*& top);
   [[nodiscard]] int symbol_at(size_t index) const {
     return source.type == SymbolType::kInt8 ? static_cast<const int8_t*>(source.symbols)[index]
@@ -184,6 +191,65 @@ void RecordEncoder::Work::gather(const Group& g, uint32_t step, uint32_t steps) 
   }
 }
 
+void RecordEncoder::Work::put_escape(unsigned magnitude, unsigned n_thresholds) {
+  const unsigned code = magnitude - n_thresholds + 1;
+  const unsigned n = static_cast<unsigned>(std::bit_width(code)) - 1;
+  escapes.put(0, n);
+  escapes.put(1, 1);
+  escapes.put(code, n);  // without its leading one, least significant first
+  ++n_escapes;
+}
+
+// One lane: mostly zeros, and the first 16 signs stand apart.
+MaybeError RecordEncoder::Work::collect_one_lane(const Group& g, uint32_t steps) {
+  for (size_t i = 0; i < steps; ++i) {
+    const int value = block[i];
+    if (value == 0) continue;
+    if (value == -32768) return bad_symbol();
+    const unsigned is_negative = value < 0;
+    if (n_nonzeros < 16) {
+      first_signs |= is_negative << (15 - n_nonzeros);
+    } else {
+      signs.put(is_negative, 1);
+    }
+    ++n_nonzeros;
+    const unsigned magnitude = static_cast<unsigned>(is_negative ? -value : value);
+    if (magnitude >= g.tables[0]->n_thresholds) put_escape(magnitude, g.tables[0]->n_thresholds);
+  }
+  return std::nullopt;
+}
+
+// Several lanes: dense data, where whether a symbol is zero cannot be predicted. A zero appends a sign of no bits.
+MaybeError RecordEncoder::Work::collect_lanes(const Group& g, uint32_t steps) {
+  uint64_t held = 0;
+  unsigned n_held = 0;
+  const int16_t* value = block.data();
+  std::array<unsigned, kMaxLanes> n_thresholds;
+  for (unsigned lane = 0; lane < g.lanes; ++lane) n_thresholds[lane] = g.tables[lane]->n_thresholds;
+  for (uint32_t step = 0; step < steps; ++step) {
+    for (unsigned lane = 0; lane < g.lanes; ++lane, ++value) {
+      const int v = *value;
+      const unsigned is_negative = v < 0;
+      held |= uint64_t{is_negative} << n_held;
+      n_held += v != 0;
+      const unsigned magnitude = static_cast<unsigned>(is_negative ? -v : v);
+      if (magnitude >= n_thresholds[lane]) [[unlikely]] {
+        if (v == -32768) return bad_symbol();
+        put_escape(magnitude, n_thresholds[lane]);
+      }
+      if (n_held >= 32) {
+        signs.put(static_cast<uint32_t>(held), 32);
+        n_nonzeros += 32;
+        held >>= 32;
+        n_held -= 32;
+      }
+    }
+  }
+  signs.put(held, n_held);
+  n_nonzeros += n_held;
+  return std::nullopt;
+}
+
 // Forward over all symbols: signs and escapes, and with their numbers the choice of the form (§5.3, §5.4).
 MaybeError RecordEncoder::Work::collect_raw(const LayerPlan& plan) {
   signs.clear();
@@ -198,29 +264,7 @@ MaybeError RecordEncoder::Work::collect_raw(const LayerPlan& plan) {
     for (uint32_t step = 0; step < g.n_steps; step += block_steps) {
       const uint32_t steps = std::min(block_steps, g.n_steps - step);
       gather(g, step, steps);
-      for (size_t i = 0; i < size_t{steps} * g.lanes; ++i) {
-        const int value = block[i];
-        if (value == 0) continue;
-        if (value == -32768)
-          return bad("a symbol lies outside what the format can say", "-32767 to 32767", "-32768");
-        const unsigned is_negative = value < 0;
-        if (one_lane && n_nonzeros < 16) {
-          first_signs |= is_negative << (15 - n_nonzeros);
-        } else {
-          signs.put(is_negative, 1);
-        }
-        ++n_nonzeros;
-        const unsigned magnitude = static_cast<unsigned>(is_negative ? -value : value);
-        const unsigned n_thresholds = g.tables[i % g.lanes]->n_thresholds;
-        if (magnitude >= n_thresholds) {
-          const unsigned code = magnitude - n_thresholds + 1;
-          const unsigned n = static_cast<unsigned>(std::bit_width(code)) - 1;
-          escapes.put(0, n);
-          escapes.put(1, 1);
-          escapes.put(code, n);  // without its leading one, least significant first
-          ++n_escapes;
-        }
-      }
+      if (auto error = one_lane ? collect_one_lane(g, steps) : collect_lanes(g, steps)) return error;
       if (signs.n_bits() + escapes.n_bits() > size_t{8} * kMaxPayloadBytes) {
         return Error{ErrorKind::kLimit,           "the record does not fit 65536 bytes", std::nullopt, "", "",
                      "use fewer tiles per record"};

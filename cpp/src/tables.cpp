@@ -43,6 +43,7 @@ void fill_search_and_costs(Table& table) {
   }
   for (k = 0; k <= table.n_thresholds; ++k) {
     table.cost[k] = cost_of_frequency(table.range[k].frequency) + (k > 0 ? 256 : 0);
+    table.reciprocal[k] = ((uint64_t{1} << 48) + table.range[k].frequency - 1) / table.range[k].frequency;
   }
 }
 

@@ -84,6 +84,10 @@ RunEnd decode_lanes(const Table* const* tables, unsigned lanes, uint32_t steps, 
   return RunEnd::kDone;
 }
 
+// Division by a frequency f costs as much as all the rest, so ⌊x / f⌋ = ⌊x · m / 2^48⌋ with m = ⌈2^48 / f⌉. Exact: after
+// the renormalisation x < f · 2^16, and m = (2^48 + e) / f with e < f, so x · m / 2^48 exceeds x / f by
+// x · e / (f · 2^48) < f / 2^32 < 1 / f for f < 2^16: the next integer is never reached. x · m stays below 2^64, as
+// (f · 2^16 − 1) · (2^48 / f + 1) < 2^64 + f · 2^16 − 2^48 / f ≤ 2^64.
 void encode_lanes(const Table* const* tables, unsigned lanes, uint32_t steps, const int16_t* values,
                   uint32_t* states, uint16_t*& top) {
   uint16_t* words = top;
@@ -92,13 +96,15 @@ void encode_lanes(const Table* const* tables, unsigned lanes, uint32_t steps, co
     for (unsigned lane = lanes; lane-- > 0;) {
       const Table& table = *tables[lane];
       const unsigned magnitude = static_cast<unsigned>(*--value < 0 ? -*value : *value);
-      const SymbolRange range = table.range[magnitude < table.n_thresholds ? magnitude : table.n_thresholds];
+      const unsigned k = magnitude < table.n_thresholds ? magnitude : table.n_thresholds;
+      const SymbolRange range = table.range[k];
       uint32_t x = states[lane];
       if (x >> 16 >= range.frequency) {
         *--words = static_cast<uint16_t>(x);
         x >>= 16;
       }
-      states[lane] = (x / range.frequency << 16) + x % range.frequency + range.start;
+      const auto quotient = static_cast<uint32_t>(x * table.reciprocal[k] >> 48);
+      states[lane] = (quotient << 16) + (x - quotient * range.frequency) + range.start;
     }
   }
   top = words;
