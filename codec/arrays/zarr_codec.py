@@ -32,7 +32,9 @@ except ImportError as _error:
 
 from codec.arrays.chunk_pieces import Pieces, touched
 from codec.arrays.chunk_reader import ChunkEnd, decode_tiles, read_end, tiles_of
+from codec.arrays.fitting import NOTES
 from codec.arrays.pack import pack
+from codec.arrays.quantised import ALPHAEARTH_NODATA
 from codec.arrays.tiles import IntArray, TileDecoder
 from codec.arrays.tokens import AXES
 from codec.bitstream.array_shape import Layout
@@ -163,6 +165,8 @@ class NecSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
                 f"package {self.package!r} codes {'integers' if self.lossless else 'floats'}", found=dtype,
                 fix="fit a package to arrays of this type",
             )  # fmt: skip
+        if self.codec_id in _loaded:
+            _check_meaning(_loaded[self.codec_id], float(array_spec.fill_value))
         return self
 
     def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
@@ -335,6 +339,22 @@ class NecSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         dtype = chunk_spec.dtype.to_native_dtype()
         return chunk_spec.prototype.nd_buffer.from_numpy_array(
             values.astype(dtype, copy=False).reshape(chunk_spec.shape)
+        )
+
+
+def _check_meaning(package: Package, fill: float) -> None:
+    """Refuse what the package remembers of its integers and one array cannot say."""
+    meaning = package.manifest.raw.get("notes", {}).get(NOTES, {}).get("quantisation")
+    if meaning == "alphaearth" and fill != ALPHAEARTH_NODATA:
+        raise InputError(
+            "the holes of AlphaEarth integers are -128", expected=f"fill_value={ALPHAEARTH_NODATA}", found=fill,
+            fix="create the array with this fill value",
+        )  # fmt: skip
+    if meaning == "tessera":
+        raise InputError(
+            f"package {package.name!r} codes TESSERA integers together with their scales, and this is one array",
+            path=package.folder,
+            fix="fit a package with quantisation='none', and store the scales as an array of their own",
         )
 
 

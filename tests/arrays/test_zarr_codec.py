@@ -326,6 +326,22 @@ def test_arrays_that_the_package_cannot_code_are_refused_when_they_are_created(
         )  # fmt: skip
 
 
+def test_products_whose_meaning_one_array_cannot_say_are_refused_when_created(
+    fitted: Fitted, tmp_path: Path
+) -> None:
+    alphaearth = fit(fitted.q, name="ae", folder=tmp_path / "ae", axes="hwc", quantisation="alphaearth")
+    with pytest.raises(InputError, match="fill_value=-128"):
+        create(tmp_path / "a.zarr", fitted.q, NecSerializer(alphaearth), fill_value=0)
+    create(tmp_path / "a.zarr", fitted.q, NecSerializer(alphaearth))
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "a.zarr")[:], fitted.q)
+    tessera = fit(
+        fitted.q, name="te", folder=tmp_path / "te", axes="hwc", quantisation="tessera", nodata=-128,
+        scale=np.ones(fitted.q.shape[:2], dtype=np.float32),
+    )  # fmt: skip
+    with pytest.raises(InputError, match="scales as an array of their own"):
+        create(tmp_path / "b.zarr", fitted.q, NecSerializer(tessera))
+
+
 def test_contradicting_arguments_are_refused(fitted: Fitted) -> None:
     with pytest.raises(InputError, match="not both"):
         NecSerializer(fitted.floats, ladder_index=30, bytes_per_vector=8)
