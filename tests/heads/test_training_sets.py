@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -174,7 +176,7 @@ def test_dense_heads_refuse_one_class_other_labels_and_other_grids(name: str) ->
 def test_a_smaller_share_of_the_labels_lies_within_a_larger_one() -> None:
     y = np.repeat(np.arange(4), [300, 100, 20, 2])
     masks = nested_shares(y, seed=3)
-    for less, more in zip(SHARES, SHARES[1:], strict=False):
+    for less, more in itertools.pairwise(SHARES):
         assert not (masks[less] & ~masks[more]).any()
     counts = {share: np.bincount(y[mask], minlength=4).tolist() for share, mask in masks.items()}
     assert counts == {0.01: [3, 1, 1, 1], 0.05: [15, 5, 1, 1], 0.1: [30, 10, 2, 1], 1.0: [300, 100, 20, 2]}
