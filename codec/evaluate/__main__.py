@@ -1,4 +1,4 @@
-"""Command line of the evaluation room: `python -m codec.evaluate encoder|compare|candidates|packages|card`."""
+"""Command line of the evaluation room: `python -m codec.evaluate encoder|rate|neuco|compare|candidates|packages|card`."""
 
 from __future__ import annotations
 
@@ -65,6 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     packages = commands.add_parser("packages", help="bytes of the packages that ship")
     packages.add_argument("--package", type=Path, action="append", required=True)
     packages.add_argument("--results", type=Path, default=MODEL_RESULTS)
+
+    from codec.evaluate.neuco import command as neuco
+    from codec.evaluate.rate import command as rate
+
+    rate.add_arguments(
+        commands.add_parser("rate", help="what is left of each task's use, byte for byte, by every method")
+    )
+    neuco.add_arguments(commands.add_parser("neuco", help="NeuCo-Bench's protocol with a byte axis"))
 
     card = commands.add_parser("card", help="write card.md of a package from measured rows")
     card.add_argument("--package", type=Path, required=True)
@@ -156,10 +164,24 @@ def _card(options: argparse.Namespace) -> None:
     refresh(options.package)
 
 
+def _rate(options: argparse.Namespace) -> None:
+    from codec.evaluate.rate.command import run
+
+    run(options)
+
+
+def _neuco(options: argparse.Namespace) -> None:
+    from codec.evaluate.neuco.command import run
+
+    run(options)
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "encoder": _encoder,
     "compare": _compare,
     "candidates": _candidates,
+    "rate": _rate,
+    "neuco": _neuco,
     "packages": _packages,
     "card": _card,
 }

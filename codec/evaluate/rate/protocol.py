@@ -92,10 +92,13 @@ def resamples(groups: IntArray, n: int = RESAMPLES, seed: int = 0) -> Iterator[n
 
 def codec_training(name: str, sets: Mapping[str, Evidence]) -> dict[str, BoolArray]:
     """Tiles of each set that a codec for set `name` may be fitted on: training tiles, its own only where it keeps the
-    collection's split.
+    collection's split. Raises InputError where there is none.
     """
-    return {
+    found = {
         other: np.asarray(evidence.split == "train")
         for other, evidence in sets.items()
         if other != name or not is_folded(evidence)
     }
+    if not any(keep.any() for keep in found.values()):
+        raise InputError(f"there is no other set to fit codecs for {name!r} on", fix="run it with another set")
+    return found

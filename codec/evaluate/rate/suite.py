@@ -15,6 +15,7 @@ from codec.evaluate.rate.pixels import pixel_methods
 from codec.evaluate.rate.run import Entry, Run, Setting
 from codec.evaluate.rate.sets import HELD_BACK, read
 from codec.evaluate.rate.store import Scored
+from codec.evaluate.rate.targets import Evidence
 from codec.models.bands import BAND_LISTS
 from codec.package import Package, load
 
@@ -77,15 +78,19 @@ def run(
     *,
     sets: Sequence[str] = (),
     methods: Sequence[str] = (),
-) -> dict[tuple[str, str], Scored]:
+) -> tuple[dict[str, Evidence], dict[tuple[str, str], Scored]]:
     """Every method on every set; what is on disk already is not computed again. Progress goes to stderr.
 
-    `encoder`: a package, a file or another name of `codec.evaluate.rate.encoders`. Keys: (set, method).
+    `encoder`: a package, a file or another name of `codec.evaluate.rate.encoders`. Returns the sets,
+    and what was scored by (set, method).
     """
     package = load(encoder) if _is_package(encoder) else None
     bands = package.bands if package is not None else BAND_LISTS["s2"]
-    evidence = read(sets or suite.sets, data, bands)
+    evidence = read(suite.sets, data, bands)  # all of them: codecs of one set are fitted on others
+    if unknown := [name for name in sets if name not in evidence]:
+        raise InputError(f"the suite has no set {unknown[0]!r}", expected=", ".join(evidence))
     found = Run(open_encoder(encoder, data=data), evidence, out, setting)
+    evidence = {name: of for name, of in evidence.items() if not sets or name in sets}
     wanted = entries(suite, package, methods)
     scored, began = {}, time.monotonic()
     for number, (name, entry) in enumerate((name, entry) for name in evidence for entry in wanted):
@@ -93,7 +98,7 @@ def run(
         total = len(evidence) * len(wanted)
         left = (time.monotonic() - began) / (number + 1) * (total - number - 1)
         print(f"{number + 1}/{total} {name}, {entry.name}; {left:.0f} s left", file=sys.stderr, flush=True)
-    return scored
+    return evidence, scored
 
 
 def _is_package(encoder: str) -> bool:

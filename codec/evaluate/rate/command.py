@@ -1,0 +1,100 @@
+"""Options and entry of `python -m codec.evaluate rate`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+ENCODER = "s2-nano"
+PLOTTED = (
+    "base", "base + spectral", "shipped + spectral", "per-channel prior", "uqe", "pq", "fsq", "base mean", "mean opq",
+    "klt-jpeg2000-scene", "klt-jpeg2000-tile", "jpegxl-scene", "avif-scene",
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data collection")
+    parser.add_argument(
+        "--encoder",
+        default=ENCODER,
+        help="a package, weights, galileo_nano, module:function, … (see encoders.py)",
+    )
+    parser.add_argument("--suite", default="default", help="default, rgb or fast")
+    parser.add_argument("--fast", action="store_true", help="the same as --suite fast with two resamples")
+    parser.add_argument(
+        "--set", action="append", default=[], help="of the suite; again for more (default: all)"
+    )
+    parser.add_argument(
+        "--method", action="append", default=[], help="of the suite; again for more (default: all)"
+    )
+    parser.add_argument("--split", choices=("val", "test", "unseen"), default="val")
+    parser.add_argument(
+        "--blocked",
+        type=int,
+        default=0,
+        help="fold lone tiles by groups instead of the split: number of folds",
+    )
+    parser.add_argument(
+        "--regime", action="append", help="one, mixed, per-rate; again for more (default: one, mixed)"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/rate"), help="scored answers; a run goes on there"
+    )
+    parser.add_argument(
+        "--results", type=Path, help="CSV of results to write the rows to; its name is the suite"
+    )
+    parser.add_argument("--plots", type=Path, help="folder for the curves")
+    parser.add_argument("--threads", type=int, default=2)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Score what is not scored yet, then report."""
+    import torch
+
+    from codec.errors import InputError
+    from codec.evaluate.rate.report import REFERENCE, Question
+    from codec.evaluate.rate.run import Setting
+    from codec.evaluate.rate.suite import SUITES
+    from codec.evaluate.rate.suite import run as run_suite
+    from codec.evaluate.rows import as_text, save
+    from codec.heads.regimes import REGIMES
+
+    torch.set_num_threads(options.threads)
+    name = "fast" if options.fast else options.suite
+    if name not in SUITES:
+        raise InputError(f"there is no suite {name!r}", expected=", ".join(SUITES))
+    regimes = tuple(options.regime or REGIMES[:2])
+    if unknown := [regime for regime in regimes if regime not in REGIMES]:
+        raise InputError(f"there is no regime {unknown[0]!r}", expected=", ".join(REGIMES))
+    if "one" not in regimes:
+        raise InputError(
+            "thresholds and agreement need the regime one", found=regimes, fix="add --regime one"
+        )
+    if options.method and REFERENCE not in options.method:
+        raise InputError(
+            f"method {REFERENCE!r} is what all are compared with", fix=f"add --method {REFERENCE}"
+        )
+    setting = Setting(
+        options.split, options.blocked, 2 if options.fast else 5, options.seed, regimes
+    )  # fmt: skip
+    evidence, scored = run_suite(
+        SUITES[name], options.encoder, options.data, options.out, setting,
+        sets=options.set, methods=options.method,
+    )  # fmt: skip
+    suite = options.results.stem if options.results else "rate"
+    rows = []
+    for set_name, of in evidence.items():
+        mine = {method: s for (where, method), s in scored.items() if where == set_name}
+        for target in of.targets:
+            question = Question(Path(options.encoder).name, of, target, mine, suite)
+            print(f"reporting {question.case}", file=sys.stderr, flush=True)
+            rows += list(question.rows())
+            if options.plots:
+                for regime in regimes:
+                    question.plot(options.plots, regime, PLOTTED)
+    print(as_text(row for row in rows if row.case.count("/") < 6))
+    if options.results:
+        save(rows, options.results.parent, ("swathpack", "numpy", "torch", "imagecodecs"), per_machine=False)

@@ -1,0 +1,214 @@
+"""What a run says: rows of results, a table per question, and curves.
+
+A question is one target of one set. Its threshold is the uncompressed embedding's score with head `one`, less a stated loss,
+the same for every method and regime. Bytes are those of complete records as sent, per 64×64-pixel tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from codec.errors import InputError
+from codec.evaluate.intervals import bootstrap
+from codec.evaluate.rate.curve_intervals import (
+    Bootstrap,
+    ByteInterval,
+    Measured,
+    bd_rate_interval,
+    bytes_interval,
+    draw,
+    interval,
+    smallest_detectable,
+)
+from codec.evaluate.rate.plots import Line
+from codec.evaluate.rate.plots import draw as draw_plot
+from codec.evaluate.rate.store import Key, Scored
+from codec.evaluate.rate.targets import Evidence, Target
+from codec.evaluate.rate.utility import Judge, Utility
+from codec.evaluate.rows import Row
+
+DRAWS = 400
+LOSSES = {"scene": (0.01, 0.03), "tile": (0.01, 0.03), "token": (0.03, 0.06)}  # of accuracy, of mean IoU
+NUMBER_LOSS = (0.05,)  # of explained variance
+OURS = {"scene": "base mean", "tile": "base mean", "token": "base"}
+REFERENCE = "base"  # whose heads on uncompressed embeddings every method is compared with
+_PLOTTED = ("bytes_per_tile", "value", "low", "high")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One method as one head of one regime sees it."""
+
+    method: str
+    sends: str
+    key: Key
+
+    @property
+    def label(self) -> str:
+        return f"{self.method}, {self.key.view}"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting on a curve."""
+
+    setting: str
+    bytes_per_tile: float
+    value: float
+    low: float
+    high: float
+
+
+class Question:
+    """One target of one set, with everything that was scored on it."""
+
+    def __init__(
+        self, encoder: str, evidence: Evidence, target: Target, scored: Mapping[str, Scored], suite: str
+    ) -> None:
+        if REFERENCE not in scored:
+            raise InputError(f"set {evidence.tiles.name!r} was not scored with method {REFERENCE!r}")
+        self.encoder, self.evidence, self.target, self.scored = encoder, evidence, target, dict(scored)
+        self.suite = suite
+        view = "tokens" if target.level == "token" else "tokens mean"
+        self.judge = Judge.of_target(evidence, target, scored[REFERENCE], view)
+        self.how = replace(Bootstrap(), draws=DRAWS)
+
+    @property
+    def case(self) -> str:
+        return f"{self.encoder}/{self.evidence.tiles.name}/{self.target.name}"
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        return LOSSES[self.target.level] if self.target.is_class else NUMBER_LOSS
+
+    def lines(self, regime: str) -> list[Contender]:
+        """Every method with every view of this target."""
+        return [
+            Contender(name, scored.sends, key)
+            for name, scored in self.scored.items()
+            for key in scored.answers
+            if key.target == self.target.name and key.regime == regime
+        ]
+
+    def measured(self, line: Contender, utility: Utility = "score") -> Measured:
+        return self.judge.measured(self.scored[line.method], line.key, utility)
+
+    def _bootstrap(self, utility: Utility) -> Bootstrap:
+        return replace(self.how, statistic=self.judge.statistic(utility))
+
+    def ours(self, regime: str) -> Contender | None:
+        """The line that rivals are compared with: our training-free codec as this level uses it."""
+        wanted = OURS[self.target.level]
+        return next((line for line in self.lines(regime) if line.method == wanted), None)
+
+    def rows(self) -> Iterator[Row]:
+        """Reference, curves, bytes at each loss, ratios and BD-rates against ours."""
+        yield self._reference_row()
+        for regime in sorted({key.regime for s in self.scored.values() for key in s.answers}):
+            ours = self.ours(regime)
+            mine = None if ours is None else self.measured(ours)
+            for line in self.lines(regime):
+                found = self.measured(line)
+                yield from self._curve_rows(line, regime)
+                yield from self._byte_rows(line, found, regime)
+                if ours is not None and mine is not None and line != ours and found.sums.shape[1] > 1:
+                    yield from self._against(line, found, ours, mine, regime)
+
+    def _reference_row(self) -> Row:
+        statistic = self.judge.statistic("score")
+        found = bootstrap(self.judge.uncompressed("score"), statistic=statistic)
+        return Row(
+            self.suite, f"{self.case}/uncompressed/one", self.judge.name("score"), found.value, found.low, found.high,
+            f"{self.judge.unit('score')} [95% bootstrap over places and training sets]", n=int(self.judge.held.sum()),
+        )  # fmt: skip
+
+    def _curve_rows(self, line: Contender, regime: str) -> Iterator[Row]:
+        utilities: tuple[Utility, ...] = ("score", "agreement") if self.target.is_class else ("score",)
+        for utility in utilities:
+            for point in self._points(line, utility):
+                case = f"{self.case}/{line.method}/{line.key.view}/{regime}/{point.setting}"
+                if utility == "score":
+                    yield Row(self.suite, case, "bytes", point.bytes_per_tile, unit="B/tile")
+                name, unit = self.judge.name(utility), self.judge.unit(utility)
+                yield Row(
+                    self.suite, case, name, point.value, point.low, point.high, f"{unit} [95% interval]"
+                )
+
+    def _points(self, line: Contender, utility: Utility) -> Iterator[Point]:
+        """Every setting that takes bytes, from the finest."""
+        scored, measured = self.scored[line.method], self.measured(line, utility)
+        names = [s for s, sizes in zip(scored.settings, scored.sizes, strict=True) if sizes.sum() > 0]
+        for s, name in enumerate(names):
+            one = Measured(measured.sums[:, s : s + 1], measured.sizes[s : s + 1])
+            value, drawn = draw([one], lambda curves: curves[0].utility, self._bootstrap(utility))
+            found = interval(float(value[0]), drawn[:, 0])
+            bytes_, tiles = measured.sizes[s].sum(0)
+            yield Point(name, float(bytes_ / tiles), found.value, found.low, found.high)
+
+    def _byte_rows(self, line: Contender, measured: Measured, regime: str) -> Iterator[Row]:
+        reference = self.judge.reference_value()
+        for loss in self.losses:
+            found = bytes_interval(measured, None, reference - loss, self._bootstrap("score"))
+            yield self._row(line, regime, f"bytes at −{100 * loss:g}", found, "B/tile", "")
+
+    def _against(
+        self, line: Contender, measured: Measured, ours: Contender, mine: Measured, regime: str
+    ) -> Iterator[Row]:
+        reference, how = self.judge.reference_value(), self._bootstrap("score")
+        for loss in self.losses:
+            found = bytes_interval(mine, measured, reference - loss, how)
+            yield self._row(ours, regime, f"times fewer bytes at −{100 * loss:g}", found, "ratio", line.label)
+        if mine.sums.shape[1] > 1:
+            rate = bd_rate_interval(mine, measured, how)
+            if np.isfinite(rate.value):
+                case = f"{self.case}/{ours.method}/{ours.key.view}/{regime}"
+                yield Row(
+                    self.suite, case, "BD-rate", rate.value, rate.low, rate.high, "% of bytes [95% interval]", line.label
+                )  # fmt: skip
+
+    def _row(
+        self, line: Contender, regime: str, metric: str, found: ByteInterval, unit: str, rival: str
+    ) -> Row:
+        said = [
+            "not reached inside the curves, the value is their end" if not found.reached else "",
+            "low end open" if found.low_open else "",
+            "high end open" if found.high_open else "",
+        ]
+        note = "; ".join(["95% interval", *filter(None, said)])
+        case = f"{self.case}/{line.method}/{line.key.view}/{regime}"
+        return Row(self.suite, case, metric, found.value, found.low, found.high, f"{unit} [{note}]", rival)
+
+    def smallest(self) -> float:
+        """What this set could show of a difference in score to the uncompressed embedding, with 80 % power."""
+        statistic = self.judge.statistic("score")
+        sums = self.judge.uncompressed("score")
+        line = self.ours("mixed") or self.lines("mixed")[0]
+        middle = self.measured(line).sums
+        found = bootstrap(middle[:, middle.shape[1] // 2], sums, statistic=statistic, same_seeds=True)
+        return smallest_detectable(found)
+
+    def plot(self, folder: Path, regime: str, methods: Sequence[str]) -> Path:
+        """Score against bytes of some methods, each in its best view."""
+        lines = []
+        for line in self.lines(regime):
+            if line.method not in methods:
+                continue
+            points = list(self._points(line, "score"))
+            if len(points) > 1:
+                arrays = (np.array([getattr(p, name) for p in points]) for name in _PLOTTED)
+                lines.append(Line(line.label, line.sends, *arrays))
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.case.replace('/', '-')}-{regime}.png"
+        draw_plot(
+            path,
+            lines,
+            title=f"{self.case}: one head for all rates ({regime})",
+            utility=self.judge.name("score"),
+            reference=self.judge.reference_value(),
+            km2_per_tile=self.evidence.tiles.km2_per_tile,
+        )
+        return path
