@@ -167,10 +167,8 @@ def _scale_offset(source: Any, numbers: list[int], path: Path, rule: PictureRule
 
 
 def _validity(source: Any, numbers: list[int], native: Any, rule: PictureRule) -> BoolArray:
-    """Measured in every band that is read, as the file's masks, its nodata and the caller's say."""
+    """Measured in every band that is read, as the file's masks (alpha and nodata among them) and the caller's nodata say."""
     valid = np.asarray((source.read_masks(numbers) != 0).all(axis=0), np.bool_)
-    if ColorInterp.alpha in source.colorinterp:
-        valid &= source.read(list(source.colorinterp).index(ColorInterp.alpha) + 1) != 0
     if rule.nodata is not None:
         valid &= (native != rule.nodata).all(axis=0)
     if native.dtype.kind == "f":

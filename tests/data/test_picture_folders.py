@@ -227,6 +227,15 @@ def test_masks_of_the_same_stem_give_a_class_per_pixel(tmp_path: Path) -> None:
     assert cut.labels[0, 7, 1:].tolist() == [0] * 7
 
 
+def test_pixels_that_were_not_measured_do_not_vote_for_a_label(tmp_path: Path) -> None:
+    pixels = np.full((1, 16, 16), 0.1, np.float32)
+    pixels[0, :8, :5] = np.nan  # 40 of the first patch's 64 pixels: what is left is below the 60 % of a label
+    tiff(tmp_path / "i" / "a.tif", pixels, names=("nir",))
+    tiff(tmp_path / "m" / "a.tif", np.ones((1, 16, 16), np.uint8))
+    found = mask_folder(tmp_path / "i", tmp_path / "m", classes=("dry", "wet"))
+    assert tiles(found, found.classes, ("nir",), tile=16).labels.tolist() == [[[-1, 1], [1, 1]]]
+
+
 def test_masks_may_lie_beside_their_pictures(tmp_path: Path) -> None:
     pair(tmp_path, "a", np.ones((64, 64)), where=tmp_path / "images" / "a_mask.tif")
     found = mask_folder(tmp_path / "images", classes=("dry", "wet"))
