@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,5 +114,5 @@ def load(path: Path, origin: Mapping[str, str]) -> Scored:
                 answers,
                 head["cpu_seconds"],
             )
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise Corrupt(f"not a file of scored answers: {error}", path=path, fix="remove it") from error

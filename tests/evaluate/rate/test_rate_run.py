@@ -1,0 +1,146 @@
+"""A whole run on made-up scenes: what is scored, stored, taken up again and reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codec.errors import Corrupt, IdentityError, InternalError
+from codec.evaluate.rate import store
+from codec.evaluate.rate.embedding import embedding_methods
+from codec.evaluate.rate.plane_encoder import PlaneEncoder
+from codec.evaluate.rate.report import Question
+from codec.evaluate.rate.run import Entry, Run, Setting
+from codec.evaluate.rate.targets import Evidence, Target
+from codec.evaluate.rate.types import Coded, Method, Planes, TileSet
+
+C = 6
+
+
+def made(name: str, n_rows: int, n_cols: int, seed: int) -> Evidence:
+    """One scene of smooth fields; a token's class is the sign of its first channel."""
+    rng = np.random.default_rng(seed)
+    n = n_rows * n_cols
+    base = np.repeat(np.repeat(rng.standard_normal((n, C, 4, 4)), 16, 2), 16, 3) + 0.1 * rng.standard_normal(
+        (n, C, 64, 64)
+    )
+    place = np.indices((n_rows, n_cols)).reshape(2, -1).T
+    tiles = TileSet(
+        name, tuple(f"b{i}" for i in range(C)), base.astype(np.float32), np.ones((n, C), bool),
+        np.ones((n, 64, 64), bool), np.zeros(n, int), place, np.arange(n), 10.0,
+    )  # fmt: skip
+    labels = (encode(tiles).values["tokens"][..., 0] > 0).astype(np.int64)
+    return Evidence(tiles, (Target("sign", "token", labels, ("low", "high")),), np.repeat("train", n))
+
+
+def encode(tiles: TileSet) -> Planes:
+    """Tokens are the patch means turned by a fixed rotation and spread unevenly."""
+    n, c = tiles.pixels.shape[:2]
+    means = tiles.pixels.reshape(n, c, 8, 8, 8, 8).mean((3, 5)).transpose(0, 2, 3, 1)
+    turn = np.linalg.qr(np.random.default_rng(5).standard_normal((c, c)))[0]
+    tokens = (means @ (turn * np.linspace(3, 0.2, c))).astype(np.float32)
+    return Planes({"tokens": tokens}, np.ones((n, 8, 8), bool))
+
+
+ENCODER = PlaneEncoder("made", "0" * 64, "as-is", encode, lambda tiles: iter([(tiles.pixels,)]))
+SETTING = Setting(resamples=2)
+
+
+@pytest.fixture(scope="module")
+def sets() -> dict[str, Evidence]:
+    return {"here": made("here", 4, 8, 1), "there": made("there", 6, 8, 2)}
+
+
+@pytest.fixture(scope="module")
+def entry() -> Entry:
+    return Entry(embedding_methods(["base"])[0])
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("rate")
+
+
+@pytest.fixture(scope="module")
+def scored(sets, entry: Entry, out: Path) -> store.Scored:
+    return Run(ENCODER, sets, out, SETTING).score("here", entry)
+
+
+def test_finer_settings_cost_more_and_lose_less(scored: store.Scored) -> None:
+    assert len(scored.settings) >= 6
+    assert (np.diff(scored.bytes_per_tile) < 0).all()
+    assert (np.diff(scored.errors["tokens"].mean(1)) > 0).all()
+    assert scored.errors["tokens"][0].mean() < 0.03
+
+
+def test_sizes_are_whole_bytes_and_every_sample_is_answered_once(scored: store.Scored, sets) -> None:
+    assert scored.sizes.sum(1) == pytest.approx(np.round(scored.sizes.sum(1)))
+    (answers,) = [a for k, a in scored.answers.items() if k.regime == "mixed"]
+    assert answers.settings == ("uncompressed", *scored.settings)
+    assert np.isfinite(answers.predicted).all()
+    truth = sets["here"].targets[0].labels.ravel()
+    assert (answers.predicted[:, 0] == truth).mean() > 0.97
+
+
+def test_an_interrupted_run_goes_on_where_it_was(scored, sets, entry: Entry, out: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Run, "_embeddings", lambda *_: pytest.fail("was scored again"))
+    again = Run(ENCODER, sets, out, SETTING).score("here", entry)
+    assert np.array_equal(again.sizes, scored.sizes)
+    for key, answers in scored.answers.items():
+        assert np.array_equal(again.answers[key].loss, answers.loss)
+
+
+def test_answers_of_another_protocol_are_refused_and_left_alone(
+    scored, sets, entry: Entry, out: Path
+) -> None:
+    path = Run(ENCODER, sets, out, SETTING).path("here", entry.name)
+    before = path.read_bytes()
+    with pytest.raises(IdentityError, match="another origin"):
+        Run(ENCODER, sets, out, Setting(resamples=3)).score("here", entry)
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_file_of_answers_is_said(scored, sets, entry: Entry, out: Path, tmp_path: Path) -> None:
+    run = Run(ENCODER, sets, out, SETTING)
+    data = run.path("here", entry.name).read_bytes()
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(data[: len(data) // 2])
+    with pytest.raises(Corrupt, match="scored answers"):
+        store.load(broken, run.setting.origin(ENCODER, sets["here"]))
+
+
+class _Ideal:
+    """A method that states the entropy of what it would send, and sends nothing."""
+
+    about = Method("ideal", "embedding", "planted")
+    settings = ("only",)
+
+    def fit(self, train: Planes) -> _Ideal:
+        return self
+
+    def code(self, planes: Planes, setting: str) -> Coded:
+        return Coded(setting, np.full(len(planes), 10.123), dict(planes.values))
+
+
+def test_a_method_that_states_likelihoods_is_not_scored(sets, tmp_path: Path) -> None:
+    run = Run(ENCODER, sets, tmp_path, SETTING)
+    with pytest.raises(InternalError, match="likelihoods are not sizes"):
+        run.score("here", Entry(_Ideal()))
+    assert not run.path("here", "ideal").exists()
+
+
+def test_a_report_holds_the_curve_and_bytes_at_each_loss(scored, sets) -> None:
+    of = sets["here"]
+    question = Question("made", of, of.targets[0], {"base": scored}, "rate")
+    rows = list(question.rows())
+    bytes_ = [r for r in rows if r.metric == "bytes" and "/mixed/" in r.case]
+    assert [r.value for r in bytes_] == pytest.approx(scored.bytes_per_tile.tolist())
+    score = {r.case: r for r in rows if r.metric == "mean IoU" and "/mixed/" in r.case}
+    assert len(score) == len(scored.settings)
+    assert all(r.lo <= r.value <= r.hi for r in score.values())
+    at = {r.metric: r for r in rows if r.metric.startswith("bytes at") and r.case.endswith("mixed")}
+    assert at["bytes at −3"].value >= at["bytes at −6"].value
+    inside = scored.bytes_per_tile.min() <= at["bytes at −3"].value <= scored.bytes_per_tile.max()
+    assert inside
