@@ -90,11 +90,20 @@ def _default_tile(about: ArrayShape, exact: bool) -> tuple[int, int]:
     if exact:
         while side > 1 and side * side * about.channels * about.dtype.itemsize > _TILE_BYTES:
             side //= 2
+        if about.layout in (Layout.ROWS_COLS_CHANNELS, Layout.CHANNELS_ROWS_COLS):
+            rows, cols = about.token_shape
+            return _without_waste(rows, side), _without_waste(cols, side)
     if about.layout == Layout.VECTORS:  # larger tiles where a file would have too many
         side = min(side, _FLOAT_SIDE)
         while side < MAX_TOKENS_SIDE and about.shape[0] > 65_536 * side * side:
             side *= 2
     return side, side
+
+
+def _without_waste(extent: int, side: int) -> int:
+    """A side of at most `side`, and not much less, whose tiles reach least beyond the extent: what they double is coded."""
+    candidates = range(side, max(1, side * 5 // 8) - 1, -1)
+    return min(candidates, key=lambda s: -(-extent // s) * s - extent)
 
 
 def _checked_scale(about: ArrayShape, scale: np.ndarray | None) -> np.ndarray | None:

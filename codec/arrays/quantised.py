@@ -34,7 +34,8 @@ def dequantise(q: np.ndarray, quantisation: Quantisation, scale: np.ndarray | No
                 "TESSERA integers need one scale per token", expected=q.shape[:-1],
                 found=None if scale is None else scale.shape, fix="give the product's scales",
             )  # fmt: skip
-        x *= scale[..., None].astype(np.float32)
+        with np.errstate(invalid="ignore"):  # 0 · inf: scales are kept whatever they are
+            x *= scale[..., None].astype(np.float32)
     return x
 
 

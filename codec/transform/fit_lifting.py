@@ -61,10 +61,8 @@ def fit_lifting(
         return _lifting(low, modulus, middle)
     start = np.clip(np.rint(tokens.mean(axis=0)), low, low + modulus - 1).astype(np.int16)
     lifting = _lifting(low, modulus, start)
-    whole = known.all(axis=(1, 2))
-    if spatial and whole.any() and x.shape[1] * x.shape[2] > 1:
-        weights = _neighbour_weights(x[whole] - start)
-        lifting = _lifting(low, modulus, start, weights)
+    if spatial and x.shape[1] * x.shape[2] > 1:
+        lifting = _lifting(low, modulus, start, _neighbour_weights(x - start, known))
     residual = lifting.forward(x, known)  # no channel step yet: N×C×F
     there = known.reshape(len(known), 1, -1)
     r = np.moveaxis(residual, 1, 2)[there[:, 0]].astype(np.float64)
@@ -91,11 +89,16 @@ def _integer_weights(weights: FloatMatrix) -> npt.NDArray[np.int16]:
     return np.clip(np.rint(weights * _UNIT), -_LARGEST_WEIGHT, _LARGEST_WEIGHT).astype(np.int16)
 
 
-def _neighbour_weights(d: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:
-    """C×4 by least squares, channel by channel, from wholly known tiles N×h×w×C relative to b."""
+def _neighbour_weights(d: npt.NDArray[np.int32], known: BoolArray) -> npt.NDArray[np.int16]:
+    """C×4 by least squares, channel by channel, from known tokens of N×h×w×C (relative to b) with known neighbours."""
     n_channels = d.shape[3]
-    around = np.stack([n.reshape(-1, n_channels) for n in neighbours_of(d)]).astype(np.float64)  # 4×T×C
-    target = d.reshape(-1, n_channels).astype(np.float64)
+    usable = known & np.logical_and.reduce(
+        [n[..., 0] > 0 for n in neighbours_of(known[..., None].astype(np.int8))]
+    )
+    around = np.stack([n[usable] for n in neighbours_of(d)]).astype(np.float64)  # 4×T×C
+    target = d[usable].astype(np.float64)
+    if len(target) < 2 * NEIGHBOURS:
+        return np.zeros((n_channels, NEIGHBOURS), dtype=np.int16)
     gram = np.einsum("atc,btc->cab", around, around)
     moment = np.einsum("atc,tc->ca", around, target)
     power = np.maximum(np.einsum("caa->c", gram) / NEIGHBOURS, 1e-9)

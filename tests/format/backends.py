@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
+from nec_reference.archive import linear, load_archive
+from nec_reference.lifting import Linear
 from nec_reference.manifest import Package
 from nec_reference.reconstruct import PlaneTransform, embedding
 from nec_reference.refusals import Refusal
@@ -113,7 +113,14 @@ class ReferenceBackend:
                 plane: sorted([c, f, s] for (c, f), s in symbols.items())
                 for plane, symbols in file.mean_vectors.items()
             },
-            embed=lambda plane, tile: embedding(file, own, plane, tile, _transform(package, plane)),
+            embed=lambda plane, tile: embedding(
+                file,
+                own,
+                plane,
+                tile,
+                _transform(package, plane),
+                _linear(package, plane, file.header.planes[plane].channels),
+            ),
         )
 
     @staticmethod
@@ -134,7 +141,18 @@ class ReferenceBackend:
 
 
 def _transform(package: PackageFiles, plane: int) -> PlaneTransform | None:
-    with np.load(io.BytesIO(package.transform)) as arrays:
-        if f"plane{plane}.mean" not in arrays:
-            return None
-        return PlaneTransform(arrays[f"plane{plane}.mean"], arrays[f"plane{plane}.basis"])
+    arrays: dict[str, Any] = load_archive(package.transform)
+    if f"plane{plane}.mean" not in arrays:
+        return None
+    tokens = arrays.get(f"plane{plane}.tokens")
+    return PlaneTransform(
+        arrays[f"plane{plane}.mean"],
+        arrays[f"plane{plane}.basis"],
+        None if tokens is None else int(tokens[0]),
+    )
+
+
+def _linear(package: PackageFiles, plane: int, channels: int) -> Linear | None:
+    if package.lifting != "linear":
+        return None
+    return linear(load_archive(package.transform), f"plane{plane}", channels)

@@ -7,7 +7,9 @@ import math
 import struct
 from dataclasses import dataclass
 
+from nec_reference.array import Array, check_array, decode_array
 from nec_reference.checks import crc32c
+from nec_reference.plane import KIND_FLOAT, KIND_INTEGER, Plane
 from nec_reference.refusals import Corrupt, Truncated, Unsupported
 
 MAGIC = bytes.fromhex("89 4E 45 43 0D 0A 1A 0A")
@@ -49,21 +51,8 @@ PLANE_FIELDS = (
 PLANE_BYTES = 14
 
 FLAG_EMBEDDED_TABLES = 1
-KIND_FLOAT, KIND_INTEGER = 0, 1
-
-MEAN_VECTOR, CRS_WKT2, SOURCE_NAME = 1, 2, 6
-
-
-@dataclass(frozen=True)
-class Plane:
-    """One embedding grid, as the header (or tables.bin) declares it."""
-
-    space_id: bytes
-    rows: int
-    cols: int
-    channels: int
-    layers: int
-    kind: int
+FLAG_EMBEDDED_TRANSFORM = 8
+MEAN_VECTOR, CRS_WKT2, SOURCE_NAME, ARRAY = 1, 2, 6, 8
 
 
 @dataclass(frozen=True)
@@ -89,6 +78,7 @@ class Header:
     wkt: str | None
     source_name: str | None
     skipped_extensions: tuple[int, ...]  # unknown optional numbers
+    array: Array | None
     file_id: bytes
 
     @property
@@ -106,6 +96,10 @@ class Header:
     @property
     def embeds_tables(self) -> bool:
         return bool(self.flags & FLAG_EMBEDDED_TABLES)
+
+    @property
+    def self_contained(self) -> bool:
+        return bool(self.flags & FLAG_EMBEDDED_TRANSFORM)
 
 
 def decode_header(data: bytes) -> Header:
@@ -139,8 +133,10 @@ def decode_header(data: bytes) -> Header:
     (height,), (width,) = field["scene height"], field["scene width"]
     (core_height,), (core_width,) = field["core height"], field["core width"]
     affine = field["affine"]
-    if flags & ~FLAG_EMBEDDED_TABLES:
+    if flags & ~(FLAG_EMBEDDED_TABLES | FLAG_EMBEDDED_TRANSFORM):
         raise Unsupported(f"header flags {flags:#04x}")
+    if flags == FLAG_EMBEDDED_TRANSFORM:
+        raise Corrupt("a transform in the file and no tables")
     if ladder_index == 255:
         raise Corrupt("ladder index 255")
     if field["reserved"] != (0,):
@@ -154,7 +150,9 @@ def decode_header(data: bytes) -> Header:
     (epsg,) = field["EPSG"]
     planes = tuple(_decode_plane(data, PLANES_OFFSET + PLANE_BYTES * index) for index in range(n_planes))
     extensions = data[PLANES_OFFSET + PLANE_BYTES * n_planes : length - 4]
-    mean_vectors, wkt, source_name, skipped = _decode_extensions(extensions, planes, epsg)
+    mean_vectors, wkt, source_name, skipped, array = _decode_extensions(extensions, planes, epsg)
+    if array is not None:
+        check_array(array, planes, (height, width), (core_height, core_width))
     return Header(
         length=length,
         flags=flags,
@@ -175,6 +173,7 @@ def decode_header(data: bytes) -> Header:
         wkt=wkt,
         source_name=source_name,
         skipped_extensions=skipped,
+        array=array,
         file_id=hashlib.sha256(data[:length]).digest()[:8],
     )
 
@@ -203,11 +202,12 @@ def _decode_plane(data: bytes, start: int) -> Plane:
 
 def _decode_extensions(
     data: bytes, planes: tuple[Plane, ...], epsg: int
-) -> tuple[dict[int, bytes], str | None, str | None, tuple[int, ...]]:
+) -> tuple[dict[int, bytes], str | None, str | None, tuple[int, ...], Array | None]:
     mean_vectors: dict[int, bytes] = {}
     wkt: str | None = None
     source_name: str | None = None
     skipped: list[int] = []
+    array: Array | None = None
     before = -1
     position = 0
     while position < len(data):
@@ -242,11 +242,15 @@ def _decode_extensions(
             if not 1 <= length <= 128:
                 raise Corrupt(f"a source name of {length} bytes")
             source_name = _utf8(content)
+        elif number == ARRAY:
+            if must:
+                raise Corrupt("the array extension is marked mandatory")
+            array = decode_array(content)
         elif must:
             raise Unsupported(f"extension {number} must be understood")
         else:
             skipped.append(number)
-    return mean_vectors, wkt, source_name, tuple(skipped)
+    return mean_vectors, wkt, source_name, tuple(skipped), array
 
 
 def _utf8(content: bytes) -> str:

@@ -72,5 +72,5 @@ class Package:
     def check(self) -> None:
         if self.predicts:
             raise Unsupported("the package predicts coefficients")
-        if self.lifting not in ("none", "left"):
+        if self.lifting not in ("none", "left", "linear"):
             raise Unsupported(f"lifting {self.lifting}")

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nec_reference.header import KIND_INTEGER
+from nec_reference.lifting import Linear, undo_linear
 from nec_reference.manifest import Package
 from nec_reference.payload import step_index
+from nec_reference.plane import KIND_INTEGER
 from nec_reference.tables import Tables
 from nec_reference.whole import DecodedFile
 
@@ -23,6 +24,7 @@ class PlaneTransform:
 
     mean: Floats
     basis: Floats
+    tokens: int | None = None  # 0: no transform over tokens; None: DCT
 
 
 def dct_atoms(n: int) -> npt.NDArray[np.float64]:
@@ -60,9 +62,11 @@ def coefficients(file: DecodedFile, tables: Tables, plane: int, tile: int) -> Fl
 
 def synthesise(values: Floats, rows: int, cols: int, transform: PlaneTransform) -> Floats:
     """§8.3, kind float: inverse DCT, inverse channel transform, position mean; rows×cols×channels."""
-    vertical, horizontal = dct_atoms(rows), dct_atoms(cols)
     grid = values.reshape(-1, rows, cols).astype(np.float64)
-    tokens = np.einsum("ui,vj,cuv->cij", vertical, horizontal, grid)
+    if transform.tokens == 0:
+        tokens = grid
+    else:
+        tokens = np.einsum("ui,vj,cuv->cij", dct_atoms(rows), dct_atoms(cols), grid)
     embedding: Floats = np.einsum("ck,cij->ijk", transform.basis.astype(np.float64), tokens).astype(
         np.float32
     )
@@ -82,7 +86,12 @@ def lift(symbols: list[list[int]], rows: int, cols: int, lifting: str) -> npt.ND
 
 
 def embedding(
-    file: DecodedFile, package: Package, plane: int, tile: int, transform: PlaneTransform | None
+    file: DecodedFile,
+    package: Package,
+    plane: int,
+    tile: int,
+    transform: PlaneTransform | None,
+    linear: Linear | None = None,
 ) -> npt.NDArray[np.generic]:
     """One tile of one plane: float32, or int16 of kind integer. Ask `file.validity` which tokens count.
 
@@ -91,6 +100,8 @@ def embedding(
     assert file.tables is not None
     assert (plane, 0, tile) in file.tiles, "the tile is missing"
     shape = file.header.planes[plane]
+    if shape.kind == KIND_INTEGER and linear is not None:
+        return undo_linear(file.symbols(plane, tile), shape.rows, shape.cols, linear)
     if shape.kind == KIND_INTEGER:
         return lift(file.symbols(plane, tile), shape.rows, shape.cols, package.lifting)
     assert transform is not None

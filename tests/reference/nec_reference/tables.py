@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from nec_reference.checks import crc32c
-from nec_reference.header import KIND_FLOAT, KIND_INTEGER, Plane
+from nec_reference.plane import KIND_FLOAT, KIND_INTEGER, Plane
 from nec_reference.refusals import Corrupt, Identity, Unsupported
 
 MAGIC = b"NECT"

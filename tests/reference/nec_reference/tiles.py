@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nec_reference.header import Header, Plane
+from nec_reference.header import Header
+from nec_reference.plane import Plane
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from nec_reference.archive import read_archive
 from nec_reference.header import Header, decode_header
 from nec_reference.manifest import Package, codec_id
 from nec_reference.payload import TileSymbols, decode_payload
@@ -153,7 +154,15 @@ def _choose_tables(header: Header, package: Package, chunks: list[Record]) -> Ta
         raise Identity(f"no tables for codec {header.codec_id.hex()}")
     else:
         data = package.tables
-    found = codec_id(data, package.transform_sha256)
+    transform_sha256 = package.transform_sha256
+    if header.self_contained:  # §4.5: what follows the table file, whose own length says where it ends
+        if len(data) < 12:
+            raise Corrupt("embedded tables of less than their length field")
+        length = int.from_bytes(data[8:12], "little")
+        data, transform = data[:length], data[length:]
+        transform_sha256 = hashlib.sha256(transform).hexdigest()
+        read_archive(transform, header.planes)
+    found = codec_id(data, transform_sha256)
     if found != header.codec_id:
         raise Identity(f"the file needs codec {header.codec_id.hex()}, here is {found.hex()}")
     tables = decode_tables(data)

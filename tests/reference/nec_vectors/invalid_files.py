@@ -56,6 +56,7 @@ def _fields() -> list[Invalid]:
         _with_header("version-255", "the last version there can be", "unsupported", version=255),
         _with_header("flag-1", "bit 1: reserved for per-symbol table indices", "unsupported", flags=2),
         _with_header("flag-7", "bit 7 of the flags", "unsupported", flags=0x80),
+        _with_header("flag-3-alone", "a transform in the file and no tables", flags=8),
         _with_header("length-short", "header length without room for the CRC", length=141),
         _with_header("length-zero", "header length 0", length=0),
         _with_header("length-801", "one byte more than a header may have", length=801),

@@ -44,6 +44,7 @@ class PackageOut:
     transforms: tuple[tuple[list[list[list[float]]], list[list[float]]] | None, ...]  # (mean, basis)
     n_bands: int = 12
     lifting: str = "none"
+    more: tuple[tuple[str, str, Any], ...] = ()  # further arrays of the archive: name, dtype, values
 
     @property
     def tables_bytes(self) -> bytes:
@@ -56,6 +57,8 @@ class PackageOut:
             if transform is not None:
                 arrays[f"plane{plane}.mean"] = np.array(transform[0], np.float32)
                 arrays[f"plane{plane}.basis"] = np.array(transform[1], np.float32)
+        for name, dtype, values in self.more:
+            arrays[name] = np.array(values, dtype)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         return buffer.getvalue()
@@ -178,6 +181,29 @@ INTEGER_LEFT = PackageOut(
     lifting="left",
 )
 
+# Numbers that a person can follow: channel 0 takes half of the left neighbour and a quarter each of those above and above
+# right; channel 1 the plane through left, above and above left, and −3/2 of what channel 0 had left.
+INTEGER_LINEAR = PackageOut(
+    "integer-linear",
+    "the same with lifting linear: int8 range, both channels predicted from neighbours, channel 1 from channel 0",
+    TablesIn(LADDER, EIGHT, (_INTEGER_PLANE,)),
+    (None,),
+    lifting="linear",
+    more=(
+        ("plane0.range", "<i4", [-128, 256]),
+        ("plane0.start", "<i2", [3, -5]),
+        ("plane0.neighbours", "<i2", [[512, 256, 0, 256], [1024, 1024, -1024, 0]]),
+        ("plane0.channels", "<i2", [[0, 0], [-1536, 0]]),
+    ),
+)
+LIST = PackageOut(
+    "list",
+    "the plane of `three`, its tokens a list of vectors: no transform over tokens",
+    TablesIn(LADDER, EIGHT, (_THREE_PLANE,)),
+    (_THREE_TRANSFORM,),
+    more=(("plane0.tokens", "|u1", [0]),),
+)
+
 BIG = PackageOut(
     "big",
     "kind integer, 64×64 tokens × 1 channel in one band: 16,385 tiles are more than 2²⁶ symbols",
@@ -185,4 +211,4 @@ BIG = PackageOut(
     (None,),
 )
 
-PACKAGES = (ONE, THREE, TWO, WIDE, MASK, INTEGER_NONE, INTEGER_LEFT, BIG)
+PACKAGES = (ONE, THREE, TWO, WIDE, MASK, INTEGER_NONE, INTEGER_LEFT, INTEGER_LINEAR, LIST, BIG)

@@ -1,0 +1,65 @@
+"""`transform.npz` (§9) of a self-contained file: what it must hold, and what it says of each plane."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import numpy.typing as npt
+
+from nec_reference.lifting import Linear
+from nec_reference.plane import KIND_FLOAT, Plane
+from nec_reference.refusals import Corrupt
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+
+
+def load_archive(data: bytes) -> Arrays:
+    """Every array by name. Corrupt when it is no archive of arrays."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise Corrupt(f"no transform archive: {error}") from None
+
+
+def read_archive(data: bytes, planes: tuple[Plane, ...]) -> Arrays:
+    """The arrays, once those that each plane needs are there in the right type and shape."""
+    arrays = load_archive(data)
+    for number, plane in enumerate(planes):
+        name = f"plane{number}"
+        if plane.kind == KIND_FLOAT:
+            _need(arrays, f"{name}.mean", "<f4", (plane.rows, plane.cols, plane.channels))
+            _need(arrays, f"{name}.basis", "<f4", (plane.channels, plane.channels))
+            if f"{name}.tokens" in arrays:
+                _need(arrays, f"{name}.tokens", "|u1", (1,))
+                if arrays[f"{name}.tokens"][0] != 0:
+                    raise Corrupt("an unknown transform over tokens")
+        elif f"{name}.range" in arrays:
+            linear(arrays, name, plane.channels)
+    return arrays
+
+
+def linear(arrays: Arrays, name: str, channels: int) -> Linear:
+    """The lifting of one plane."""
+    low, modulus = (int(v) for v in _need(arrays, f"{name}.range", "<i4", (2,)))
+    if not (low >= -32768 and 1 <= modulus <= 65535 and low + modulus <= 32768):
+        raise Corrupt(f"a range of {modulus} numbers from {low}")
+    matrix = _need(arrays, f"{name}.channels", "<i2", (channels, channels))
+    if np.triu(matrix).any():
+        raise Corrupt("a channel is predicted from itself or a later one")
+    return Linear(
+        low,
+        modulus,
+        _need(arrays, f"{name}.start", "<i2", (channels,)).tolist(),
+        _need(arrays, f"{name}.neighbours", "<i2", (channels, 4)).tolist(),
+        matrix.tolist(),
+    )
+
+
+def _need(arrays: Arrays, name: str, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+    found = arrays.get(name)
+    if found is None or found.dtype != np.dtype(dtype) or found.shape != shape:
+        raise Corrupt(f"{name} is absent or not {dtype} {shape}")
+    return found
