@@ -55,13 +55,14 @@ def _flat(shape: tuple[int, int, int], bits: int, dtype: npt.DTypeLike) -> Pictu
 
 
 def _references(shape: tuple[int, int, int], bits: int, dtype: npt.DTypeLike) -> list[Picture]:
-    """Flat, two ramps, and for small pictures two noises: what their files share is not content."""
+    """Flat, a ramp, and for small pictures another ramp and two noises: what their files share is not content."""
     middle, quarter = 1 << (bits - 1), 1 << (bits - 2)
     rows, cols = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float64)
-    ramps = [middle + quarter * (x / max(1, x.max()) - 0.5) for x in (rows, rows + cols)]
+    ramps = [middle + quarter * (x / max(1, x.max()) - 0.5) for x in (rows + cols, rows)]
     found = [_flat(shape, bits, dtype)]
-    found += [np.broadcast_to(np.rint(x)[..., None], shape).astype(dtype) for x in ramps]
-    if max(shape[:2]) <= _ONE_GROUP:
+    small = max(shape[:2]) <= _ONE_GROUP
+    found += [np.broadcast_to(np.rint(x)[..., None], shape).astype(dtype) for x in ramps[: 1 + small]]
+    if small:
         rng = np.random.default_rng(0)
         found += [
             np.clip(np.rint(middle + s * rng.standard_normal(shape)), 0, 2 * middle - 1).astype(dtype)
@@ -85,7 +86,8 @@ def _kept(
 class Jpeg2000:
     """OpenJPEG: irreversible 9/7, PSNR-controlled over all components together, no component transform, one layer.
 
-    `quality` is the PSNR in dB against 2^bits − 1: one slope for all components, so bits go where variance is.
+    `quality` is the PSNR in dB against 2^bits − 1: one slope for all components, so bits go where variance is. Six
+    resolutions or as many as the picture allows: from four on, 64-pixel tiles cost the same, pictures profit.
     """
 
     name: str = "jpeg2000"

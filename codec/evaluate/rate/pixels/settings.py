@@ -45,20 +45,27 @@ def _jpeg2000(error: float, layout: Layout, floor: float = 0.0) -> Setting:
 
 
 def jpeg2000(tiled: bool) -> tuple[Setting, ...]:
-    """Bands as components; in tile-by-tile files of low rate side by side in one."""
+    """Bands as components; in tile-by-tile files of low rate side by side in one, where an empty packet of each band and
+    resolution is a byte: 316 bytes against 350 at an error of 0.118, 70 against 155 at 0.32.
+    """
     return tuple(_jpeg2000(e, Layout.GREY if tiled and e >= 0.3 else Layout.COMPONENTS) for e in _J2K_ERRORS)
 
 
 def klt_jpeg2000(tiled: bool) -> tuple[Setting, ...]:
-    """As `jpeg2000`; components of less variance than the squared error would get no bits, and get no packets."""
-    errors = (0.015, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0, 1.3)
-    return tuple(
-        _jpeg2000(e, Layout.GREY if tiled and e >= 0.3 else Layout.COMPONENTS, e * e) for e in errors
-    )
+    """Scenes: all components, one slope spends the bytes. Tiles: every empty packet is a byte, so components of less
+    variance than the squared error, which would get next to nothing, are not sent: 12–15 % fewer bytes at an error of
+    0.07 … 0.11. In scenes the same rule costs: 90 bytes against 50 at an error of 0.094 of the flood scene.
+    """
+    errors: tuple[float, ...]
+    if not tiled:
+        errors = (0.015, 0.03, 0.05, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.36, 0.44, 0.55)
+        return tuple(_jpeg2000(e, Layout.COMPONENTS) for e in errors)
+    errors = (0.015, 0.03, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.37, 0.45, 0.6, 0.8, 1.0)
+    return tuple(_jpeg2000(e, Layout.GREY if e >= 0.35 else Layout.COMPONENTS, e * e) for e in errors)
 
 
 def jpegxl(tiled: bool) -> tuple[Setting, ...]:
-    """Grey above about 2 kB a tile, colour below."""
+    """Grey above about 2 kB a tile, colour below. Effort 9 saves 3–8 % of effort 7 for 4.6 times its CPU time."""
     rows = [(q, n, Layout.GREY) for q, n in ((0.05, 112.0), (0.25, 112.0), (0.15, 28.0), (1.0, 112.0))]
     rows += [(q, n, Layout.COLOUR) for q, n in ((1.0, 112.0), (3.0, 112.0), (1.5, 28.0), (4.0, 28.0))]
     # At the coarsest distance little but the coarsest scale is left, and grey pays for one channel of it.
@@ -70,7 +77,9 @@ def jpegxl(tiled: bool) -> tuple[Setting, ...]:
 
 
 def avif(tiled: bool) -> tuple[Setting, ...]:
-    """Colour below about 1.5 kB a tile, grey above."""
+    """Colour below about 1.5 kB a tile, grey above. 10 bits: with 8, bright pixels are cut off or steps are too fine for
+    low rates. Speed 3 saves 0–3 % of speed 4 for 1.8 times its CPU time; speed 6 costs 3–30 % more.
+    """
     rows = [(q, 28.0, Layout.GREY) for q in (97, 88)]
     rows += [(q, 28.0, Layout.COLOUR) for q in (88, 72, 55, 40, 25, 10)]
     rows += [(q, 10.0, Layout.COLOUR) for q in (30, 10, 0)]
@@ -80,7 +89,9 @@ def avif(tiled: bool) -> tuple[Setting, ...]:
 
 
 def klt_avif(tiled: bool) -> tuple[Setting, ...]:
-    """Components on a grid, grey: bits go where variance is because all have one step."""
+    """Components on a grid, grey: bits go where variance is because all have one step. Tiles leave out components that
+    the coarser steps would not see (18 of 72 bytes at the coarsest quality, with 28 levels).
+    """
     rows = [
         (97, 28.0, 0.0),
         (88, 28.0, 0.0),
@@ -94,16 +105,17 @@ def klt_avif(tiled: bool) -> tuple[Setting, ...]:
         (0, 10.0, 0.5),
     ]
     return tuple(
-        Setting(f"quality {q}, {n:g} levels", 10, n, 512, Layout.GREY, q, floor) for q, n, floor in rows
+        Setting(f"quality {q}, {n:g} levels", 10, n, 512, Layout.GREY, q, floor if tiled else 0.0)
+        for q, n, floor in rows
     )
 
 
 def webp(tiled: bool) -> tuple[Setting, ...]:
-    """Grey above about 0.9 kB a tile, colour below. 8 bits: the mean lies at 3/8, since pixels are brighter than the
+    """Grey above about 1.3 kB a tile, colour below. 8 bits: the mean lies at 3/8, since pixels are brighter than the
     mean by more deviations than darker.
     """
-    rows = [(q, 14.0, Layout.GREY) for q in (100, 95, 80, 60)]
-    rows += [(q, 14.0, Layout.COLOUR) for q in (60, 30, 10)]
+    rows = [(q, 14.0, Layout.GREY) for q in (100, 95, 80)]
+    rows += [(q, 14.0, Layout.COLOUR) for q in (85, 60, 30, 10)]
     rows += [(q, 7.0, Layout.COLOUR) for q in (30, 10, 0)]
     return tuple(
         Setting(f"quality {q}, {n:g} levels, {layout.value}", 8, n, 96, layout, q) for q, n, layout in rows
