@@ -16,6 +16,7 @@ from codec.types import Georeference
 
 GRID_MAPPING = "spatial_ref"  # the name that rioxarray and GDAL look for
 _WGS84 = 4326
+_MOST_CELLS = 1 << 24  # whose coordinates are written out one by one; a header of 142 bytes may promise 2²⁸
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def coordinates(
 ) -> dict[str, Coordinate]:
     """Coordinates of cell centres by name: `y` and `x` along the axes; of a rotated map `yc` and `xc` in the plane.
 
+    A rotated map of more than 2²⁴ cells has none: the transform in its grid mapping says as much in less memory.
     Raises InputError where PROJ does not know the CRS.
     """
     a, b, c, d, e, f = of_cells.transform
@@ -53,6 +55,8 @@ def coordinates(
             y: Coordinate((y,), e * rows + f, {**y_attributes, "axis": "Y"}),
             x: Coordinate((x,), a * cols + c, {**x_attributes, "axis": "X"}),
         }
+    if n_rows * n_cols > _MOST_CELLS:
+        return {}
     grid_rows, grid_cols = rows[:, None], cols[None, :]
     return {  # CF §5.2: two-dimensional coordinates have names of their own
         y.replace("y", "yc", 1): Coordinate((y, x), d * grid_cols + e * grid_rows + f, y_attributes),

@@ -37,7 +37,7 @@ from codec.arrays.pack import pack
 from codec.arrays.quantised import ALPHAEARTH_NODATA
 from codec.arrays.tiles import IntArray, TileDecoder
 from codec.arrays.tokens import AXES
-from codec.bitstream.array_shape import Layout
+from codec.bitstream.array_shape import DTYPES, Layout
 from codec.bitstream.header import MAX_HEADER, FileHeader
 from codec.bitstream.reader import read_bytes
 from codec.package import Package, find, load
@@ -165,6 +165,10 @@ class NecSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
                 f"package {self.package!r} codes {'integers' if self.lossless else 'floats'}", found=dtype,
                 fix="fit a package to arrays of this type",
             )  # fmt: skip
+        if dtype.newbyteorder("=") not in DTYPES:
+            raise InputError(
+                "arrays of this type are not coded", expected=", ".join(map(str, DTYPES)), found=dtype
+            )
         if self.codec_id in _loaded:
             _check_meaning(_loaded[self.codec_id], float(array_spec.fill_value))
         return self

@@ -78,6 +78,13 @@ def test_a_rotated_map_has_coordinates_in_the_plane(sample: Sample) -> None:
     np.testing.assert_allclose(dataset["yc"].values[[0, 37, 12], [44, 0, 30]], expected_y, rtol=1e-12)
 
 
+def test_a_rotated_map_of_very_many_cells_has_its_transform_alone(sample: Sample) -> None:
+    of_cells = Georeference(ROTATED, 32633)
+    assert set(map_coordinates.coordinates(of_cells, 4096, 4096)) == {"yc", "xc"}
+    assert map_coordinates.coordinates(of_cells, 4096, 4097) == {}
+    assert map_coordinates.grid_mapping(of_cells)["GeoTransform"] == "500000.0 8.0 3.0 6000000.0 2.0 -9.0"
+
+
 def test_a_map_without_a_crs_counts_pixels(sample: Sample) -> None:
     dataset = dataset_of(sample, Georeference((1.0, 0.0, 0.0, 0.0, 1.0, 0.0)))
     np.testing.assert_array_equal(dataset["x"][:3], [2.0, 6.0, 10.0])

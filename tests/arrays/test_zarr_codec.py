@@ -317,6 +317,8 @@ def test_arrays_that_the_package_cannot_code_are_refused_when_they_are_created(
         create(tmp_path / "a.zarr", fitted.q, NecSerializer(fitted.floats))
     with pytest.raises(InputError, match="codes integers"):
         create(tmp_path / "a.zarr", fitted.x, NecSerializer(fitted.integers))
+    with pytest.raises(InputError, match="arrays of this type are not coded"):
+        create(tmp_path / "a.zarr", fitted.q.astype(np.int32), NecSerializer(fitted.integers))
     with pytest.raises(InputError, match="all channels"):
         create(tmp_path / "a.zarr", fitted.x, NecSerializer(fitted.floats), chunks=(64, 64, 12))
     with pytest.raises(InputError, match="has not the axes"):
