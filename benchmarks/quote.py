@@ -1,8 +1,9 @@
 """Documents quote measured numbers by script: `python -m benchmarks.quote [--check]`.
 
 In a Markdown file a line `<!-- quote suite:SUITE case:REGEX metric:REGEX rival:REGEX -->` (no spaces in a REGEX, write
-a dot; rival may be left out) is followed by a table that this script writes, up to `<!-- end quote -->`. With --check
-nothing is written and a document that differs from the results fails (exit 1).
+a dot; rival may be left out) is followed by a table that this script writes, up to `<!-- end quote -->`. `grid` in the place
+of `quote` (and `<!-- end grid -->`) makes a table of two sides: the case's first group names the column, its second group,
+or else the rival, the line. With --check nothing is written and a document that differs from the results fails (exit 1).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from benchmarks.results import Row, load_all
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = re.compile(
-    r"(<!-- quote suite:(\S+) case:(\S+) metric:(\S+)(?: rival:(\S+))? -->\n)(.*?)(<!-- end quote -->)", re.S
+    r"(<!-- (quote|grid) suite:(\S+) case:(\S+) metric:(\S+)(?: rival:(\S+))? -->\n)(.*?)(<!-- end \2 -->)",
+    re.S,
 )
 
 
@@ -43,6 +45,35 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def grid(rows: list[Row], case: str) -> str:
+    """Markdown table of lines × columns; cells are `value [interval]`, with ≤ or ≥ where a curve ended before."""
+    cells: dict[str, dict[str, str]] = {}
+    columns: list[str] = []
+    for row in rows:
+        groups = re.fullmatch(case, row.case)
+        assert groups is not None  # rows were chosen by it
+        column, *line = groups.groups()
+        columns += [column] if column not in columns else []
+        cells.setdefault(line[0] if line else row.rival, {})[column] = _cell(row)
+    lines = ["| | " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) + 1)]
+    lines += [
+        f"| {name} | " + " | ".join(of.get(column, "–") for column in columns) + " |"
+        for name, of in cells.items()
+    ]
+    same = {f"{row.hardware}, {row.date}, {row.commit}" for row in rows}
+    return "\n".join(lines) + f"\n\nMeasured on {'; '.join(sorted(same))}.\n"
+
+
+def _cell(row: Row) -> str:
+    value = _number(row.value)
+    if row.lo is None or row.hi is None:
+        return value
+    low = ("≤ " if "low end open" in row.unit else "") + _number(row.lo)
+    high = ("≥ " if "high end open" in row.unit else "") + _number(row.hi)
+    outside = "not reached: " if "not reached" in row.unit else ""
+    return f"{outside}{value} [{low}, {high}]"
+
+
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
@@ -51,7 +82,7 @@ def render(text: str, rows: list[Row]) -> str:
     """The document with every quoted table made anew. An empty selection is an error: a quote of nothing."""
 
     def fill(match: re.Match[str]) -> str:
-        head, suite, case, metric, rival, _, end = match.groups()
+        head, kind, suite, case, metric, rival, _, end = match.groups()
         chosen = [
             r
             for r in rows
@@ -64,7 +95,7 @@ def render(text: str, rows: list[Row]) -> str:
             raise SystemExit(
                 f"error: no results for suite {suite}, case {case}, metric {metric}; measure them first"
             )
-        return head + table(chosen) + end
+        return head + (grid(chosen, case) if kind == "grid" else table(chosen)) + end
 
     return MARK.sub(fill, text)
 

@@ -1,0 +1,40 @@
+"""Documents take their tables from results, and a quote of nothing is an error."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.quote import render
+from codec.evaluate.rows import Row
+
+ROWS = [
+    Row("rate", "m/water/base/mixed", "bytes", 200.4, 117, 979, "B [95% interval]", hardware="cpu", date="d", commit="c"),
+    Row("rate", "m/water/prior/mixed", "bytes", 1548, 865, 2090, "B [95% interval; high end open]", hardware="cpu", date="d", commit="c"),
+    Row("rate", "m/cloud/prior/mixed", "bytes", 90, 80, 99, "B [not reached inside the curves]", hardware="cpu", date="d", commit="c"),
+    Row("rate", "m/water/base/mixed", "ratio", 7.5, 2, 13, "ratio", "prior", hardware="cpu", date="d", commit="c"),
+]  # fmt: skip
+
+
+def test_a_grid_has_a_column_and_a_line_for_each_name() -> None:
+    mark = r"<!-- grid suite:rate case:m/(\w+)/(\w+)/mixed metric:bytes -->"
+    text = render(f"before\n{mark}\nold\n<!-- end grid -->\nafter\n", ROWS)
+    assert text == (
+        f"before\n{mark}\n"
+        "| | water | cloud |\n|---|---|---|\n"
+        "| base | 200.4 [117, 979] | – |\n"
+        "| prior | 1,548 [865, ≥ 2,090] | not reached: 90 [80, 99] |\n"
+        "\nMeasured on cpu, d, c.\n"
+        "<!-- end grid -->\nafter\n"
+    )
+    assert render(text, ROWS) == text
+
+
+def test_without_a_second_group_the_rival_names_the_line() -> None:
+    text = render("<!-- grid suite:rate case:m/(\\w+)/base/mixed metric:ratio -->\n<!-- end grid -->\n", ROWS)
+    assert "| prior | 7.5 [2, 13] |" in text
+
+
+def test_a_quote_of_nothing_is_an_error() -> None:
+    for kind in ("grid", "quote"):
+        with pytest.raises(SystemExit, match="no results for suite rate"):
+            render(f"<!-- {kind} suite:rate case:(none) metric:bytes -->\n<!-- end {kind} -->\n", ROWS)
