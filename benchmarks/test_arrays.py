@@ -1,8 +1,8 @@
 """Bring your own embeddings: seconds, memory and bytes, of large float arrays and of integer rasters.
 
 Run by `pytest benchmarks/test_arrays.py`. CPU seconds of the process, one thread of the linear algebra library: other
-work on the machine then changes little. Each measurement runs in a process of its own, so that its peak of memory is its own; a
-memory-mapped input counts as far as its pages were read.
+work on the machine then changes little. Each measurement runs in a process of its own, so that its peak of memory is its
+own; a memory-mapped input counts as far as its pages were read.
 """
 
 from __future__ import annotations

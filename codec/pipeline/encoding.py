@@ -142,6 +142,11 @@ def _ordered(package: Package, latents: Sequence[Latent], grid: TileGrid) -> lis
 def _prepare(package: Package, latent: Latent, grid: TileGrid) -> _Plane:
     entry = package.planes[latent.plane]
     spec = entry.spec
+    if entry.name not in package.transforms:
+        raise InputError(
+            f"plane {entry.name!r} holds integers; it has no latents",
+            fix="pack the array with codec.arrays.pack",
+        )
     shape = (grid.n_tiles, spec.channels, spec.n_frequencies)
     tokens = (grid.n_tiles, spec.rows, spec.cols)
     if latent.values.shape != shape or latent.token_validity.shape != tokens:
@@ -161,7 +166,8 @@ def _prepare(package: Package, latent: Latent, grid: TileGrid) -> _Plane:
             f"plane {entry.name!r}: a latent of tile {int(broken.argmax())} is not a number",
             fix="look for NaN pixels or weights before the encoder; mark unmeasured pixels invalid instead",
         )
-    return _Plane(latent.plane, refill(values, known), known, coded)
+    tokens = package.transforms[entry.name].tokens
+    return _Plane(latent.plane, refill(values, known, tokens), known, coded)
 
 
 def _quantise(package: Package, plane: _Plane, ladder_index: int, file_mean: bool | None) -> _Quantised:
