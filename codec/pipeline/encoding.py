@@ -166,8 +166,8 @@ def _prepare(package: Package, latent: Latent, grid: TileGrid) -> _Plane:
             f"plane {entry.name!r}: a latent of tile {int(broken.argmax())} is not a number",
             fix="look for NaN pixels or weights before the encoder; mark unmeasured pixels invalid instead",
         )
-    tokens = package.transforms[entry.name].tokens
-    return _Plane(latent.plane, refill(values, known, tokens), known, coded)
+    between = package.transforms[entry.name].tokens
+    return _Plane(latent.plane, refill(values, known, between), known, coded)
 
 
 def _quantise(package: Package, plane: _Plane, ladder_index: int, file_mean: bool | None) -> _Quantised:
