@@ -24,7 +24,8 @@ from rasterio.crs import CRS
 from rasterio.transform import from_bounds
 
 from codec.data import inert_pickle
-from codec.data.geobench import CORRECTED, STANDARD, band_names, geobench, partitions, read_specs
+from codec.data.geobench import geobench, partitions, read_specs
+from codec.data.geobench_bands import CORRECTED, STANDARD, band_names
 from codec.errors import BackendUnavailable, Corrupt, InputError, LimitExceeded
 
 h5py = pytest.importorskip("h5py")
