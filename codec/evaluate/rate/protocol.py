@@ -7,7 +7,7 @@ where a set is folded, so no tile that is scored was seen by them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,15 +90,19 @@ def resamples(groups: IntArray, n: int = RESAMPLES, seed: int = 0) -> Iterator[n
         yield kept[index]
 
 
-def codec_training(name: str, sets: Mapping[str, Evidence]) -> dict[str, BoolArray]:
+def codec_training(
+    name: str, sets: Mapping[str, Evidence], held_back: Collection[str] = ()
+) -> dict[str, BoolArray]:
     """Tiles of each set that a codec for set `name` may be fitted on: training tiles, its own only where it keeps the
-    collection's split. Raises InputError where there is none.
+    collection's split, those of sets held back for no other. Raises InputError where there is none.
     """
     found = {
         other: np.asarray(evidence.split == "train")
         for other, evidence in sets.items()
-        if other != name or not is_folded(evidence)
+        if (other != name or not is_folded(evidence)) and (other == name or other not in held_back)
     }
     if not any(keep.any() for keep in found.values()):
-        raise InputError(f"there is no other set to fit codecs for {name!r} on", fix="run it with another set")
+        raise InputError(
+            f"there is no other set to fit codecs for {name!r} on", fix="run it with another set"
+        )
     return found

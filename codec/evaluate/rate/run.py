@@ -18,6 +18,7 @@ from codec.evaluate.rate.features import Pooling, gathered
 from codec.evaluate.rate.ground_features import BOTH, STATISTICS, ground_planes, received
 from codec.evaluate.rate.protocol import codec_training, folds
 from codec.evaluate.rate.scoring import Answers, answers, choose_penalty
+from codec.evaluate.rate.sets import HELD_BACK
 from codec.evaluate.rate.targets import Evidence, Samples, Target, samples
 from codec.evaluate.rate.types import (
     Coded,
@@ -143,7 +144,7 @@ class Run:
         """A method that sends embeddings, at every setting, fitted on what this set allows."""
         parts = [
             _shown(self.planes(other).only(keep), entry.planes)
-            for other, keep in codec_training(name, self.sets).items()
+            for other, keep in codec_training(name, self.sets, HELD_BACK).items()
         ]
         planes = _shown(self.planes(name), entry.planes)
         coder = entry.method.fit(_joined_planes(parts))  # type: ignore[arg-type]
@@ -156,7 +157,7 @@ class Run:
     def _pixels(self, name: str, entry: Entry) -> _Seen:
         """A method that sends pixels; planes and statistics are made on the ground of what arrives."""
         tiles = self.sets[name].tiles
-        allowed = codec_training(name, self.sets)
+        allowed = codec_training(name, self.sets, HELD_BACK)
         train = _joined_tiles([_only(self.sets[other].tiles, keep) for other, keep in allowed.items()])
         coder = entry.method.fit(train)  # type: ignore[arg-type]
         coded = [coder.code(tiles, setting) for setting in coder.settings]  # type: ignore[arg-type]

@@ -44,12 +44,14 @@ _PIXELS = (
 )  # fmt: skip
 SUITES = {
     "default": Suite(
-        ("eurosat", "water", "landuse", "sky", HELD_BACK),
+        ("eurosat", "water", "landuse", "sky", *HELD_BACK),
         _EMBEDDING,
         ("per-channel prior", "base", *_SHIPPED),
         _PIXELS,
     ),
-    "rgb": Suite(("ucmerced", HELD_BACK), _EMBEDDING, ("per-channel prior", "base", *_SHIPPED), _PIXELS[-3:]),
+    "rgb": Suite(
+        ("ucmerced", *HELD_BACK), _EMBEDDING, ("per-channel prior", "base", *_SHIPPED), _PIXELS[-3:]
+    ),
     "fast": Suite(("eurosat", "water"), ("uqe", "per-channel prior", "base"), (), ("klt-jpeg2000-scene",)),
 }
 

@@ -99,3 +99,5 @@ def test_codecs_for_a_folded_set_are_fitted_on_the_training_tiles_of_other_sets_
     allowed = codec_training("lone", sets)
     assert set(allowed) == {"scene", "lone"}
     assert allowed["lone"].sum() == 20
+    assert set(codec_training("scene", {**sets, "apart": lone}, ["apart"])) == {"lone"}
+    assert set(codec_training("apart", {**sets, "apart": lone}, ["apart"])) == {"scene", "lone", "apart"}
