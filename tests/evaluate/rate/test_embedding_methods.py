@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from codec.evaluate.rate.embedding import METHODS, embedding_methods, names
 from codec.evaluate.rate.embedding.base import BaseCoder
 from codec.evaluate.rate.embedding.sent import Part, PlanewiseCoder, sizes
 from codec.evaluate.rate.types import EmbeddingCoder, Planes
+from codec.package import load
 from codec.types import FloatArray
 from tests.evaluate.rate.correlated_planes import planes
 
@@ -188,6 +190,19 @@ def test_what_cannot_be_coded_is_refused(fitted: dict[str, EmbeddingCoder], name
         coder.code(Planes(broken, TEST.validity), setting)
     with pytest.raises(InputError, match="not those that were fitted"):
         coder.code(Planes({"tokens": TEST.values["tokens"]}, TEST.validity), setting)
+    with pytest.raises(InputError, match="no tile"):
+        coder.code(TEST.only(np.arange(0)), setting)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_a_lone_tile_decodes_as_it_does_among_others(fitted: dict[str, EmbeddingCoder], name: str) -> None:
+    coder = fitted[name]
+    setting = coder.settings[0]
+    alone = coder.code(TEST.only(np.arange(7, 8)), setting)
+    assert alone.sizes.shape == (1,)
+    if name != "uqe":
+        among = coder.code(TEST, setting).planes["tokens"][7:8]
+        np.testing.assert_allclose(alone.planes["tokens"], among, atol=1e-5)
 
 
 def test_one_whole_training_tile_is_too_few() -> None:
@@ -224,10 +239,10 @@ def seconds(coder: EmbeddingCoder, tiles: Planes, settings: Sequence[str]) -> fl
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", OWN)
-def test_a_thousand_tiles_are_coded_in_two_cpu_seconds(name: str) -> None:
+@pytest.mark.parametrize("name", names())
+def test_a_thousand_tiles_are_coded_in_two_cpu_seconds(root: Path, name: str) -> None:
     """Tokens of 8×8×128; the finest setting is the slowest of every method."""
     wide = {"tokens": 128}
-    (method,) = embedding_methods([name])
+    (method,) = embedding_methods([name], load(root / "models" / "s2-nano"))
     coder = method.fit(planes(64, 0, widths=wide))
     assert seconds(coder, planes(1000, 1, widths=wide), coder.settings[:1]) <= 2.0

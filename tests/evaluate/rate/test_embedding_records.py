@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from codec import pipeline
+from codec.bitstream.core import TableSet
 from codec.errors import InputError
 from codec.evaluate.rate.embedding import embedding_methods
 from codec.evaluate.rate.embedding.base import BASE, BASE_MEAN, BASE_PREFIXES, BaseCoder
+from codec.evaluate.rate.embedding.one_step import OneStep, by_channel
 from codec.evaluate.rate.embedding.shipped import ShippedCoder
 from codec.evaluate.rate.embedding.transforms import PER_CHANNEL_PRIOR, OneStepCoder
 from codec.evaluate.rate.types import EmbeddingCoder, Planes
@@ -88,6 +90,16 @@ def test_settings_keep_their_targets() -> None:
         for setting in ("2 bit", "1 bit", "0.5 bit"):
             found = coder.code(TEST, setting).bytes_per_tile * 8 / TEST.elements_per_tile
             assert 0.75 <= found / float(setting.removesuffix(" bit")) <= 1.1, (name, setting)
+
+
+def test_channels_beyond_128_share_tables_with_those_of_nearest_scale() -> None:
+    """By hand: 256 channels of falling scale, two to a table; the file holds no more than 128."""
+    latents = np.ones((2, 256, 4), np.float32) * np.arange(256, 0, -1, dtype=np.float32)[:, None]
+    order = np.random.default_rng(0).permutation(256)
+    groups = by_channel(latents[:, order], 2, 2)
+    assert groups.group.shape == (2, 256)
+    assert groups.group[0].tolist() == (order // 2).tolist()
+    TableSet(OneStep.fit(latents[:, order], groups).tables(16.0).encode())
 
 
 @pytest.fixture(scope="module")
@@ -176,8 +188,13 @@ def real(root: Path, shared_data: Path) -> tuple[Planes, Planes]:
 def test_shipped_is_the_file_that_the_pipeline_writes(
     package: Package, real: tuple[Planes, Planes], tmp_path: Path
 ) -> None:
-    """All planes and layers: what is counted is the file less its header, and what is decoded is the file's."""
+    """All planes and layers: what is counted is the file less its fixed header, and what is decoded is the file's.
+
+    The tiles are moved together, as those of one scene are, so that a mean vector pays and stands in the header.
+    """
     train, test = real
+    shift = 0.5 * test.values["tokens"].std() * np.sign(np.sin(np.arange(128.0))).astype(np.float32)
+    test = Planes({**test.values, "tokens": test.values["tokens"] + shift}, test.validity)
     (method,) = embedding_methods(["shipped"], package)
     coder = method.fit(train)
     assert isinstance(coder, ShippedCoder)
@@ -193,6 +210,7 @@ def test_shipped_is_the_file_that_the_pipeline_writes(
         sensor="benchmark", band_mask=0, time_us=0, ladder_index=index, index=False, seal=False,
     )  # fmt: skip
     coded = coder.code(test, setting)
+    assert len(coder.encode(test, setting)[1][0].data) > 0
     fixed = 124 + 14 * len(package.planes) + 4  # bytes of a header without extensions, bitstream §3
     assert round(coded.sizes.sum()) == len(data) - fixed
     (tmp_path / "a.nec").write_bytes(data)

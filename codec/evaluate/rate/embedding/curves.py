@@ -29,7 +29,7 @@ class LayerCosts:
 
     tables: Tables
     parsed: core.TableSet
-    latents: Sequence[FloatArray]  # of every plane that is sent, None-free, N×C×F
+    latents: Sequence[FloatArray]  # N×C×F of every plane that is sent
     planes: Sequence[int]  # their numbers in the tables
     elements: int  # of a tile, all planes that are sent
     _known: dict[int, npt.NDArray[np.float64]] = field(default_factory=dict, repr=False, compare=False)

@@ -46,10 +46,8 @@ def by_channel(latents: FloatArray, rows: int, cols: int) -> Groups:
     bands = np.minimum(np.arange(n_tokens), 1).astype(np.uint8)
     group = np.arange(channels)
     if channels > MAX_GROUPS:
-        by_scale = np.argsort(
-            np.argsort(-np.square(latents, dtype=np.float64).mean(axis=(0, 2)), kind="stable")
-        )
-        group = by_scale * MAX_GROUPS // channels
+        strongest_first = np.argsort(-np.square(latents, dtype=np.float64).mean(axis=(0, 2)), kind="stable")
+        group[strongest_first] = np.arange(channels) * MAX_GROUPS // channels
     return Groups(rows, cols, bands, np.tile(group.astype(np.uint8), (int(bands.max()) + 1, 1)))
 
 

@@ -91,7 +91,9 @@ def check_setting(settings: Sequence[str], setting: str) -> None:
 
 
 def check_planes(planes: Planes, fitted: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises InputError unless the planes are those of the fit, by name and by shape h×w×C, and finite."""
+    """Raises InputError unless there are tiles, whose planes are those of the fit by name and shape, and finite."""
+    if not len(planes):
+        raise InputError("there is no tile to code")
     found = {name: tuple(values.shape[1:]) for name, values in planes.values.items()}
     if found != dict(fitted):
         raise InputError("the planes are not those that were fitted", expected=dict(fitted), found=found)
