@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from codec.bitstream.array_shape import ArrayShape, Layout, Quantisation
-from codec.bitstream.derived import derived_invalid
+from codec.bitstream.derived import own_axis
 from codec.errors import InputError
 from codec.types import BoolArray, TileGrid
 
@@ -151,14 +151,13 @@ class TokenSource:
             first = np.asarray(tiles, dtype=np.int64) * (self.rows * self.cols)
             number = first[:, None] + np.arange(self.rows * self.cols)
             return (number < self.about.shape[0]).reshape(shape)
-        # Along an axis only the last tile differs, so four kinds of tiles stand for all.
-        return ~_derived(self.grid, self.rows, self.cols)[np.asarray(tiles)]
-
-
-def _derived(grid: TileGrid, rows: int, cols: int) -> BoolArray:
-    from codec.types import PlaneKind, PlaneSpec
-
-    return derived_invalid(grid, PlaneSpec(rows, cols, 1, 1, PlaneKind.INTEGER, bytes(8)))
+        # Whether a token is its tile's own is a matter of its row and of its column, each by itself (bitstream §3.1).
+        grid = self.grid
+        row, col = np.divmod(np.asarray(tiles, dtype=np.int64), grid.n_cols)
+        rows = own_axis(grid.height, grid.core_height, self.rows)[row]
+        cols = own_axis(grid.width, grid.core_width, self.cols)[col]
+        inside: BoolArray = rows[:, :, None] & cols[:, None, :]
+        return inside
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,9 @@ def embedded_tables(file: DecodedFile) -> bytes | None:
     chunks = {
         o.record.header.first_tile: o.record.payload for o in file.outcomes if o.record.header.kind == 2
     }
-    return b"".join(chunks[number] for number in sorted(chunks))
+    data = b"".join(chunks[number] for number in sorted(chunks))
+    # A transform may follow (bitstream §4.5): the table file's own length says where it ends.
+    return data[: int.from_bytes(data[8:12], "little")] if file.header.self_contained else data
 
 
 def compare(plane: Plane, wanted: dict[str, Any], n_layers: int) -> None:
