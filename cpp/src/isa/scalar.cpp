@@ -99,10 +99,11 @@ void encode_lanes(const Table* const* tables, unsigned lanes, uint32_t steps, co
       const unsigned k = magnitude < table.n_thresholds ? magnitude : table.n_thresholds;
       const SymbolRange range = table.range[k];
       uint32_t x = states[lane];
-      if (x >> 16 >= range.frequency) {
-        *--words = static_cast<uint16_t>(x);
-        x >>= 16;
-      }
+      // Whether a word is due cannot be predicted: it is written in any case, and kept or overwritten.
+      const bool due = x >> 16 >= range.frequency;
+      words[-1] = static_cast<uint16_t>(x);
+      words -= due;
+      x >>= due ? 16 : 0;
       const auto quotient = static_cast<uint32_t>(x * table.reciprocal[k] >> 48);
       states[lane] = (quotient << 16) + (x - quotient * range.frequency) + range.start;
     }
