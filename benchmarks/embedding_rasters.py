@@ -106,7 +106,7 @@ def bitshuffle(data: np.ndarray) -> bytes:
     return np.packbits(np.ascontiguousarray(bits.T)).tobytes()
 
 
-_SIDES = (32, 64, 128, 256)
+_SIDES = (64, 128)
 
 
 def zstd_bytes(q: np.ndarray, level: int = 19) -> tuple[int, str]:

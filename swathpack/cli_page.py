@@ -162,6 +162,7 @@ _BAD_INPUT = (
     ("package fitted to vectors of another length", 3),
     ("`.nec` of a scene given to `unpack`", 3),
     ("packed array with lost records: `unpack`", 6),
+    ("file that carries its codec, and not all of that has arrived", 75),
     ("foreign or damaged packets among good ones: passed over and counted", 0),
     ("no copy of the header among the packets", 75),
     ("records missing after `link receive`", 6),

@@ -123,6 +123,15 @@ def test_lost_records_exit_6_and_leave_the_rest(cli: Cli, tmp_path: Path) -> Non
         assert np.array_equal(arrays["values"][valid], q[valid])
 
 
+def test_a_file_without_all_of_its_codec_is_for_later(cli: Cli, npy: Path, tmp_path: Path) -> None:
+    nec = tmp_path / "x.nec"
+    assert cli("pack", npy, "-o", nec, "--record-bytes", 960).code == 0
+    data = nec.read_bytes()
+    nec.write_bytes(data[: read(nec).scan.records[1].offset])
+    for command in (("unpack", nec, "-o", tmp_path / "y.npy"), ("decode", nec, "-o", tmp_path / "y.npz")):
+        cli(*command).refused(75, "have not all arrived", "request these records again")
+
+
 def test_bad_input_gives_one_line_and_no_output(cli: Cli, npy: Path, tmp_path: Path, scene_nec: Path) -> None:
     out = tmp_path / "out.nec"
     np.save(tmp_path / "ragged.npy", np.array([[1], [1, 2]], dtype=object), allow_pickle=True)
