@@ -92,6 +92,27 @@ def test_the_penalty_of_the_probe_is_the_one_that_serves_validation() -> None:
     np.testing.assert_allclose(fit_probe(train, same, 4, penalties=grid).weight, weakest.weight, atol=2e-2)
 
 
+@pytest.mark.parametrize("folded", [False, True], ids=["validation", "folds"])
+def test_samples_that_weigh_next_to_nothing_choose_no_penalty(folded: bool) -> None:
+    """Most of what judges has labels of chance. Weighing nothing, it leaves the choice to the rest."""
+    clean, chance = labelled(60), labelled(480, seed=2)
+    wrong = np.random.default_rng(5).integers(0, 4, 480)
+    for weight, expected in ((1e-9, 0.05), (1e9, 10.0)):
+        both = TrainingSet(
+            np.concatenate([clean.x, chance.x]),
+            np.concatenate([clean.y, wrong]),
+            np.arange(540),
+            np.arange(540),
+            np.repeat([1.0, weight], [60, 480]),
+        )
+        train = (
+            both if folded else TrainingSet(clean.x, clean.y, 1000 + clean.groups, clean.tile, np.ones(60))
+        )
+        head = fit_probe(train, None if folded else both, 4, penalties=(0.05, 10.0))
+        plain = fit_path(train.x, train.y, 4, [expected], train.weight)[0]
+        np.testing.assert_allclose(head.weight, plain.weight, atol=1e-3 * np.abs(plain.weight).max())
+
+
 def test_a_probe_learns_and_never_mixes_the_sides() -> None:
     train, held = labelled(), labelled(200, seed=1)
     assert (fit_probe(train, None, 4).predict(held.x) == held.y).mean() > 0.6
