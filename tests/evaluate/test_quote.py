@@ -7,12 +7,13 @@ import pytest
 from benchmarks.quote import render
 from codec.evaluate.rows import Row
 
+HERE = {"hardware": "cpu", "date": "d", "commit": "c"}
 ROWS = [
-    Row("rate", "m/water/base/mixed", "bytes", 200.4, 117, 979, "B [95% interval]", hardware="cpu", date="d", commit="c"),
-    Row("rate", "m/water/prior/mixed", "bytes", 1548, 865, 2090, "B [95% interval; high end open]", hardware="cpu", date="d", commit="c"),
-    Row("rate", "m/cloud/prior/mixed", "bytes", 90, 80, 99, "B [not reached inside the curves]", hardware="cpu", date="d", commit="c"),
-    Row("rate", "m/water/base/mixed", "ratio", 7.5, 2, 13, "ratio", "prior", hardware="cpu", date="d", commit="c"),
-]  # fmt: skip
+    Row("rate", "m/water/base/mixed", "bytes", 200.4, 117, 979, "B [95% interval]", **HERE),
+    Row("rate", "m/water/prior/mixed", "bytes", 1548, 865, 2090, "B [95% interval; high end open]", **HERE),
+    Row("rate", "m/cloud/prior/mixed", "bytes", 90, 80, 99, "B [not reached inside the curves]", **HERE),
+    Row("rate", "m/water/base/mixed", "ratio", 7.5, 2, 13, "ratio", "prior", **HERE),
+]
 
 
 def test_a_grid_has_a_column_and_a_line_for_each_name() -> None:
