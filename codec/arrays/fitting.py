@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from codec.arrays.quantised import bytes_of, dequantise, scale_channels
-from codec.arrays.tokens import AXES, QUANTISATIONS, TokenSource, describe
+from codec.arrays.tokens import AXES, TokenSource, describe
 from codec.bitstream.array_shape import ArrayShape, Layout, Quantisation
 from codec.errors import InputError
 from codec.package import Package, TileLayout, build
@@ -292,15 +292,18 @@ def fit(
     return build(
         folder, name=name, version=version, licence=licence, bands=(), preprocessing=f"array {name}",
         tile=TileLayout(max(job.source.rows, job.source.cols), 0, 1), codec=codec, encoder_sha256=encoder_sha256,
-        notes={NOTES: remember(job.about)},
+        notes={NOTES: remember(job.about, quantisation)},
     )  # fmt: skip
 
 
-def remember(about: ArrayShape) -> dict[str, str]:
-    """What packing with the package need not be told again; text only, as manifests hold no floats."""
+def remember(about: ArrayShape, quantisation: str | None) -> dict[str, str]:
+    """What packing with the package need not be told again; text only, as manifests hold no floats.
+
+    A quantisation that nobody named stays unnamed: -128 in a later array must not pass for a number unasked.
+    """
     return {
         "axes": next(name for name, layout in AXES.items() if layout == about.layout),
         "dtype": about.dtype.name,
-        "quantisation": next(n for n, q in QUANTISATIONS.items() if q == about.quantisation),
+        "quantisation": quantisation or "",
         "nodata": "" if about.nodata is None else repr(float(about.nodata)),
     }

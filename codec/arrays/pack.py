@@ -163,11 +163,10 @@ def _told(
 ) -> dict[str, Any]:
     """Arguments, completed by what the package remembers of the array it was fitted to."""
     notes = {} if package is None else package.manifest.raw.get("notes", {}).get(NOTES, {})
-    remembered = notes.get("quantisation")
     return {
         "axes": axes or notes.get("axes"),
         "nodata": float(notes["nodata"]) if nodata is None and notes.get("nodata") else nodata,
-        "quantisation": quantisation or remembered,
+        "quantisation": quantisation or notes.get("quantisation") or None,
     }
 
 

@@ -103,13 +103,19 @@ def test_a_lost_record_leaves_its_tiles_invalid_and_counted() -> None:
     assert np.array_equal(unpacked.values[unpacked.validity], q[unpacked.validity])
 
 
-def test_minus_128_without_a_meaning_is_refused_with_what_to_do() -> None:
+def test_minus_128_without_a_meaning_is_refused_with_what_to_do(tmp_path: Path) -> None:
     q = integers(40, 40, 4)
     q[20, 30, 2] = -128
     with pytest.raises(InputError, match=r"-128.*nobody said") as caught:
         pack(q, axes="hwc")
     assert "nodata=-128" in str(caught.value)
     assert np.array_equal(unpack(pack(q, axes="hwc", quantisation="none")).values, q)
+    package = fit(
+        integers(40, 40, 4), name="ints", folder=tmp_path / "p", axes="hwc"
+    )  # never asked about -128
+    with pytest.raises(InputError, match="nobody said"):
+        pack(q, package)
+    assert np.array_equal(unpack(pack(q, package, quantisation="none"), package).values, q)
 
 
 def test_int16_of_all_65536_numbers_is_refused() -> None:
