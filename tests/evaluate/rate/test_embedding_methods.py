@@ -158,6 +158,7 @@ def test_unmeasured_tokens_cost_a_mask_at_most_and_disturb_nothing(
             assert not values[~tiles.validity].any()
     far = np.arange(len(tiles)) != 5
     whole = coder.code(TEST, setting).planes["tokens"]
+    assert coded.sizes.sum() == pytest.approx(sum(len(p.data) for p in sent(coder, tiles, setting)))
     error = np.square(coded.planes["tokens"] - TEST.values["tokens"])[far][tiles.validity[far]].mean()
     usual = np.square(whole - TEST.values["tokens"]).mean()
     assert error <= 1.1 * usual + 1e-12

@@ -65,9 +65,8 @@ class ShippedCoder:
                 seal=False,
             )
         )
-        parts = [
-            Part(extensions.encode(file.header.extensions), 0, n)
-        ]  # mean vectors: no two files have the same
+        # Mean vectors: no two files have the same, so they are no common header.
+        parts = [Part(extensions.encode(file.header.extensions), 0, n)]
         tables = self.package.tables
         found = coefficients.decode(tables, file.header, file.records)
         for number in map(self.package.plane_index, self.names):
