@@ -219,7 +219,8 @@ MaybeError RecordEncoder::Work::collect_one_lane(const Group& g, uint32_t steps)
   return std::nullopt;
 }
 
-// Several lanes: dense data, where whether a symbol is zero cannot be predicted. A zero appends a sign of no bits.
+// Several lanes: dense data, where whether a symbol is zero cannot be predicted. A zero appends a sign of no
+// bits.
 MaybeError RecordEncoder::Work::collect_lanes(const Group& g, uint32_t steps) {
   uint64_t held = 0;
   unsigned n_held = 0;

@@ -18,7 +18,9 @@ def field(rows: int, cols: int, channels: int, *, seed: int = 0, sigma: float = 
     u, v = np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(cols)[None]
     low = np.exp(-2 * (np.pi * sigma) ** 2 * (u**2 + v**2))
     fields = np.fft.irfft2(np.fft.rfft2(rng.normal(size=(6, rows, cols))) * low, s=(rows, cols))
-    mixed = np.tensordot(fields / fields.std(), np.random.default_rng(98).normal(size=(6, channels)), axes=(0, 0))
+    mixed = np.tensordot(
+        fields / fields.std(), np.random.default_rng(98).normal(size=(6, channels)), axes=(0, 0)
+    )
     mixed += 0.05 * rng.normal(size=mixed.shape)
     return (mixed / mixed.std()).astype(np.float32)
 

@@ -32,7 +32,8 @@ struct Table {
   std::array<uint8_t, 256> first{};
   // Cost of symbol k in 1/256 bit (§10.2), sign included for k > 0; the escape's code length is not.
   std::array<uint32_t, 256> cost{};
-  // ⌈2^48 / frequency⌉ of symbol k: the encoder divides its state by multiplying (scalar.cpp says why it is exact).
+  // ⌈2^48 / frequency⌉ of symbol k: the encoder divides its state by multiplying (scalar.cpp says why it is
+  // exact).
   std::array<uint64_t, 256> reciprocal{};
 
   [[nodiscard]] unsigned find(uint32_t slot) const {

@@ -84,10 +84,10 @@ RunEnd decode_lanes(const Table* const* tables, unsigned lanes, uint32_t steps, 
   return RunEnd::kDone;
 }
 
-// Division by a frequency f costs as much as all the rest, so ⌊x / f⌋ = ⌊x · m / 2^48⌋ with m = ⌈2^48 / f⌉. Exact: after
-// the renormalisation x < f · 2^16, and m = (2^48 + e) / f with e < f, so x · m / 2^48 exceeds x / f by
-// x · e / (f · 2^48) < f / 2^32 < 1 / f for f < 2^16: the next integer is never reached. x · m stays below 2^64, as
-// (f · 2^16 − 1) · (2^48 / f + 1) < 2^64 + f · 2^16 − 2^48 / f ≤ 2^64.
+// Division by a frequency f costs as much as all the rest, so ⌊x / f⌋ = ⌊x · m / 2^48⌋ with m = ⌈2^48 / f⌉.
+// Exact: after the renormalisation x < f · 2^16, and m = (2^48 + e) / f with e < f, so x · m / 2^48 exceeds x
+// / f by x · e / (f · 2^48) < f / 2^32 < 1 / f for f < 2^16: the next integer is never reached. x · m stays
+// below 2^64, as (f · 2^16 − 1) · (2^48 / f + 1) < 2^64 + f · 2^16 − 2^48 / f ≤ 2^64.
 void encode_lanes(const Table* const* tables, unsigned lanes, uint32_t steps, const int16_t* values,
                   uint32_t* states, uint16_t*& top) {
   uint16_t* words = top;
