@@ -12,6 +12,7 @@ from codec.errors import InputError
 from codec.evaluate.rate.audit import check_coded, check_pixels
 from codec.evaluate.rate.pixels import PIXEL_METHODS, PixelRivalCoder, pixel_methods
 from codec.evaluate.rate.pixels.__main__ import curve, kept, lone, main, variance, variants
+from codec.evaluate.rate.pixels.formats import Jpeg2000
 from codec.evaluate.rate.pixels.layout import Layout
 from codec.evaluate.rate.pixels.rival import Transform
 from codec.evaluate.rate.pixels.spectrum import fitted
@@ -135,16 +136,26 @@ def test_sizes_and_pixels_are_those_of_plain_library_calls() -> None:
         np.testing.assert_allclose(coded.pixels[0], values * spread + mean, atol=1e-5)
 
 
-def test_jpeg_2000_reaches_the_error_it_is_asked_for() -> None:
+def test_jpeg_2000_reaches_the_error_it_is_asked_for_and_spends_no_more_than_a_plain_call() -> None:
     one = coder("jpeg2000-scene")
-    for step in one.steps[2:6]:
-        coded = one.code(TILES, step.name)
-        assert coded.pixels is not None
-        asked = float(step.name.split()[1])
-        spread = one.spectrum.spread[:, None, None]
-        found = float(np.sqrt(np.square((coded.pixels - TILES.pixels) / spread).mean()))
-        # OpenJPEG asks an estimate from wavelet norms (9/7 is not orthogonal) and stops at a truncation point near it.
-        assert 0.75 * asked < found < 1.25 * asked
+    picture = np.clip(
+        np.rint(2048 + 32 * one.spectrum.standardised(TILES.pixels[0], np.ones(5, np.bool_))), 0, 4095
+    )
+    x = np.ascontiguousarray(picture.astype(np.uint16).transpose(1, 2, 0))
+    form = Jpeg2000()
+    for quality in (50.0, 56.0, 62.0):
+        asked = 4095**2 / 10 ** (quality / 10)
+        by_hand = imagecodecs.jpeg2k_encode(
+            x, level=quality, codecformat="j2k", mct=False, reversible=False, bitspersample=12, resolutions=6
+        )
+        assert form.plainly(x, quality, 12) == by_hand
+        cost = []
+        for file in (by_hand, form.encode(x, quality, 12)):
+            squares = np.square(imagecodecs.jpeg2k_decode(file).astype(np.float64) - x)
+            # The estimate rests on wavelet norms (9/7 is not orthogonal) and stops at a truncation point near it.
+            assert 0.3 * asked < squares.mean() < 1.6 * asked
+            cost.append(squares.sum() + 48 * np.log(2) * asked * len(file))
+        assert cost[1] <= cost[0]
 
 
 def test_the_klt_is_numpys_eigenbasis_of_the_training_correlation() -> None:
@@ -279,10 +290,11 @@ def test_bytes_on_real_tiles_agree_with_what_was_measured_before(shared_data: Pa
     sizes = {}
     for name in ("jpeg2000-tile", "klt-jpeg2000-tile"):
         one = pixel_methods([name])[0].fit(train)
-        part = replace(one, steps=one.steps[4:10])
+        part = replace(one, steps=one.steps[4:])
         sizes[name] = at_error(part, held, variance(train, one.sends), 0.1)
-    assert 100 < sizes["klt-jpeg2000-tile"] < 160
-    assert 270 < sizes["jpeg2000-tile"] < 400
+    # Choosing among a few qualities, as the rival does, may only be better than the plain calls, and not by half.
+    assert 90 < sizes["klt-jpeg2000-tile"] < 140
+    assert 220 < sizes["jpeg2000-tile"] < 350
 
 
 @pytest.mark.long

@@ -18,6 +18,8 @@ from codec.evaluate.rate.pixels.backend import picture_codecs
 from codec.evaluate.rate.pixels.headers import AvifRule, HeaderRule, Jpeg2000Rule, JpegXlRule, WebpRule
 from codec.evaluate.rate.pixels.layout import Picture
 
+_FEW_BLOCKS = 256 * 256  # pixels; code-blocks have at most 64×64
+_MORE_DB = (0.0, 1.5, 3.5)
 _ONE_GROUP = 256  # a JPEG XL picture up to this side has one section
 
 
@@ -48,6 +50,11 @@ def _shaped(picture: npt.NDArray[Any], shape: tuple[int, int, int]) -> Picture:
     if picture.shape[:2] != shape[:2] or picture.size != np.prod(shape):
         raise InputError("a decoded picture has another shape", expected=shape, found=picture.shape)
     return picture.reshape(shape)
+
+
+def _three_sides(picture: Picture) -> tuple[int, int, int]:
+    height, width, channels = picture.shape
+    return height, width, channels
 
 
 def _flat(shape: tuple[int, int, int], bits: int, dtype: npt.DTypeLike) -> Picture:
@@ -97,6 +104,24 @@ class Jpeg2000:
         return np.uint16
 
     def encode(self, picture: Picture, quality: float, bits: int) -> bytes:
+        if picture.shape[0] * picture.shape[1] > _FEW_BLOCKS:
+            return self.plainly(picture, quality, bits)
+        # OpenJPEG stops one truncation point short of the error it is asked for. Where a picture has few of them, a tile
+        # may lose even its mean: so the best of some qualities at a slope of the asked error, three times the 2 ln 2 · D a
+        # bit of high rates (once was tried: no gain). EuroSAT, bytes at equal error: with a KLT −10 … −22 %, three bands
+        # −10 … −25 %, all bands without a KLT 0 … −9 %.
+        asked = ((1 << bits) - 1) ** 2 / 10 ** (quality / 10)
+        best, least = b"", np.inf
+        for more in _MORE_DB:
+            file = self.plainly(picture, quality + more, bits)
+            difference = self.decode(file, _three_sides(picture)).astype(np.float64) - picture
+            cost = float(np.square(difference).sum()) + 48 * np.log(2) * asked * len(file)
+            if cost < least:
+                best, least = file, cost
+        return best
+
+    def plainly(self, picture: Picture, quality: float, bits: int) -> bytes:
+        """One call of the library."""
         return bytes(
             picture_codecs().jpeg2k_encode(
                 picture if picture.shape[2] > 1 else picture[..., 0],
@@ -119,7 +144,7 @@ class Jpeg2000:
 
 
 def _jpeg2000_rule(which: Jpeg2000, shape: tuple[int, int, int], quality: float, bits: int) -> HeaderRule:
-    return Jpeg2000Rule.of(which.encode(_flat(shape, bits, which.dtype(bits)), quality, bits))
+    return Jpeg2000Rule.of(which.plainly(_flat(shape, bits, which.dtype(bits)), quality, bits))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def klt_jpeg2000(tiled: bool) -> tuple[Setting, ...]:
     if not tiled:
         errors = (0.015, 0.03, 0.05, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.36, 0.44, 0.55)
         return tuple(_jpeg2000(e, Layout.COMPONENTS) for e in errors)
-    errors = (0.015, 0.03, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.37, 0.45, 0.6, 0.8, 1.0)
+    errors = (0.015, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1.1, 1.5, 2.0)
     return tuple(_jpeg2000(e, Layout.GREY if e >= 0.35 else Layout.COMPONENTS, e * e) for e in errors)
 
 
