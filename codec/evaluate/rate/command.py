@@ -9,7 +9,7 @@ from pathlib import Path
 ENCODER = "s2-nano"
 PLOTTED = (
     "base", "base + spectral", "shipped + spectral", "per-channel prior", "uqe", "pq", "fsq", "base mean", "mean opq",
-    "klt-jpeg2000-scene", "klt-jpeg2000-tile", "jpegxl-scene", "avif-scene",
+    "klt-jpeg2000-scene", "klt-jpeg2000-tile", "klt-avif-scene", "klt-avif-tile",
 )  # fmt: skip
 
 
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=ENCODER,
         help="a package, weights, galileo_nano, module:function, … (see encoders.py)",
     )
-    parser.add_argument("--suite", default="default", help="default, rgb or fast")
+    parser.add_argument("--suite", default="default", help="default, full, rgb or fast")
     parser.add_argument("--fast", action="store_true", help="the same as --suite fast with two resamples")
     parser.add_argument(
         "--set", action="append", default=[], help="of the suite; again for more (default: all)"
