@@ -50,9 +50,13 @@ SUITES = {
         ("per-channel prior", "base", *_SHIPPED),
         _PIXELS,
     ),
-    "rgb": Suite(
-        ("ucmerced", *HELD_BACK), _EMBEDDING, ("per-channel prior", "base", *_SHIPPED), _PIXELS[-3:]
+    "full": Suite(
+        ("eurosat", "water", "landuse", "sky", *HELD_BACK),
+        _EMBEDDING,
+        ("per-channel prior", "klt", "dct", "base", *_SHIPPED),
+        PIXEL_METHODS,
     ),
+    "rgb": Suite(("ucmerced", *HELD_BACK), _EMBEDDING, ("per-channel prior", "base", *_SHIPPED), _PIXELS[:6]),
     "fast": Suite(("eurosat", "water"), ("uqe", "per-channel prior", "base"), (), ("klt-jpeg2000-scene",)),
 }
 
