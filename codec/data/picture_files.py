@@ -17,10 +17,10 @@ import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from codec.data.png_check import check_png
 from codec.data.raster import Raster
 from codec.errors import InputError
 from codec.scene.names import match
+from codec.scene.png_check import check_png
 from codec.scene.sensors import SENSORS
 from codec.scene.sensors import sensor as sensor_named
 from codec.types import BoolArray

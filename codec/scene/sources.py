@@ -13,6 +13,7 @@ from typing import Any
 import numpy.typing as npt
 
 from codec.errors import InputError
+from codec.scene.png_check import check_png
 
 # In bytes. GDAL's block cache is 5 % of the machine's memory unless told otherwise. This is one row of 1024×1024
 # blocks of a whole Sentinel-2 product (172 MB) and some room: with less, each row of tiles decodes them again.
@@ -103,6 +104,8 @@ def probe(path: Path) -> list[Source]:
         raise InputError("no such file", path=path, fix="check the path")
     if path.is_file() and path.stat().st_size == 0:
         raise InputError("the file is empty", path=path, fix="fetch it again")
+    if path.is_file():
+        check_png(path)
     return probe_name(str(path), path.name, path.stem)
 
 

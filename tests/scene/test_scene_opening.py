@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from codec.errors import InputError
 from codec.scene.names import bands_in_order
@@ -485,3 +486,17 @@ def test_each_variable_of_a_netcdf_is_a_band(write_raster: Any) -> None:
 def test_a_dark_scene_is_odd_but_opens(write_raster: Any) -> None:
     with open_scene([write_raster("B02.tif", ramp(1, 5))], sensor=S2) as scene:
         assert any("check sensor and scaling" in note for note in scene.notes)
+
+
+@pytest.mark.parametrize("part", [0.3, 0.9])
+def test_a_cut_png_is_refused_though_gdal_reads_it(tmp_path: Path, part: float) -> None:
+    """GDAL leaves the missing rows to chance and says nothing."""
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    path = tmp_path / "cut.png"
+    Image.fromarray(noise).save(path)
+    with open_scene([path], sensor="rgb") as scene:
+        assert scene.bands == ("red", "green", "blue")
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * part)])
+    with pytest.raises(InputError, match=r"cut\.png.*the file ends.*restore the file"):
+        open_scene([path], sensor="rgb")

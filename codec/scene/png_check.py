@@ -48,5 +48,5 @@ def _broken(path: Path, offset: int, found: str) -> InputError:
         path=path,
         offset=offset,
         found=found,
-        fix="restore the file, or move it out of the folder",
+        fix="restore the file, or leave it out",
     )
