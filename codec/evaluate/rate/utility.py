@@ -125,4 +125,3 @@ def _mean_parts(values: FloatVector, groups: npt.NDArray[np.int64]) -> FloatVect
     names, index = np.unique(groups, return_inverse=True)
     count = np.bincount(index, minlength=len(names)).astype(np.float64)
     return np.stack([np.stack([np.bincount(index, row, len(names)), count], axis=1) for row in values])
-
