@@ -132,6 +132,17 @@ def render(unpacked: Unpacked, values: np.ndarray, georeference: Georeference, f
     return out.getvalue()
 
 
+def _nodata(unpacked: Unpacked, values: np.ndarray) -> float | None:
+    """What stands where `values` are not valid: the array's own value, or NaN in numbers made of its integers."""
+    if (
+        values is unpacked.values
+        and values.dtype == unpacked.about.dtype
+        and unpacked.about.nodata is not None
+    ):
+        return unpacked.about.nodata
+    return float("nan") if values.dtype.kind == "f" else None
+
+
 def _geotiff(unpacked: Unpacked, values: np.ndarray, georeference: Georeference) -> bytes:
     import numpy as np
 
@@ -153,7 +164,7 @@ def _geotiff(unpacked: Unpacked, values: np.ndarray, georeference: Georeference)
         "dtype": bands.dtype.name, "transform": Affine(*georeference.transform), "tiled": True,
         "blockxsize": 256, "blockysize": 256, "compress": "deflate", "interleave": "pixel",
         "crs": to_crs(georeference) if georeference.has_crs else None,
-        "nodata": float("nan") if bands.dtype.kind == "f" else unpacked.about.nodata,
+        "nodata": _nodata(unpacked, values),
     }  # fmt: skip
     if bands.dtype == np.float16:
         raise InputError("GeoTIFFs hold no float16", fix="unpack to .npy or .npz")

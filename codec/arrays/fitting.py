@@ -186,7 +186,8 @@ def _filled(x: FloatArray, known: BoolArray) -> tuple[FloatArray, BoolArray]:
 def floats(job: Job, values: np.ndarray, tiles: np.ndarray | range) -> FloatArray:
     """Values n×h×w×C of the array as the float numbers that they mean."""
     if job.about.quantisation == Quantisation.NONE:
-        return values.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # beyond float32: infinite, and refused as such unless masked
+            return values.astype(np.float32, copy=False)
     scale = None
     if job.scale is not None:
         scale = scale_source(job).read(tiles)[0][..., 0]
@@ -228,7 +229,8 @@ def _integer_plane(job: Job, source: TokenSource, dtype: np.dtype, seed: int, al
         low, modulus = -32767, MAX_MODULUS
     lifting = fit_lifting(values, known, low=low, modulus=modulus, spatial=spatial, n_tokens=n_tokens)
     symbols = lifting.forward(values, known)
-    if source is job.source and dtype == np.int16 and _is_wide(symbols):
+    fits_twice = 2 * job.about.channels <= MAX_CHANNELS
+    if source is job.source and dtype == np.int16 and fits_twice and _is_wide(symbols):
         halves = bytes_of(values)
         lifting = fit_lifting(halves, known, low=-256, modulus=512, spatial=spatial, n_tokens=n_tokens)
         symbols = lifting.forward(halves, known)
@@ -281,7 +283,8 @@ def fit(
     (means, KLT, DCT over tokens that are a picture, classes, layers, tables), integers a lossless one (lifting, tables)
     unless `lossless` is False and their `quantisation` ("alphaearth", "tessera") says what they mean. `tile`: token rows
     and columns of a tile. `bits` per number set the default quality of a lossy codec. `name` also names the embedding
-    space. Deterministic in its arguments. Raises InputError for arrays that cannot be coded.
+    space. Deterministic in its arguments on one numerical library with as many threads. Raises InputError for arrays that
+    cannot be coded.
     """
     job = job_of(
         array, axes=axes, nodata=nodata, quantisation=quantisation, scale=scale, lossless=lossless, tile=tile

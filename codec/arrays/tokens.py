@@ -31,7 +31,19 @@ _AXES_FIX = "name the axes: 'nc' vectors, 'thwc' token grids, 'hwc' or 'chw' ras
 def describe(array: Any, *, axes: str | None, nodata: float | None, quantisation: str | None) -> ArrayShape:
     """What extension 8 says of `array` (anything with shape and dtype). Raises InputError where that is not clear."""
     shape = tuple(int(side) for side in getattr(array, "shape", ()))
-    dtype = np.dtype(getattr(array, "dtype", object))
+    try:
+        dtype = np.dtype(getattr(array, "dtype", object))
+    except TypeError as error:
+        raise InputError(
+            "the array's type is none of NumPy's", found=array.dtype, fix="convert it with numpy.asarray"
+        ) from error
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise InputError(
+            "the array has a mask, which would be lost",
+            fix="fill it (`array.filled(value)`) and give that value as nodata",
+        )
+    if nodata is not None and not isinstance(nodata, (int, float, np.integer, np.floating)):
+        raise InputError("the nodata value is no number", found=repr(nodata))
     if dtype.kind == "O":
         raise InputError(
             "the array is ragged, or holds objects", found=f"{dtype} {shape}",
@@ -127,7 +139,7 @@ class TokenSource:
             same = np.isnan(values) if math.isnan(nodata) else values == values.dtype.type(nodata)
             known &= ~same.all(axis=3)
         if values.dtype.kind == "f":
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
                 finite = np.isfinite(values.sum(dtype=np.float64))
             if not finite and not np.isfinite(values[known]).all():
                 raise self._not_finite(values, known, tiles)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from codec.bitstream.array_shape import ArrayShape, Quantisation, no_value
 from codec.bitstream.core import TableSet
 from codec.bitstream.decoded import PlaneSymbols
 from codec.bitstream.reader import NecFile, read_bytes
-from codec.errors import InputError
+from codec.errors import InputError, LimitExceeded
 from codec.package import Package
 from codec.pipeline.contained import package_in
 from codec.pipeline.decoding import DEFAULT_MAX_BYTES, check_package, embedding_of, integers_of
@@ -23,6 +24,7 @@ from codec.transform.tables import Tables
 from codec.types import BoolArray, FloatArray, PlaneKind
 
 _CHUNK_VALUES = 1 << 22
+_LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,11 @@ class Unpacked:
 
     def dequantised(self) -> FloatArray:
         """The numbers that the array means, float32, its axes kept; NaN in tokens that are not valid."""
-        if self.values.dtype.kind == "f":
-            return self.values.astype(np.float32)
         chw = self.values.ndim - self.validity.ndim == 1 and self.values.shape[1:] == self.validity.shape
         last = np.moveaxis(self.values, 0, -1) if chw and self.about.layout == 3 else self.values
-        x = dequantise(last, self.about.quantisation, self.scale)
+        # Floats are numbers already; also those that integers coded with loss came back as.
+        exact = last.dtype.kind in "iu"
+        x = dequantise(last, self.about.quantisation, self.scale) if exact else last.astype(np.float32)
         x[~self.validity] = np.nan
         return np.moveaxis(x, -1, 0) if last is not self.values else x
 
@@ -67,6 +69,12 @@ def unpack(data: bytes, package: Package | None = None, *, max_bytes: int = DEFA
             "the file holds a scene, not an array",
             fix="decode it with `swathpack decode` or codec.pipeline.open_nec",
         )
+    need = math.prod(about.shape) * about.dtype.itemsize
+    if need > max_bytes:
+        raise LimitExceeded(
+            f"the array would take {need} bytes of memory", expected=f"at most {max_bytes}", found=need,
+            fix="raise the limit if this file can be trusted",
+        )  # fmt: skip
     if file.header.is_self_contained:
         package = package_in(file.header, file.embedded)
     elif package is None:
@@ -127,6 +135,10 @@ def _assemble(
         else:
             embedding = embedding_of(package, tables, header, entry, some, means.get(plane.plane))
             values, valid = embedding.values, embedding.validity
+            if (
+                about.dtype == np.float16
+            ):  # the coding error must not push a number beyond what the type holds
+                np.clip(values, -_LARGEST_FLOAT16, _LARGEST_FLOAT16, out=values)
         sink.put(first, values, valid)
     return sink, missing
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import lzma
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -16,6 +19,12 @@ from codec.types import PlaneKind
 
 _HEADER_BYTES = 1024  # more than any .npy header of two or three dimensions
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a ZIP entry needs a date; the bytes must not depend on the clock
+# What zipfile, its decompressors and NumPy's reader of headers raise at bytes that are no archive of arrays. An
+# encrypted member or an unknown ZIP version is a RuntimeError, an odd shape a TypeError or OverflowError.
+_ILLEGAL = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError, SyntaxError, InputError, KeyError, ValueError,
+    TypeError, OverflowError, OSError, RuntimeError, EOFError,
+)  # fmt: skip
 
 
 def encode(transforms: Mapping[str, PlaneTransform], liftings: Mapping[str, Lifting] | None = None) -> bytes:
@@ -78,15 +87,7 @@ def decode(
                 mean = _member(archive, f"{plane.name}.mean", (spec.rows, spec.cols, spec.channels))
                 basis = _member(archive, f"{plane.name}.basis", (spec.channels, spec.channels))
                 transforms[plane.name] = PlaneTransform(mean, basis, _tokens(archive, plane.name))
-    except (
-        zipfile.BadZipFile,
-        InputError,
-        KeyError,
-        ValueError,
-        OSError,
-        NotImplementedError,
-        EOFError,
-    ) as error:
+    except _ILLEGAL as error:
         detail = error.what if isinstance(error, InputError) else str(error).strip("'\"")
         raise Corrupt(
             f"not a transform archive: {detail}", path=path, fix="build the package again"
@@ -99,7 +100,7 @@ def has_lifting(data: bytes, plane: str) -> bool:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return f"{plane}.range.npy" in archive.namelist()
-    except (zipfile.BadZipFile, ValueError, OSError):
+    except _ILLEGAL:
         return False
 
 
@@ -126,7 +127,16 @@ def _member(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: 
     info = archive.getinfo(f"{name}.npy")
     if info.file_size > np.dtype(dtype).itemsize * int(np.prod(shape)) + _HEADER_BYTES:
         raise ValueError(f"{name} is larger than {shape} {np.dtype(dtype)}")
-    array = np.lib.format.read_array(io.BytesIO(archive.read(info)), allow_pickle=False)
-    if array.dtype != np.dtype(dtype) or array.shape != shape:
-        raise ValueError(f"{name} is {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}")
+    data = io.BytesIO(archive.read(info))
+    version = np.lib.format.read_magic(data)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"{name} is a .npy of version {version}")
+    read_header = (
+        np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    )
+    # Judged before the array is made: its header may promise any number of bytes.
+    found, by_columns, stored = read_header(data)
+    if stored != np.dtype(dtype) or found != shape:
+        raise ValueError(f"{name} is {stored} {found}, expected {np.dtype(dtype)} {shape}")
+    array = np.frombuffer(data.read(), dtype=stored).reshape(found, order="F" if by_columns else "C")
     return np.ascontiguousarray(array, dtype=np.dtype(dtype).newbyteorder("="))

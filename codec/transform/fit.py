@@ -160,7 +160,9 @@ def _checked(name: str, values: FloatArray, validity: BoolArray | None) -> tuple
         0, len(x), CHUNK
     ):  # a sum is finite unless a number is not: no array of flags for most
         part = x[start : start + CHUNK]
-        if np.isfinite(part.sum(dtype=np.float64)):
+        with np.errstate(invalid="ignore"):  # ∞ − ∞: judged below
+            total = part.sum(dtype=np.float64)
+        if np.isfinite(total):
             continue
         finite = np.isfinite(part).all(axis=3)
         wrong = np.argwhere(~finite & valid[start : start + CHUNK])
@@ -195,7 +197,14 @@ def _ladder(
             fix="scale the planes to similar deviations before the fit",
         )
     exponent = (np.arange(length) + min(shifts)) / QUARTER_OCTAVES + _FINEST_OCTAVE
-    return (deviation * 2.0**exponent).astype(np.float32)
+    ladder = deviation * 2.0**exponent
+    limits = np.finfo(np.float32)
+    if not (ladder[0] >= limits.tiny and ladder[-1] <= limits.max):
+        raise InputError(
+            "the numbers are too large or too small to be quantised in float32", found=f"deviation {deviation:.3g}",
+            fix="scale them to a deviation near 1",
+        )  # fmt: skip
+    return ladder.astype(np.float32)
 
 
 def _scales(latents: FloatArray, bands: UInt8Array) -> npt.NDArray[np.float64]:

@@ -156,6 +156,6 @@ def _layers(
             found=n_layers, fix="choose smaller tiles",
         )  # fmt: skip
     before = np.cumsum(share) - share
-    layer = np.minimum((before / share.sum() * n_layers).astype(np.int64), n_layers - 1)
+    layer = np.minimum((before / max(share.sum(), 1e-9) * n_layers).astype(np.int64), n_layers - 1)
     _, layer = np.unique(layer, return_inverse=True)
     return np.broadcast_to(layer.astype(np.uint8), (n_bands, channels)).copy()

@@ -161,10 +161,11 @@ class Lifting:
         largest = int(np.abs(self.channels.astype(np.int64)).sum(axis=1).max(initial=0))
         return np.float32 if largest * (self.modulus // 2 + 1) + _HALF < 2**24 else np.float64
 
-    def _rounded(self, total: npt.NDArray[np.floating]) -> Int32Array:
+    def _rounded(self, total: npt.NDArray[np.floating]) -> IntegerArray:
         total += _HALF
         total *= 1.0 / (1 << UNIT_BITS)  # a power of two: exact
-        return np.floor(total, out=total).astype(np.int32)
+        # float32 totals lie below 2^24; of thousands of channels with large weights the sum passes 2^31.
+        return np.floor(total, out=total).astype(np.int32 if total.dtype == np.float32 else np.int64)
 
     def _across(self, r: IntegerArray) -> IntegerArray:
         exact = self._exact_float()

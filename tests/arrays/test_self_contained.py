@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
+import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -88,6 +91,72 @@ def test_forged_contents_are_corrupt(which: str, request: pytest.FixtureRequest)
             unpack(_carrying(data, tables, forged))
     with pytest.raises(Corrupt):
         unpack(_carrying(data, tables[:-1] + b"\0", transform))
+
+
+def _npy(header: str) -> bytes:
+    text = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(6)
+
+
+def _archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytearray:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", compression) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return bytearray(out.getvalue())
+
+
+def _promising(shape: str) -> Callable[[dict[str, bytes]], bytearray]:
+    header = f"{{'descr': '<i2', 'fortran_order': False, 'shape': {shape}, }}"
+    return lambda members: _archive({**members, "plane0.start.npy": _npy(header)})
+
+
+def _broken_stream(compression: int) -> Callable[[dict[str, bytes]], bytearray]:
+    def forge(members: dict[str, bytes]) -> bytearray:
+        archive = _archive(members, compression)
+        start = archive.find(b"plane0.start.npy") + 16
+        archive[start + 9 : start + 30] = b"\xff" * 21
+        return archive
+
+    return forge
+
+
+def _patched(mark: bytes, offset: int, value: int) -> Callable[[dict[str, bytes]], bytearray]:
+    """A byte at `offset` of every header that begins with `mark` (APPNOTE 4.3.12)."""
+
+    def forge(members: dict[str, bytes]) -> bytearray:
+        archive, at = _archive(members), -1
+        while (at := archive.find(mark, at + 1)) >= 0:
+            archive[at + offset] = value
+        return archive
+
+    return forge
+
+
+_CENTRAL = b"PK\x01\x02"
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        pytest.param(_promising("(100000000000,)"), id="200 GB of int16"),
+        pytest.param(_promising(f"({10**30},)"), id="more than an index holds"),
+        pytest.param(_promising("(True, 3)"), id="a truth value as a side"),
+        pytest.param(lambda m: _archive({**m, "plane0.start.npy": _npy("(" * 90)}), id="open parentheses"),
+        pytest.param(_broken_stream(zipfile.ZIP_DEFLATED), id="broken deflate"),
+        pytest.param(_broken_stream(zipfile.ZIP_LZMA), id="broken lzma"),
+        pytest.param(_patched(_CENTRAL, 8, 1), id="encrypted"),
+        pytest.param(_patched(_CENTRAL, 6, 255), id="ZIP version 25.5"),
+    ],
+)
+def test_a_forged_archive_is_corrupt_and_takes_no_memory(
+    forge: Callable[[dict[str, bytes]], bytearray], exact: bytes
+) -> None:
+    tables, transform = _parts(exact)
+    with zipfile.ZipFile(io.BytesIO(transform)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with pytest.raises((Corrupt, IdentityError)):
+        unpack(_carrying(exact, tables, bytes(forge(members))))
 
 
 def test_other_contents_than_the_header_names_are_refused(lossy: bytes) -> None:

@@ -77,6 +77,22 @@ def test_a_geotiff_comes_back_as_it_was(cli: Cli, tmp_path: Path) -> None:
     np.testing.assert_allclose(x[:, 20, 30], np.sign(q[:, 20, 30]) * (q[:, 20, 30] / 127.5) ** 2, rtol=1e-6)
 
 
+def test_a_geotiff_of_floats_keeps_its_nodata_value(cli: Cli, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    x = np.random.default_rng(3).normal(size=(3, 40, 50)).astype(np.float32)
+    x[:, :5] = -9999
+    profile = {"driver": "GTiff", "count": 3, "height": 40, "width": 50, "dtype": "float32", "nodata": -9999}
+    profile["transform"] = rasterio.Affine(10, 0, 5e5, 0, -10, 5e6)
+    with rasterio.open(tmp_path / "x.tif", "w", **profile) as file:
+        file.write(x)
+    assert cli("pack", tmp_path / "x.tif", "-o", tmp_path / "x.nec").code == 0
+    for name, options, nodata in (("same.tif", [], -9999), ("numbers.tif", ["--dequantised"], np.nan)):
+        assert cli("unpack", tmp_path / "x.nec", "-o", tmp_path / name, *options).code == 0
+        with rasterio.open(tmp_path / name) as file:
+            np.testing.assert_equal(file.nodata, nodata)
+            assert np.array_equal(file.read(masked=True).mask, x == -9999)
+
+
 def test_zarr_arrays_and_groups(cli: Cli, tmp_path: Path) -> None:
     zarr = pytest.importorskip("zarr")
     q = integers(40, 30, 4)

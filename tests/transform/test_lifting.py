@@ -147,3 +147,18 @@ def test_illegal_liftings_are_refused() -> None:
         fields = {name: getattr(good, name) for name in ("low", "modulus", "start", "neighbours", "channels")}
         with pytest.raises(InputError):
             Lifting(**{**fields, **change})
+
+
+def test_predictions_beyond_32_bits_are_exact() -> None:
+    # 4095 weights of 32767/1024 times residuals of 32767: a sum of 4.3e9 for the last channel.
+    channels, modulus = 4096, 65535
+    a = np.zeros((channels, channels), np.int16)
+    a[-1, :-1] = 32767
+    none = np.zeros((channels, 4), np.int16)
+    lifting = Lifting(-32768, modulus, np.zeros(channels, np.int16), none, a)
+    symbols = np.full((1, channels, 1), 32767, np.int16)
+    predicted = (512 + 32767 * 32767 * (channels - 1)) // 1024
+    expected = -32768 + (predicted + 32767 + 32768) % modulus
+    values = lifting.inverse(symbols, 1, 1)
+    assert values[0, 0, 0, -1] == expected
+    np.testing.assert_array_equal(lifting.forward(values), symbols)
