@@ -25,6 +25,7 @@ from codec.package import Package, arrays, identity
 from codec.pipeline.chunked import integer_symbols, symbols_of
 from codec.pipeline.contained import package_of, plane_name, space_id
 from codec.transform.fit import FittedCodec
+from codec.transform.quantiser import MAX_MAGNITUDE
 from codec.transform.rate import COST_UNITS_PER_BYTE, choose_ladder_index
 from codec.types import BoolArray, Georeference, PlaneKind, PlaneSpec, Record, Symbols
 
@@ -267,11 +268,19 @@ def _within(frame: _Frame, quality: _Quality) -> bytes:
         index = budget.index(read)
     while True:
         values, validity = symbols_of(package, 0, index, job.source.n_tiles, read)
-        records = frame.records(index, [Symbols(0, values, validity)])
-        if budget is None or budget.is_kept(records, validity):
-            return frame.file(index, records)
-        if index + 1 not in indices:
-            raise budget.refusal(records, validity)
+        # The quantiser clips (bitstream §10.1) and says nothing: what it clipped would decode to other numbers.
+        clipped = max(int(values.max()), -int(values.min())) >= MAX_MAGNITUDE
+        if clipped and (budget is None or index + 1 not in indices):
+            raise InputError(
+                "numbers lie so far out that this quality cannot hold them", found=f"quality {index} of {indices[-1]}",
+                fix="choose a coarser one, or fit a package to these embeddings",
+            )  # fmt: skip
+        if not clipped:
+            records = frame.records(index, [Symbols(0, values, validity)])
+            if budget is None or budget.is_kept(records, validity):
+                return frame.file(index, records)
+            if index + 1 not in indices:
+                raise budget.refusal(records, validity)
         index += 1
 
 

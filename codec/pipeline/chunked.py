@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from codec.errors import InputError
 from codec.package import Package
 from codec.transform.maps import QuantMaps
 from codec.transform.plane import PlaneTransform
@@ -72,7 +73,8 @@ class _Analysis:
         if not known.all():
             centred[~known] = 0
         # One product for all tiles: twice as fast as one for each, and channels come out as rows.
-        y: FloatArray = self._basis @ centred.reshape(n * n_frequencies, -1).T
+        with np.errstate(over="ignore", invalid="ignore"):  # judged below
+            y: FloatArray = self._basis @ centred.reshape(n * n_frequencies, -1).T
         y = y.reshape(-1, n, n_frequencies)
         # θ is 0, so copysign(rint(|x|/Δ), x) is rint(x/Δ): halves go to the even neighbour on both sides.
         np.multiply(y, self._inv_step, out=y)
@@ -80,8 +82,12 @@ class _Analysis:
         np.clip(y, -MAX_MAGNITUDE, MAX_MAGNITUDE, out=y)
         if not self._coded.all():
             y *= self._coded[:, None]
-        largest = int(max(y.max(initial=0), -y.min(initial=0)))
-        return y.astype(np.int8 if largest <= 127 else np.int16), largest
+        largest = float(max(y.max(initial=0), -y.min(initial=0)))
+        if np.isnan(largest):  # ∞ − ∞ in the product
+            raise InputError(
+                "the array holds numbers too large for float32", fix="scale them to a deviation near 1"
+            )
+        return y.astype(np.int8 if largest <= 127 else np.int16), int(largest)
 
 
 def integer_symbols(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from codec.arrays.pack import pack, unpack
+from codec.arrays.pack import fit, pack, unpack
 from codec.errors import InputError, LimitExceeded
+from tests.arrays.embedding_arrays import vectors
 
 
 def test_wide_int16_of_more_channels_than_halves_have_room_for_stays_whole() -> None:
@@ -71,3 +74,23 @@ def test_an_array_beyond_the_memory_limit_is_refused_before_it_is_made() -> None
     data = pack(np.ones((4096, 8), dtype=np.int8))
     with pytest.raises(LimitExceeded, match="32768 bytes"):
         unpack(data, max_bytes=32_767)
+
+
+def test_numbers_beyond_a_packages_range_are_refused_not_clipped(tmp_path: Path) -> None:
+    x = vectors(400, 6)
+    package = fit(x, name="near", folder=tmp_path / "near")
+    with pytest.raises(InputError, match="cannot hold"):
+        pack(x * np.float32(1e6), package)
+    x[7] *= (
+        1000  # holds at coarse qualities only: a budget that would allow a finer one gets the finest that does
+    )
+    back = unpack(pack(x, package, total_bytes=10**9), package).values
+    assert np.abs(back - x).max() < 0.01 * np.abs(x[7]).max()
+
+
+@pytest.mark.parametrize("factor", [1e37, 1e300])
+def test_numbers_beyond_float32_are_refused_with_a_package_too(factor: float, tmp_path: Path) -> None:
+    x = vectors(400, 6).astype(np.float64)
+    package = fit(x, name="near", folder=tmp_path / "near")
+    with pytest.raises(InputError):
+        pack(x * factor, package)
