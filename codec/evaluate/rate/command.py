@@ -62,6 +62,11 @@ def run(options: argparse.Namespace) -> None:
     from codec.evaluate.rows import as_text, save
     from codec.heads.regimes import REGIMES
 
+    if options.threads < 1 or options.blocked < 0 or options.seed < 0:
+        raise InputError(
+            "--threads is at least 1, --blocked and --seed at least 0",
+            found=(options.threads, options.blocked, options.seed),
+        )
     torch.set_num_threads(options.threads)
     name = "fast" if options.fast else options.suite
     if name not in SUITES:

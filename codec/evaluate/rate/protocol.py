@@ -91,15 +91,17 @@ def resamples(groups: IntArray, n: int = RESAMPLES, seed: int = 0) -> Iterator[n
 
 
 def codec_training(
-    name: str, sets: Mapping[str, Evidence], held_back: Collection[str] = ()
+    name: str, sets: Mapping[str, Evidence], held_back: Collection[str] = (), *, blocked: int = 0
 ) -> dict[str, BoolArray]:
     """Tiles of each set that a codec for set `name` may be fitted on: training tiles, its own only where it keeps the
-    collection's split, those of sets held back for no other. Raises InputError where there is none.
+    collection's split (`blocked` as for `folds`), those of sets held back for no other. Raises InputError where there is
+    none.
     """
     found = {
         other: np.asarray(evidence.split == "train")
         for other, evidence in sets.items()
-        if (other != name or not is_folded(evidence)) and (other == name or other not in held_back)
+        if (other != name or not (blocked or is_folded(evidence)))
+        and (other == name or other not in held_back)
     }
     if not any(keep.any() for keep in found.values()):
         raise InputError(

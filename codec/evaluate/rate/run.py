@@ -144,7 +144,9 @@ class Run:
         """A method that sends embeddings, at every setting, fitted on what this set allows."""
         parts = [
             _shown(self.planes(other).only(keep), entry.planes)
-            for other, keep in codec_training(name, self.sets, HELD_BACK).items()
+            for other, keep in codec_training(
+                name, self.sets, HELD_BACK, blocked=self.setting.blocked
+            ).items()
         ]
         planes = _shown(self.planes(name), entry.planes)
         coder = entry.method.fit(_joined_planes(parts))  # type: ignore[arg-type]
@@ -157,7 +159,7 @@ class Run:
     def _pixels(self, name: str, entry: Entry) -> _Seen:
         """A method that sends pixels; planes and statistics are made on the ground of what arrives."""
         tiles = self.sets[name].tiles
-        allowed = codec_training(name, self.sets, HELD_BACK)
+        allowed = codec_training(name, self.sets, HELD_BACK, blocked=self.setting.blocked)
         train = _joined_tiles([_only(self.sets[other].tiles, keep) for other, keep in allowed.items()])
         coder = entry.method.fit(train)  # type: ignore[arg-type]
         coded = [coder.code(tiles, setting) for setting in coder.settings]  # type: ignore[arg-type]

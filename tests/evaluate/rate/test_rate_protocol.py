@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from codec.errors import InputError
+from codec.evaluate.__main__ import main
 from codec.evaluate.rate.protocol import codec_training, folds, is_folded, resamples
 from codec.evaluate.rate.targets import Evidence, Target
 from codec.evaluate.rate.types import TileSet
@@ -101,3 +104,24 @@ def test_codecs_for_a_folded_set_are_fitted_on_the_training_tiles_of_other_sets_
     assert allowed["lone"].sum() == 20
     assert set(codec_training("scene", {**sets, "apart": lone}, ["apart"])) == {"lone"}
     assert set(codec_training("apart", {**sets, "apart": lone}, ["apart"])) == {"scene", "lone", "apart"}
+
+
+def test_where_blocked_folds_score_every_tile_no_codec_is_fitted_on_the_set_itself() -> None:
+    n = 30
+    lone = evidence(np.arange(n), np.zeros((n, 2), int), np.arange(n), ["train"] * 20 + ["val"] * 10)
+    sets = {"lone": lone, "other": lone}
+    assert np.stack([fold.held for fold in folds(lone, "val", blocked=5)]).any(0).all()
+    assert set(codec_training("lone", sets, blocked=5)) == {"other"}
+    with pytest.raises(InputError, match="no other set"):
+        codec_training("lone", {"lone": lone}, blocked=5)
+
+
+@pytest.mark.parametrize("option", ["--threads=0", "--blocked=-1", "--seed=-1"])
+def test_numbers_out_of_range_are_refused_before_anything_is_read(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rate", "--data", str(tmp_path / "none"), "--out", str(tmp_path / "out"), option]) == 3
+    said = capsys.readouterr().err
+    assert said.startswith("error: --threads is at least 1")
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
