@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,15 @@ def open_array(path: Path, *, variable: str | None = None) -> Opened:
             is_npy = file.read(6) == b"\x93NUMPY"
         if is_npy:
             return Opened(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        TypeError,
+        OverflowError,
+        SyntaxError,
+        tokenize.TokenError,
+    ) as error:
         if "Python objects" in str(error) or "allow_pickle" in str(error):
             raise InputError(
                 "the array holds objects: it is ragged, or no numbers", path=path,

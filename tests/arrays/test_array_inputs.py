@@ -70,3 +70,15 @@ def test_what_is_no_array_is_refused_by_name(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty.npy").write_bytes(b"")
     with pytest.raises(InputError, match=name):
         open_array(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "header", ["(" * 90, "{'descr': '<f4', 'fortran_order': False, 'shape': (" + "9" * 30 + ",), }"]
+)
+def test_a_npy_of_a_broken_header_is_refused_as_input(header: str, tmp_path: Path) -> None:
+    text = header.encode().ljust(117) + b"\n"
+    (tmp_path / "x.npy").write_bytes(
+        b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(64)
+    )
+    with pytest.raises(InputError, match="cannot be read as"):
+        open_array(tmp_path / "x.npy")
