@@ -146,16 +146,30 @@ class ByteInterval:
 
 
 def bytes_interval(
-    ours: Measured, rival: Measured | None, utility: float, how: Bootstrap = Bootstrap()
+    ours: Measured,
+    rival: Measured | None,
+    utility: float,
+    how: Bootstrap = Bootstrap(),
+    *,
+    reference: FloatVector | None = None,
 ) -> ByteInterval:
     """Bytes for a utility, or the rival's bytes over ours (above 1: ours needs fewer).
+
+    `reference`: sums R×G×F of what `utility` is added to (below 0: a loss). It is drawn with the methods: places that are
+    hard for them are hard for the reference, and the loss is a paired one.
 
     Where a drawn curve does not cross the utility it counts with its end, as the note on the dense gap does; an end of the
     interval that more than 2.5 % of the draws cut is marked open.
     """
 
+    methods = [ours] if rival is None else [ours, rival]
+    beside = []
+    if reference is not None:
+        beside = [Measured(reference[:, None], np.ones((1, reference.shape[1], 2)))]  # its bytes mean nothing
+
     def quantity(curves: Sequence[Curve]) -> FloatVector:
-        found = [bytes_for(c, utility) for c in curves]
+        base = 0.0 if reference is None else float(curves[-1].utility[0])
+        found = [bytes_for(c, base + utility) for c in curves[: len(methods)]]
         log = [float(np.log2(f.size)) for f in found]
         # ours "at most" bounds our bytes from above: the truth is lower. In a ratio that is the numerator's other way round.
         lower, upper = found[0].end == "at most", found[0].end == "never"
@@ -165,7 +179,7 @@ def bytes_interval(
             [log[1] - log[0], upper or found[1].end == "at most", lower or found[1].end == "never"]
         )
 
-    value, drawn = draw([ours] if rival is None else [ours, rival], quantity, how)
+    value, drawn = draw([*methods, *beside], quantity, how)
     low, high = np.percentile(drawn[:, 0], (2.5, 97.5))
     cut = drawn[:, 1:].mean(0) > 0.025
     return ByteInterval(

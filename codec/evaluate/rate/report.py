@@ -150,17 +150,17 @@ class Question:
             yield Point(name, float(bytes_ / tiles), found.value, found.low, found.high)
 
     def _byte_rows(self, line: Contender, measured: Measured, regime: str) -> Iterator[Row]:
-        reference = self.judge.reference_value()
+        reference = self.judge.uncompressed("score")
         for loss in self.losses:
-            found = bytes_interval(measured, None, reference - loss, self._bootstrap("score"))
+            found = bytes_interval(measured, None, -loss, self._bootstrap("score"), reference=reference)
             yield self._row(line, regime, f"bytes at −{100 * loss:g}", found, "B/tile", "")
 
     def _against(
         self, line: Contender, measured: Measured, ours: Contender, mine: Measured, regime: str
     ) -> Iterator[Row]:
-        reference, how = self.judge.reference_value(), self._bootstrap("score")
+        reference, how = self.judge.uncompressed("score"), self._bootstrap("score")
         for loss in self.losses:
-            found = bytes_interval(mine, measured, reference - loss, how)
+            found = bytes_interval(mine, measured, -loss, how, reference=reference)
             yield self._row(ours, regime, f"times fewer bytes at −{100 * loss:g}", found, "ratio", line.label)
         if mine.sums.shape[1] > 1:
             rate = bd_rate_interval(mine, measured, how)

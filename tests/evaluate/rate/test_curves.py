@@ -226,6 +226,19 @@ def test_bytes_follow_the_drawn_places() -> None:
     assert found.reached
 
 
+def test_bytes_at_a_loss_do_not_depend_on_how_hard_the_drawn_places_are() -> None:
+    """Every place loses 0.1 at 10 bytes and nothing at 40, so 0.05 is lost at 20 bytes whichever places are drawn."""
+    level = np.array([0.3, 0.6, 0.9, 0.5])
+    score = np.stack([level - 0.1, level])[None]
+    sizes = size_sums(np.array([[10.0] * 4, [40.0] * 4]), np.arange(4))
+    measured = Measured(np.stack([score, np.ones_like(score)], axis=-1), sizes)
+    reference = np.stack([level, np.ones(4)], axis=-1)[None]
+    found = bytes_interval(measured, None, -0.05, Bootstrap(draws=100), reference=reference)
+    assert (found.value, found.low, found.high) == pytest.approx((20, 20, 20))
+    fixed = bytes_interval(measured, None, float(level.mean()) - 0.05, Bootstrap(draws=100))
+    assert (fixed.value, fixed.low, fixed.high) == pytest.approx((20, 10, 40))
+
+
 def test_an_interval_of_bytes_says_where_the_curve_ended() -> None:
     rng = np.random.default_rng(4)
     score = LINE[None, :, None] + 0.1 * rng.standard_normal((5, 1, 20))
