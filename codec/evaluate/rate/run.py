@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codec.evaluate.rate import audit, store
+from codec.evaluate.rate import audit, origin, store
 from codec.evaluate.rate.cache import PlaneCache
 from codec.evaluate.rate.encoders import PlaneEncoder
 from codec.evaluate.rate.features import Pooling, gathered
@@ -44,18 +44,10 @@ class Setting:
     seed: int = 0
     regimes: tuple[Regime, ...] = REGIMES[:2]
 
-    def origin(self, encoder: PlaneEncoder, evidence: Evidence) -> dict[str, str]:
-        """What answers depend on besides the method."""
-        return {
-            "encoder": f"{encoder.identity} {encoder.normalisation}",
-            "set": evidence.tiles.name,
-            "tiles": str(len(evidence.tiles)),
-            "split": self.split,
-            "blocked": str(self.blocked),
-            "resamples": str(self.resamples),
-            "seed": str(self.seed),
-            "regimes": ",".join(self.regimes),
-        }
+    @property
+    def text(self) -> str:
+        """All of it, as stored answers name it."""
+        return f"{self.split}, {self.blocked} folds, {self.resamples} resamples, seed {self.seed}, {'+'.join(self.regimes)}"
 
 
 @dataclass(frozen=True)
@@ -104,6 +96,8 @@ class Run:
         self._cache = PlaneCache(self.out / "planes")
         self._planes: dict[str, Planes] = {}
         self._penalties: dict[tuple[str, ...], list[float]] = {}
+        self._code = origin.code()
+        self._tiles = {name: origin.of_tiles(evidence) for name, evidence in sets.items()}
 
     def planes(self, name: str) -> Planes:
         if name not in self._planes:
@@ -113,12 +107,28 @@ class Run:
     def path(self, name: str, method: str) -> Path:
         return self.out / self.encoder.name / name / (re.sub(r"[^A-Za-z0-9.+-]+", "_", method) + ".npz")
 
+    def origin(self, name: str, entry: Entry) -> dict[str, str]:
+        """What the answers of an entry on a set depend on."""
+        about = entry.method.about
+        return {
+            "encoder": f"{self.encoder.identity} {self.encoder.normalisation}",
+            "method": f"{about.name}, {about.sends}, {'+'.join(entry.planes)}: {about.source}",
+            "set": f"{name} {self._tiles[name]}",
+            "fitted on": origin.of_training(self._training(name), self._tiles),
+            "protocol": self.setting.text,
+            "code": self._code,
+        }
+
+    def _training(self, name: str) -> dict[str, BoolArray]:
+        """Tiles that a codec for this set may be fitted on, by set."""
+        return codec_training(name, self.sets, HELD_BACK, blocked=self.setting.blocked)
+
     def score(self, name: str, entry: Entry) -> store.Scored:
         """Answers of every head for one entry on one set; from disk where they are there."""
         path = self.path(name, entry.name)
-        origin = self.setting.origin(self.encoder, self.sets[name])
+        here = self.origin(name, entry)
         if path.exists():
-            return store.load(path, origin)
+            return store.load(path, here)
         began = time.process_time()
         seen = self._embeddings(name, entry) if entry.sends == "embedding" else self._pixels(name, entry)
         audit.check_coded(entry.name, seen.coded, len(self.sets[name].tiles))
@@ -137,16 +147,14 @@ class Run:
             self._answers(name, sizes, seen),
             spent,
         )
-        store.save(path, origin, found)
+        store.save(path, here, found)
         return found
 
     def _embeddings(self, name: str, entry: Entry) -> _Seen:
         """A method that sends embeddings, at every setting, fitted on what this set allows."""
         parts = [
             _shown(self.planes(other).only(keep), entry.planes)
-            for other, keep in codec_training(
-                name, self.sets, HELD_BACK, blocked=self.setting.blocked
-            ).items()
+            for other, keep in self._training(name).items()
         ]
         planes = _shown(self.planes(name), entry.planes)
         coder = entry.method.fit(_joined_planes(parts))  # type: ignore[arg-type]
@@ -159,7 +167,7 @@ class Run:
     def _pixels(self, name: str, entry: Entry) -> _Seen:
         """A method that sends pixels; planes and statistics are made on the ground of what arrives."""
         tiles = self.sets[name].tiles
-        allowed = codec_training(name, self.sets, HELD_BACK, blocked=self.setting.blocked)
+        allowed = self._training(name)
         train = _joined_tiles([_only(self.sets[other].tiles, keep) for other, keep in allowed.items()])
         coder = entry.method.fit(train)  # type: ignore[arg-type]
         coded = [coder.code(tiles, setting) for setting in coder.settings]  # type: ignore[arg-type]

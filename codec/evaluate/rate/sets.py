@@ -66,10 +66,11 @@ class _Scenes:
         *,
         most: int = 10_000,
         place: int | None = None,
+        one_group: bool = False,
     ) -> None:
         """One picture B×H×W with a class per pixel (−1: none); `splits`: of each column of tiles.
 
-        A group is one tile of a place; pictures of one place (dates) share `place`.
+        A group is one tile of a place (pictures of one place, dates, share `place`), or with `one_group` the picture.
         """
         placed, present = place_bands(pixels, bands, self.bands)
         n_rows, n_cols = (min(side // TILE, most) for side in validity.shape)
@@ -86,7 +87,7 @@ class _Scenes:
                     validity=valid[None],
                     scene=np.array([self.n_scenes]),
                     place=np.array([[row, col]]),
-                    groups=np.array([1_000_000 * group + 1000 * row + col]),
+                    groups=np.array([1_000_000 * group + (0 if one_group else 1000 * row + col)]),
                     labels=np.where(whole, labels, UNLABELLED)[None],
                     split=splits[col : col + 1],
                 )
@@ -202,7 +203,7 @@ def sky(data: Path, bands: tuple[str, ...]) -> Evidence:
 
 
 def dubai(data: Path, bands: tuple[str, ...]) -> Evidence:
-    """Masks of Dubai at half resolution, at most 2×2 tiles of each picture; a group is a tile."""
+    """Masks of Dubai at half resolution, at most 2×2 tiles of each picture; a group is a picture."""
     into = _Scenes("dubai", bands, None)
     for split in SPLITS:
         for image, mask in masks.aerial(data, split, len(DUBAI_CLASSES)):
@@ -210,7 +211,9 @@ def dubai(data: Path, bands: tuple[str, ...]) -> Evidence:
             small = scenes.halve(image.reflectance(0, 0, height, width))
             cut = np.s_[:height:2, :width:2]
             splits = np.repeat(split, small.shape[2] // TILE)
-            into.scene(small, image.bands, image.validity[cut], mask[cut], splits, most=_DUBAI_TILES)
+            into.scene(
+                small, image.bands, image.validity[cut], mask[cut], splits, most=_DUBAI_TILES, one_group=True
+            )
     return into.evidence("segments", DUBAI_CLASSES)
 
 

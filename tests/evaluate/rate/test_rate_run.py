@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,13 +103,30 @@ def test_answers_of_another_protocol_are_refused_and_left_alone(
     assert path.read_bytes() == before
 
 
+def test_answers_after_a_change_of_tiles_labels_or_training_are_refused(
+    scored, sets, entry: Entry, out: Path
+) -> None:
+    of = sets["here"]
+    other_label = replace(of.targets[0], labels=1 - of.targets[0].labels)
+    pixels = of.tiles.pixels.copy()
+    pixels[0, 0, 0, 0] += 1
+    changes = {
+        "labels": {**sets, "here": replace(of, targets=(other_label,))},
+        "pixels": {**sets, "here": replace(of, tiles=replace(of.tiles, pixels=pixels))},
+        "training": {**sets, "there": replace(sets["there"], split=np.repeat(["train", "val"], 24))},
+    }
+    for changed in changes.values():
+        with pytest.raises(IdentityError, match="another origin"):
+            Run(ENCODER, changed, out, SETTING).score("here", entry)
+
+
 def test_a_damaged_file_of_answers_is_said(scored, sets, entry: Entry, out: Path, tmp_path: Path) -> None:
     run = Run(ENCODER, sets, out, SETTING)
     data = run.path("here", entry.name).read_bytes()
     broken = tmp_path / "broken.npz"
     broken.write_bytes(data[: len(data) // 2])
     with pytest.raises(Corrupt, match="scored answers"):
-        store.load(broken, run.setting.origin(ENCODER, sets["here"]))
+        store.load(broken, run.origin("here", entry))
 
 
 class _Ideal:
