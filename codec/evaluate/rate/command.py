@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
     import torch
 
     from codec.errors import InputError
-    from codec.evaluate.rate.report import REFERENCE, Question
+    from codec.evaluate.rate.report import REFERENCE, Question, error_rows
     from codec.evaluate.rate.run import Setting
     from codec.evaluate.rate.suite import SUITES
     from codec.evaluate.rate.suite import run as run_suite
@@ -93,6 +93,7 @@ def run(options: argparse.Namespace) -> None:
     rows = []
     for set_name, of in evidence.items():
         mine = {method: s for (where, method), s in scored.items() if where == set_name}
+        rows += list(error_rows(Path(options.encoder).name, of, mine, suite))
         for target in of.targets:
             question = Question(Path(options.encoder).name, of, target, mine, suite)
             print(f"reporting {question.case}", file=sys.stderr, flush=True)

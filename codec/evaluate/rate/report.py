@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from codec.errors import InputError
-from codec.evaluate.intervals import bootstrap
+from codec.evaluate.intervals import bootstrap, mean_sums
 from codec.evaluate.rate.curve_intervals import (
     Bootstrap,
     ByteInterval,
@@ -28,7 +28,7 @@ from codec.evaluate.rate.plots import Line
 from codec.evaluate.rate.plots import draw as draw_plot
 from codec.evaluate.rate.store import Key, Scored
 from codec.evaluate.rate.targets import Evidence, Target
-from codec.evaluate.rate.utility import Judge, Utility
+from codec.evaluate.rate.utility import REFERENCE_REGIME, Judge, Utility
 from codec.evaluate.rows import Row
 
 DRAWS = 400
@@ -108,6 +108,7 @@ class Question:
     def rows(self) -> Iterator[Row]:
         """Reference, curves, bytes at each loss, ratios and BD-rates against ours."""
         yield self._reference_row()
+        yield self._smallest_row()
         for regime in sorted({key.regime for s in self.scored.values() for key in s.answers}):
             ours = self.ours(regime)
             mine = None if ours is None else self.measured(ours)
@@ -127,16 +128,33 @@ class Question:
         )  # fmt: skip
 
     def _curve_rows(self, line: Contender, regime: str) -> Iterator[Row]:
-        utilities: tuple[Utility, ...] = ("score", "agreement") if self.target.is_class else ("score",)
+        utilities: tuple[Utility, ...] = ("score",)
+        if self.target.is_class:
+            utilities = ("score", "log-likelihood", "agreement")
         for utility in utilities:
-            for point in self._points(line, utility):
+            name, unit = self.judge.name(utility), f"{self.judge.unit(utility)} [95% interval]"
+            for number, point in enumerate(self._points(line, utility)):
                 case = f"{self.case}/{line.method}/{line.key.view}/{regime}/{point.setting}"
                 if utility == "score":
                     yield Row(self.suite, case, "bytes", point.bytes_per_tile, unit="B/tile")
-                name, unit = self.judge.name(utility), self.judge.unit(utility)
-                yield Row(
-                    self.suite, case, name, point.value, point.low, point.high, f"{unit} [95% interval]"
-                )
+                yield Row(self.suite, case, name, point.value, point.low, point.high, unit)
+                if utility != "agreement":
+                    yield self._difference_row(line, case, number, utility)
+
+    def _difference_row(self, line: Contender, case: str, number: int, utility: Utility) -> Row:
+        """A setting's utility less that of head `one` on uncompressed embeddings, paired over places and training sets."""
+        found = bootstrap(
+            self.measured(line, utility).sums[:, number],
+            self.judge.uncompressed(utility),
+            statistic=self.judge.statistic(utility),
+            same_seeds=True,
+            draws=DRAWS,
+        )
+        name, unit = self.judge.name(utility), self.judge.unit(utility)
+        return Row(
+            self.suite, case, f"{name}-difference", found.value, found.low, found.high, f"{unit} [95% interval]",
+            "uncompressed, one",
+        )  # fmt: skip
 
     def _points(self, line: Contender, utility: Utility) -> Iterator[Point]:
         """Every setting that takes bytes, from the finest."""
@@ -182,14 +200,22 @@ class Question:
         case = f"{self.case}/{line.method}/{line.key.view}/{regime}"
         return Row(self.suite, case, metric, found.value, found.low, found.high, f"{unit} [{note}]", rival)
 
-    def smallest(self) -> float:
-        """What this set could show of a difference in score to the uncompressed embedding, with 80 % power."""
+    def _smallest_row(self) -> Row:
+        """The smallest true difference to the uncompressed embedding that this set shows in 80 % of all repetitions, by the
+        middle rate of our codec."""
         statistic = self.judge.statistic("score")
-        sums = self.judge.uncompressed("score")
-        line = self.ours("mixed") or self.lines("mixed")[0]
+        line = next(line for line in self.lines(REFERENCE_REGIME) if line.method == REFERENCE)
         middle = self.measured(line).sums
-        found = bootstrap(middle[:, middle.shape[1] // 2], sums, statistic=statistic, same_seeds=True)
-        return smallest_detectable(found)
+        found = bootstrap(
+            middle[:, middle.shape[1] // 2],
+            self.judge.uncompressed("score"),
+            statistic=statistic,
+            same_seeds=True,
+        )
+        case, unit = f"{self.case}/uncompressed/one", f"{self.judge.unit('score')} [80 % power]"
+        return Row(
+            self.suite, case, f"{self.judge.name('score')}-smallest-difference", smallest_detectable(found), unit=unit
+        )  # fmt: skip
 
     def plot(self, folder: Path, regime: str, methods: Sequence[str]) -> Path:
         """Score against bytes of some methods, each in its best view."""
@@ -212,3 +238,21 @@ class Question:
             km2_per_tile=self.evidence.tiles.km2_per_tile,
         )
         return path
+
+
+def error_rows(encoder: str, evidence: Evidence, scored: Mapping[str, Scored], suite: str) -> Iterator[Row]:
+    """Squared error of every decoded plane over the variance of a tile about the position mean, and bits per element of the
+    frozen encoder's own tokens."""
+    for name, of in scored.items():
+        for plane, errors in of.errors.items():
+            for setting, sizes, values in zip(of.settings, of.sizes, errors, strict=True):
+                case = f"{encoder}/{evidence.tiles.name}/{name}/{setting}"
+                found = bootstrap(mean_sums(values, evidence.tiles.groups), draws=DRAWS)
+                yield Row(
+                    suite, case, f"feature error of {plane}", found.value, found.low, found.high,
+                    "of variance [95% interval]", n=len(sizes),
+                )  # fmt: skip
+                if plane == "tokens":
+                    yield Row(
+                        suite, case, "bits per element", 8 * float(sizes.mean()) / of.elements, unit="bit"
+                    )

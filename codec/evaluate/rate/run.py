@@ -146,6 +146,7 @@ class Run:
             },
             self._answers(name, sizes, seen),
             spent,
+            self.planes(name).elements_per_tile,
         )
         store.save(path, here, found)
         return found

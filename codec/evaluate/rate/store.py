@@ -55,6 +55,7 @@ class Scored:
     errors: Mapping[str, FloatVector]  # plane → S×N squared error of a tile over the variance of a tile
     answers: Mapping[Key, Answers]
     cpu_seconds: float  # coding and decoding of all settings
+    elements: int  # of a tile, in the frozen encoder's own output: tokens × width
 
     @property
     def bytes_per_tile(self) -> FloatVector:
@@ -73,6 +74,7 @@ def save(path: Path, origin: Mapping[str, str], scored: Scored) -> None:
         "planes": list(scored.errors),
         "asked": {key.text: answers.settings for key, answers in scored.answers.items()},
         "cpu_seconds": scored.cpu_seconds,
+        "elements": scored.elements,
     }
     arrays: dict[str, npt.NDArray[Any]] = {"sizes": scored.sizes}
     arrays |= {f"error|{plane}": error for plane, error in scored.errors.items()}
@@ -113,6 +115,7 @@ def load(path: Path, origin: Mapping[str, str]) -> Scored:
                 errors,
                 answers,
                 head["cpu_seconds"],
+                head["elements"],
             )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise Corrupt(f"not a file of scored answers: {error}", path=path, fix="remove it") from error

@@ -12,7 +12,7 @@ from codec.errors import Corrupt, IdentityError, InternalError
 from codec.evaluate.rate import store
 from codec.evaluate.rate.embedding import embedding_methods
 from codec.evaluate.rate.plane_encoder import PlaneEncoder
-from codec.evaluate.rate.report import Question
+from codec.evaluate.rate.report import Question, error_rows
 from codec.evaluate.rate.run import Entry, Run, Setting
 from codec.evaluate.rate.targets import Evidence, Target
 from codec.evaluate.rate.types import Coded, Method, Planes, TileSet
@@ -158,7 +158,20 @@ def test_a_report_holds_the_curve_and_bytes_at_each_loss(scored, sets) -> None:
     score = {r.case: r for r in rows if r.metric == "mean IoU" and "/mixed/" in r.case}
     assert len(score) == len(scored.settings)
     assert all(r.lo <= r.value <= r.hi for r in score.values())
+    differences = [r for r in rows if r.metric == "mean IoU-difference" and "/mixed/" in r.case]
+    reference = next(r.value for r in rows if r.case.endswith("uncompressed/one") and r.metric == "mean IoU")
+    assert [r.value for r in differences] == pytest.approx([r.value - reference for r in score.values()])
+    assert any(r.metric == "log-likelihood" and r.value < 0 for r in rows)
+    assert any(r.metric == "mean IoU-smallest-difference" and r.value > 0 for r in rows)
     at = {r.metric: r for r in rows if r.metric.startswith("bytes at") and r.case.endswith("mixed")}
     assert at["bytes at −3"].value >= at["bytes at −6"].value
     inside = scored.bytes_per_tile.min() <= at["bytes at −3"].value <= scored.bytes_per_tile.max()
     assert inside
+
+
+def test_feature_errors_and_bits_are_those_of_the_frozen_tokens(scored, sets) -> None:
+    rows = list(error_rows("made", sets["here"], {"base": scored}, "rate"))
+    errors = [r.value for r in rows if r.metric == "feature error of tokens"]
+    assert errors == pytest.approx(scored.errors["tokens"].mean(1).tolist())
+    bits = [r.value for r in rows if r.metric == "bits per element"]
+    assert bits == pytest.approx((8 * scored.bytes_per_tile / (8 * 8 * C)).tolist())
