@@ -34,7 +34,12 @@ from codec.evaluate.rows import Row
 DRAWS = 400
 LOSSES = {"scene": (0.01, 0.03), "tile": (0.01, 0.03), "token": (0.03, 0.06)}  # of accuracy, of mean IoU
 NUMBER_LOSS = (0.05,)  # of explained variance
-OURS = {"scene": "base mean", "tile": "base mean", "token": "base"}
+# What rivals are compared with: our training-free codec as each level uses it, and everything it can send.
+OURS = {
+    "scene": (("base mean", "tokens mean"), ("base", "tokens mean")),
+    "tile": (("base mean", "tokens mean"), ("base", "tokens mean")),
+    "token": (("base", "tokens"), ("base + spectral", "tokens+spectral")),
+}
 REFERENCE = "base"  # whose heads on uncompressed embeddings every method is compared with
 _PLOTTED = ("bytes_per_tile", "value", "low", "high")
 
@@ -100,24 +105,24 @@ class Question:
     def _bootstrap(self, utility: Utility) -> Bootstrap:
         return replace(self.how, statistic=self.judge.statistic(utility))
 
-    def ours(self, regime: str) -> Contender | None:
-        """The line that rivals are compared with: our training-free codec as this level uses it."""
+    def ours(self, regime: str) -> list[Contender]:
+        """The lines that rivals are compared with."""
         wanted = OURS[self.target.level]
-        return next((line for line in self.lines(regime) if line.method == wanted), None)
+        return [line for line in self.lines(regime) if (line.method, line.key.view) in wanted]
 
     def rows(self) -> Iterator[Row]:
         """Reference, curves, bytes at each loss, ratios and BD-rates against ours."""
         yield self._reference_row()
         yield self._smallest_row()
         for regime in sorted({key.regime for s in self.scored.values() for key in s.answers}):
-            ours = self.ours(regime)
-            mine = None if ours is None else self.measured(ours)
+            ours = [(line, self.measured(line)) for line in self.ours(regime)]
             for line in self.lines(regime):
                 found = self.measured(line)
                 yield from self._curve_rows(line, regime)
                 yield from self._byte_rows(line, found, regime)
-                if ours is not None and mine is not None and line != ours and found.sums.shape[1] > 1:
-                    yield from self._against(line, found, ours, mine, regime)
+                for our, mine in ours:
+                    if our != line:
+                        yield from self._against(line, found, our, mine, regime)
 
     def _reference_row(self) -> Row:
         statistic = self.judge.statistic("score")
@@ -180,7 +185,7 @@ class Question:
         for loss in self.losses:
             found = bytes_interval(mine, measured, -loss, how, reference=reference)
             yield self._row(ours, regime, f"times fewer bytes at −{100 * loss:g}", found, "ratio", line.label)
-        if mine.sums.shape[1] > 1:
+        if min(mine.sums.shape[1], measured.sums.shape[1]) > 1:
             rate = bd_rate_interval(mine, measured, how)
             if np.isfinite(rate.value):
                 case = f"{self.case}/{ours.method}/{ours.key.view}/{regime}"

@@ -175,3 +175,15 @@ def test_feature_errors_and_bits_are_those_of_the_frozen_tokens(scored, sets) ->
     assert errors == pytest.approx(scored.errors["tokens"].mean(1).tolist())
     bits = [r.value for r in rows if r.metric == "bits per element"]
     assert bits == pytest.approx((8 * scored.bytes_per_tile / (8 * 8 * C)).tolist())
+
+
+def test_a_rival_of_one_setting_still_has_its_ratio_as_a_bound(sets, scored, tmp_path: Path) -> None:
+    run = Run(ENCODER, sets, tmp_path, SETTING)
+    single = run.score("here", Entry(embedding_methods(["mean float16"])[0]))
+    assert len(single.settings) == 1
+    of = sets["here"]
+    rows = list(Question("made", of, of.targets[0], {"base": scored, "mean float16": single}, "rate").rows())
+    ratios = [r for r in rows if r.metric == "times fewer bytes at −3" and r.rival == "mean float16, tokens"]
+    assert {r.case.rsplit("/", 1)[1] for r in ratios} == {"one", "mixed"}
+    assert all("open" in r.unit for r in ratios)
+    assert not [r for r in rows if r.metric == "BD-rate"]
