@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
     """Score what is not scored yet, then report."""
     import torch
 
-    from codec.errors import InputError
+    from codec.errors import InputError, PartialResult
     from codec.evaluate.rate.report import REFERENCE, Question, error_rows
     from codec.evaluate.rate.run import Setting
     from codec.evaluate.rate.suite import SUITES
@@ -85,14 +85,14 @@ def run(options: argparse.Namespace) -> None:
     setting = Setting(
         options.split, options.blocked, 2 if options.fast else 5, options.seed, regimes
     )  # fmt: skip
-    evidence, scored = run_suite(
+    outcome = run_suite(
         SUITES[name], options.encoder, options.data, options.out, setting,
         sets=options.set, methods=options.method,
     )  # fmt: skip
     suite = options.results.stem if options.results else "rate"
     rows = []
-    for set_name, of in evidence.items():
-        mine = {method: s for (where, method), s in scored.items() if where == set_name}
+    for set_name, of in outcome.sets.items():
+        mine = {method: s for (where, method), s in outcome.scored.items() if where == set_name}
         rows += list(error_rows(Path(options.encoder).name, of, mine, suite))
         for target in of.targets:
             question = Question(Path(options.encoder).name, of, target, mine, suite)
@@ -104,3 +104,9 @@ def run(options: argparse.Namespace) -> None:
     print(as_text(row for row in rows if row.case.count("/") < 6))
     if options.results:
         save(rows, options.results.parent, ("swathpack", "numpy", "torch", "imagecodecs"), per_machine=False)
+    if outcome.refused:
+        raise PartialResult(
+            f"{len(outcome.refused)} methods were refused and are not in the rows: {outcome.refused[0]}",
+            found="; ".join(outcome.refused[1:]) or None,
+            fix="mend the method; the others need not run again",
+        )

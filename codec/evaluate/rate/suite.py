@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codec.errors import InputError
+from codec.errors import InputError, InternalError
 from codec.evaluate.rate.embedding import embedding_methods
 from codec.evaluate.rate.encoders import open_encoder
 from codec.evaluate.rate.pixels import PIXEL_METHODS, pixel_methods
@@ -17,9 +17,12 @@ from codec.evaluate.rate.sets import HELD_BACK, read
 from codec.evaluate.rate.store import Scored
 from codec.evaluate.rate.targets import Evidence
 from codec.models.bands import BAND_LISTS
+from codec.models.galileo import TEACHER_BANDS
 from codec.package import Package, load
 
 BOTH = ("tokens", "spectral")
+# What an encoder without a package sees; others get all of Sentinel-2. Pixel rivals send no band that nobody looks at.
+_BANDS = {"galileo_nano": TEACHER_BANDS}
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,15 @@ SUITES = {
 }
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gave."""
+
+    sets: Mapping[str, Evidence]
+    scored: Mapping[tuple[str, str], Scored]  # by set and method
+    refused: tuple[str, ...]  # set, method and why
+
+
 def entries(suite: Suite, package: Package | None, names: Sequence[str] = ()) -> list[Entry]:
     """The suite's methods, or those of `names`; what a package does by itself only where there is one.
 
@@ -85,27 +97,32 @@ def run(
     *,
     sets: Sequence[str] = (),
     methods: Sequence[str] = (),
-) -> tuple[dict[str, Evidence], dict[tuple[str, str], Scored]]:
+) -> Outcome:
     """Every method on every set; what is on disk already is not computed again. Progress goes to stderr.
 
-    `encoder`: a package, a file or another name of `codec.evaluate.rate.encoders`. Returns the sets,
-    and what was scored by (set, method).
+    `encoder`: a package, a file or another name of `codec.evaluate.rate.encoders`. A method whose answers the audit refuses
+    is listed, and the rest goes on: a suite runs for an hour.
     """
     package = load(encoder) if _is_package(encoder) else None
-    bands = package.bands if package is not None else BAND_LISTS["s2"]
+    bands = package.bands if package is not None else _BANDS.get(encoder, BAND_LISTS["s2"])
     evidence = read(suite.sets, data, bands)  # all of them: codecs of one set are fitted on others
     if unknown := [name for name in sets if name not in evidence]:
         raise InputError(f"the suite has no set {unknown[0]!r}", expected=", ".join(evidence))
     found = Run(open_encoder(encoder, data=data), evidence, out, setting)
     evidence = {name: of for name, of in evidence.items() if not sets or name in sets}
     wanted = entries(suite, package, methods)
-    scored, began = {}, time.monotonic()
+    scored: dict[tuple[str, str], Scored] = {}
+    refused: list[str] = []
+    began = time.monotonic()
     for number, (name, entry) in enumerate((name, entry) for name in evidence for entry in wanted):
-        scored[name, entry.name] = found.score(name, entry)
+        try:
+            scored[name, entry.name] = found.score(name, entry)
+        except InternalError as error:
+            refused.append(f"{name}: {error}")
         total = len(evidence) * len(wanted)
         left = (time.monotonic() - began) / (number + 1) * (total - number - 1)
         print(f"{number + 1}/{total} {name}, {entry.name}; {left:.0f} s left", file=sys.stderr, flush=True)
-    return evidence, scored
+    return Outcome(evidence, scored, tuple(refused))
 
 
 def _is_package(encoder: str) -> bool:

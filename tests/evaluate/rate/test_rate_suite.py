@@ -1,0 +1,53 @@
+"""Suites: what they hold, and that one refused method does not stop the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codec.errors import InputError, InternalError
+from codec.evaluate.rate import suite
+from codec.evaluate.rate.report import OURS, REFERENCE
+from codec.evaluate.rate.run import Entry, Run, Setting
+from codec.package import load
+
+
+def test_every_suite_holds_what_reports_compare_with(root: Path) -> None:
+    package = load(root / "models" / "s2-nano")
+    for name, of in suite.SUITES.items():
+        found = [entry.name for entry in suite.entries(of, package)]
+        assert len(found) == len(set(found)), name
+        assert REFERENCE in found
+        if name != "fast":
+            assert {method for level in OURS.values() for method, _ in level} <= set(found)
+
+
+def test_a_method_that_the_suite_lacks_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"no method 'nonsense'.*base"):
+        suite.entries(suite.SUITES["fast"], None, ["nonsense"])
+
+
+def test_one_refused_method_is_listed_and_the_rest_goes_on(monkeypatch, tmp_path: Path) -> None:
+    scored = []
+
+    def score(run: Run, name: str, entry: Entry) -> str:
+        if entry.name == "uqe":
+            raise InternalError("uqe at 2 bit: no number of bytes")
+        scored.append((name, entry.name))
+        return "answers"
+
+    monkeypatch.setattr(suite, "read", lambda names, *_: dict.fromkeys(names))
+    monkeypatch.setattr(suite, "open_encoder", lambda *_, **__: None)
+    monkeypatch.setattr(Run, "__init__", lambda *_: None)
+    monkeypatch.setattr(Run, "score", score)
+    found = suite.run(suite.SUITES["fast"], "galileo_nano", tmp_path, tmp_path, Setting())
+    assert [line.split(":")[0] for line in found.refused] == ["eurosat", "water"]
+    assert set(found.scored) == set(scored)
+    assert len(scored) == 2 * 3
+
+
+def test_an_unknown_set_is_refused_with_the_known_ones(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(suite, "read", lambda names, *_: dict.fromkeys(names))
+    with pytest.raises(InputError, match=r"no set 'mars'.*eurosat"):
+        suite.run(suite.SUITES["fast"], "galileo_nano", tmp_path, tmp_path, Setting(), sets=["mars"])
