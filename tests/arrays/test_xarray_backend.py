@@ -28,6 +28,13 @@ PLANES = ("tokens", "spectral")
 ROWS, COLS, CHANNELS = 38, 45, 24  # 150×180 pixels in patches of 4
 
 
+def same(found: object, expected: object) -> None:
+    """Equal up to the rounding of sums, which may change with how many tiles are decoded at once (bitstream §8)."""
+    desired = np.asarray(expected)
+    scale = np.nanmax(np.abs(desired), initial=0.0)
+    np.testing.assert_allclose(np.asarray(found), desired, rtol=0, atol=1e-5 * float(scale))
+
+
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     return make_sample(tmp_path_factory.mktemp("xarray"))
@@ -54,7 +61,7 @@ def test_a_plane_is_the_map_that_codec_open_makes_of_it(sample: Sample, plane: s
     scene = codec.open(sample.path)
     expected = scene.tokens_map(plane)
     dataset = open_nec(sample.path)
-    np.testing.assert_array_equal(dataset[plane], as_nan(expected.values, expected.validity))
+    same(dataset[plane], as_nan(expected.values, expected.validity))
     np.testing.assert_array_equal(dataset[f"{plane}_validity"], expected.validity)
     assert not expected.validity.all()
     assert (dataset[f"{plane}_layers"] == (1 << dataset[f"{plane}_layers"].flag_masks.size) - 1).all()
@@ -97,16 +104,14 @@ def test_any_index_gives_what_it_gives_on_the_whole_array(sample: Sample, whole:
     @settings(max_examples=60, deadline=None)
     @given(rows=axis(ROWS), cols=axis(COLS), channels=axis(CHANNELS))
     def check(rows: object, cols: object, channels: object) -> None:
-        np.testing.assert_array_equal(tokens[rows, cols, channels], expected[rows, cols, channels])
+        same(tokens[rows, cols, channels], expected[rows, cols, channels])
 
     check()
 
 
 def test_points_along_a_line_can_be_taken(sample: Sample, whole: np.ndarray) -> None:
     rows, cols = xr.DataArray([0, 20, 37], dims="point"), xr.DataArray([44, 7, 7], dims="point")
-    np.testing.assert_array_equal(
-        open_nec(sample.path)["tokens"].isel(y=rows, x=cols), whole[[0, 20, 37], [44, 7, 7]]
-    )
+    same(open_nec(sample.path)["tokens"].isel(y=rows, x=cols), whole[[0, 20, 37], [44, 7, 7]])
 
 
 def test_an_index_reads_only_the_records_of_its_tiles(sample: Sample, whole: np.ndarray) -> None:
@@ -123,7 +128,7 @@ def test_an_index_reads_only_the_records_of_its_tiles(sample: Sample, whole: np.
             n_spoilt += 1
     assert n_spoilt > len(sample.records) / 2
     path.write_bytes(spoilt)
-    np.testing.assert_array_equal(dataset["tokens"][8:16, 8:16], whole[8:16, 8:16])
+    same(dataset["tokens"][8:16, 8:16], whole[8:16, 8:16])
     with pytest.raises(Corrupt, match="has changed since it was opened"):
         dataset["tokens"][24:32, 8:16].load()
 
@@ -138,7 +143,7 @@ def test_dask_computes_the_same_numbers_in_threads_and_in_processes(
     with_dask = array.mean("channel").compute(
         scheduler=scheduler, num_workers=1 if scheduler == "processes" else 2
     )
-    np.testing.assert_array_equal(with_dask, xr.DataArray(whole, dims=array.dims).mean("channel"))
+    same(with_dask, xr.DataArray(whole, dims=array.dims).mean("channel"))
 
 
 def test_without_sizes_chunks_are_whole_rows_of_tiles_and_equal_for_all_planes(
@@ -153,7 +158,7 @@ def test_without_sizes_chunks_are_whole_rows_of_tiles_and_equal_for_all_planes(
 
 def test_a_dataset_travels_by_pickle(sample: Sample, whole: np.ndarray) -> None:
     dataset = pickle.loads(pickle.dumps(open_nec(sample.path)))
-    np.testing.assert_array_equal(dataset["tokens"], whole)
+    same(dataset["tokens"], whole)
 
 
 def test_a_pickled_dataset_refuses_another_file_in_the_place_of_its_own(sample: Sample) -> None:
@@ -172,14 +177,14 @@ def test_a_pickled_dataset_refuses_another_file_in_the_place_of_its_own(sample: 
 @pytest.mark.parametrize("given_as", [bytes, io.BytesIO])
 def test_bytes_and_streams_open_too(sample: Sample, whole: np.ndarray, given_as: type) -> None:
     dataset = pickle.loads(pickle.dumps(open_nec(given_as(sample.data))))
-    np.testing.assert_array_equal(dataset["tokens"], whole)
+    same(dataset["tokens"], whole)
 
 
 def test_the_dataset_survives_a_zarr_store(sample: Sample, whole: np.ndarray, tmp_path: Path) -> None:
     pytest.importorskip("zarr")
     open_nec(sample.path).to_zarr(tmp_path / "a.zarr", zarr_format=3, consolidated=False)
     stored = xr.open_zarr(tmp_path / "a.zarr", consolidated=False)
-    np.testing.assert_array_equal(stored["tokens"], whole)
+    same(stored["tokens"], whole)
     assert stored["tokens"].attrs["space_id"] == sample.package.space_ids["tokens"].hex()
 
 
@@ -210,7 +215,7 @@ def test_a_tile_whose_layer_0_is_lost_is_nan_and_counted(sample: Sample) -> None
     assert not dataset["tokens_validity"][8:16, 8:16].any()
     assert not (dataset["tokens_layers"][8:16, 8:16] & 1).any()
     found = expected.tokens_map("tokens")
-    np.testing.assert_array_equal(dataset["tokens"], as_nan(found.values, found.validity))
+    same(dataset["tokens"], as_nan(found.values, found.validity))
 
 
 def test_a_lost_higher_layer_leaves_values_and_is_counted_apart(sample: Sample) -> None:
@@ -221,7 +226,7 @@ def test_a_lost_higher_layer_leaves_values_and_is_counted_apart(sample: Sample) 
     assert not np.isnan(dataset["tokens"][8:16, 8:16]).any()
     assert (dataset["tokens_layers"][8:16, 8:16] == 0b1011).all()
     expected = codec.open(path).tokens_map("tokens")
-    np.testing.assert_array_equal(dataset["tokens"], as_nan(expected.values, expected.validity))
+    same(dataset["tokens"], as_nan(expected.values, expected.validity))
 
 
 def test_damaged_bytes_are_counted_and_their_tiles_nan(sample: Sample) -> None:
@@ -243,7 +248,7 @@ def test_a_cut_file_opens_and_says_so(sample: Sample) -> None:
     assert "cut inside a record" in dataset.attrs["warning"]
     assert "not sealed" in dataset.attrs["warning"]
     expected = codec.open(path).tokens_map("tokens")
-    np.testing.assert_array_equal(dataset["tokens"], as_nan(expected.values, expected.validity))
+    same(dataset["tokens"], as_nan(expected.values, expected.validity))
 
 
 def test_a_header_alone_opens_with_every_tile_missing(sample: Sample) -> None:
@@ -266,7 +271,7 @@ def test_a_payload_that_is_refused_is_nan_and_warned_of(sample: Sample) -> None:
 def test_only_the_first_layers_are_read_when_asked(sample: Sample) -> None:
     expected = codec.open(sample.path, max_layers=2).tokens_map("tokens")
     dataset = open_nec(sample.path, max_layers=2)
-    np.testing.assert_array_equal(dataset["tokens"], as_nan(expected.values, expected.validity))
+    same(dataset["tokens"], as_nan(expected.values, expected.validity))
     assert (dataset["tokens_layers"] == 0b11).all()
     with pytest.raises(InputError, match="at least layer 0"):
         open_nec(sample.path, max_layers=0)
@@ -286,7 +291,7 @@ def test_the_package_can_be_given(
         "root": str(sample.models),
         "list": [sample.models],
     }[how]
-    np.testing.assert_array_equal(open_nec(sample.path, package=package)["tokens"][:3], whole[:3])
+    same(open_nec(sample.path, package=package)["tokens"][:3], whole[:3])
 
 
 def test_without_its_package_a_file_is_refused_by_the_codec_id(
@@ -312,7 +317,7 @@ def test_a_file_with_its_own_tables_opens_and_waits_for_them_where_they_are_lost
     validity[13] = False
     latents = small_scene.latents(sample.package, small_scene.planes(), validity)
     data = small_scene.encode_scene(sample.package, latents, target_bytes=120, embed_tables=True)
-    np.testing.assert_array_equal(open_nec(io.BytesIO(data))["tokens"], whole)
+    same(open_nec(io.BytesIO(data))["tokens"], whole)
     file = read_bytes(data)
     dataset = open_nec(io.BytesIO(to_bytes(file.header, file.records)))
     assert dataset.attrs["missing_tiles"] == 30
@@ -339,15 +344,15 @@ def test_a_plain_list_of_tiles_has_no_map(sample: Sample) -> None:
     assert dataset["tokens"].dims == ("tile", "row", "col", "channel")
     assert "spatial_ref" not in dataset.variables
     expected = codec.open(io.BytesIO(data)).embedding("tokens").values
-    np.testing.assert_array_equal(dataset["tokens"], expected)
-    np.testing.assert_array_equal(dataset["tokens"][[5, 1], 2, ::3, 4], expected[[5, 1], 2, ::3, 4])
+    same(dataset["tokens"], expected)
+    same(dataset["tokens"][[5, 1], 2, ::3, 4], expected[[5, 1], 2, ::3, 4])
     assert open_nec(io.BytesIO(data), layout="map")["tokens"].shape == (56, 8, CHANNELS)
 
 
 def test_a_scene_can_be_shown_as_its_tiles(sample: Sample) -> None:
     embedding = codec.open(sample.path).embedding("tokens")
     found = open_nec(sample.path, layout="tiles")["tokens"]
-    np.testing.assert_array_equal(found, as_nan(embedding.values, embedding.validity))
+    same(found, as_nan(embedding.values, embedding.validity))
     with pytest.raises(InputError, match="auto, map or tiles"):
         open_nec(sample.path, layout="list")
 
