@@ -19,18 +19,16 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from codec.atomic import fsync_folder, write_atomic
 from codec.errors import Corrupt, IdentityError, InputError
+from codec.evaluate.rate.digests import of_code, update
 from codec.evaluate.rate.encoders import PlaneEncoder
 from codec.evaluate.rate.types import Planes, TileSet
 
@@ -65,31 +63,22 @@ class Key:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def code_tag(modules: Sequence[str] = CODE) -> str:
-    """SHA-256 of the sources that compute planes and of torch's version."""
-    digest = hashlib.sha256(torch.__version__.encode())
-    for name in modules:
-        path = import_module(name).__file__
-        assert path is not None
-        digest.update(Path(path).read_bytes())
-    return digest.hexdigest()
-
-
-def _update(digest: Any, array: npt.NDArray[Any]) -> None:
-    digest.update(f"{array.dtype.str}{array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).data)
-
-
 def key_of(encoder: PlaneEncoder, tiles: TileSet) -> Key:
     """The key of this encoder's planes of these tiles. Reads every pixel; computes no embedding."""
     raw = hashlib.sha256("\n".join(tiles.bands).encode())
     for array in (tiles.pixels, tiles.present, tiles.validity):
-        _update(raw, array)
+        update(raw, array)
     seen = hashlib.sha256("\n".join(tiles.bands).encode())
     for batch in encoder.sees(tiles):
         for array in batch:
-            _update(seen, array)
-    return Key(raw.hexdigest(), seen.hexdigest(), encoder.normalisation, encoder.identity, code_tag())
+            update(seen, array)
+    return Key(
+        raw.hexdigest(),
+        seen.hexdigest(),
+        encoder.normalisation,
+        encoder.identity,
+        of_code(CODE, torch.__version__),
+    )
 
 
 class PlaneCache:

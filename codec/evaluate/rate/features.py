@@ -9,6 +9,7 @@ import numpy as np
 
 from codec.evaluate.rate.targets import Target, labelled
 from codec.evaluate.rate.types import TileSet
+from codec.heads.pooling import mean_and_spread
 from codec.types import BoolArray, FloatArray
 
 Pooling = Literal["mean", "mean-std-max"]
@@ -16,16 +17,11 @@ Pooling = Literal["mean", "mean-std-max"]
 
 def pooled(tokens: FloatArray, validity: BoolArray, pooling: Pooling) -> FloatArray:
     """Over the valid tokens of each tile, N×h×w×C → N×C or N×3C; a tile without any gives zeros."""
-    flat = tokens.reshape(len(tokens), -1, tokens.shape[-1])
-    known = validity.reshape(len(tokens), -1)
-    weight = known / np.maximum(known.sum(1, keepdims=True), 1)
-    mean = np.einsum("ntc,nt->nc", flat, weight.astype(np.float32))
+    both = mean_and_spread(tokens, validity)
     if pooling == "mean":
-        return mean.astype(np.float32)
-    variance = np.einsum("ntc,nt->nc", (flat - mean[:, None]) ** 2, weight.astype(np.float32))
-    highest = np.where(known[..., None], flat, -np.inf).max(1)
-    highest = np.where(np.asarray(known.any(1))[:, None], highest, 0)
-    return np.concatenate([mean, np.sqrt(variance), highest], axis=1).astype(np.float32)
+        return np.ascontiguousarray(both[:, : tokens.shape[-1]])
+    highest = np.where(validity[..., None], tokens, -np.inf).max((1, 2))
+    return np.concatenate([both, np.where(np.isfinite(highest), highest, 0)], axis=1).astype(np.float32)
 
 
 def gathered(

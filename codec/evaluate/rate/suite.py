@@ -10,7 +10,7 @@ from pathlib import Path
 
 from codec.errors import InputError, InternalError
 from codec.evaluate.rate.embedding import embedding_methods
-from codec.evaluate.rate.encoders import open_encoder
+from codec.evaluate.rate.encoders import OPENERS, open_encoder
 from codec.evaluate.rate.pixels import PIXEL_METHODS, pixel_methods
 from codec.evaluate.rate.run import Entry, Run, Setting
 from codec.evaluate.rate.sets import HELD_BACK, read
@@ -126,13 +126,9 @@ def run(
 
 
 def _is_package(encoder: str) -> bool:
-    """A shipped name or a folder with a manifest; bare encoders and rivals have no codec of their own."""
-    from codec.errors import SwathpackError
-
-    if ":" in encoder or "@" in encoder or encoder.endswith(".safetensors"):
-        return False
-    try:
-        load(encoder)
-    except SwathpackError:
-        return False
-    return True
+    """Anything but bare weights, a callable and the encoders that have no codec; a package that cannot be loaded is an
+    error, never a bare encoder.
+    """
+    kind = encoder.partition("#")[0].partition("@")[0]
+    bare = encoder.endswith(".safetensors") or (":" in encoder and not Path(encoder).exists())
+    return not bare and kind not in OPENERS

@@ -71,7 +71,7 @@ def test_the_code_changes_the_key(
     tiles: TileSet, encoder: PlaneEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = key_of(encoder, tiles).digest
-    monkeypatch.setattr(cache, "code_tag", lambda: "another")
+    monkeypatch.setattr(cache, "of_code", lambda *_: "another")
     assert key_of(encoder, tiles).digest != before
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from codec.errors import InputError, InternalError
+from codec.errors import InputError, InternalError, SwathpackError
 from codec.evaluate.rate import suite
 from codec.evaluate.rate.report import OURS, REFERENCE
 from codec.evaluate.rate.run import Entry, Run, Setting
@@ -51,3 +52,11 @@ def test_an_unknown_set_is_refused_with_the_known_ones(monkeypatch, tmp_path: Pa
     monkeypatch.setattr(suite, "read", lambda names, *_: dict.fromkeys(names))
     with pytest.raises(InputError, match=r"no set 'mars'.*eurosat"):
         suite.run(suite.SUITES["fast"], "galileo_nano", tmp_path, tmp_path, Setting(), sets=["mars"])
+
+
+def test_a_tampered_package_is_an_error_and_never_a_bare_encoder(root: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(root / "models" / "rgb-small", tmp_path / "rgb-small")
+    tables = folder / "tables.bin"
+    tables.write_bytes(tables.read_bytes()[:-1] + b"\0")
+    with pytest.raises(SwathpackError, match=r"tables\.bin"):
+        suite.run(suite.SUITES["fast"], str(folder), tmp_path, tmp_path, Setting())
