@@ -17,10 +17,10 @@ from typing import Any
 
 from codec.errors import InputError, SwathpackError
 from codec.evaluate.rows import Row, load, save
-from codec.pretrain.recipe import SHIPPED, Recipe, load_recipe, parse
+from codec.pretrain.recipe import SHIPPED, Recipe, check_same, load_recipe, parse, recipe_of_report
 
 SUITE = "candidates"
-ROWS, CLAIM = f"{SUITE}.csv", "claimed"
+ROWS, REPORT, CLAIM = f"{SUITE}.csv", "run.json", "claimed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,18 @@ def claim(folder: Path) -> bool:
         return True
 
 
+def finished(candidate: Candidate, runs: Path) -> bool:
+    """Whether the run is trained and scored; InputError where its folder holds a run of another recipe.
+
+    A recipe that changed between two calls would else mix two recipes under one name.
+    """
+    folder = runs / candidate.name / f"seed-{candidate.seed}"
+    if not (folder / ROWS).exists():
+        return False
+    check_same(candidate.recipe, recipe_of_report(folder / REPORT), folder / REPORT, fix="remove this folder")
+    return True
+
+
 def work(found: Sequence[Candidate], pool: Path, data: Path, runs: Path) -> None:
     """Train and score whatever of `found` is open."""
     from codec.evaluate.select import select_rows
@@ -70,7 +82,7 @@ def work(found: Sequence[Candidate], pool: Path, data: Path, runs: Path) -> None
     views = load_pool(pool)
     for candidate in found:
         folder = runs / candidate.name / f"seed-{candidate.seed}"
-        if (folder / ROWS).exists() or not claim(folder):
+        if finished(candidate, runs) or not claim(folder):
             continue
         run = Run(views, candidate.recipe)
         train(run, folder, report_every=1000)
@@ -92,7 +104,7 @@ def cost_rows(report: dict[str, Any], case: str) -> list[Row]:
 
 def collect(found: Sequence[Candidate], runs: Path, results: Path) -> int:
     """Rows of all finished runs into the folder of results; how many runs that were."""
-    done = [p for c in found if (p := runs / c.name / f"seed-{c.seed}" / ROWS).exists()]
+    done = [runs / c.name / f"seed-{c.seed}" / ROWS for c in found if finished(c, runs)]
     save([row for path in done for row in load(path)], results, per_machine=False)
     return len(done)
 

@@ -11,6 +11,7 @@ another recipe is refused.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -198,15 +199,25 @@ def _where(name: str, lines: Mapping[str, int], path: Path, overrides: Mapping[s
     return f"{path}, line {lines[max(found, key=len)]}, {name}" if found else f"{path}, {name}"
 
 
-def check_same(recipe: Recipe, stored: Mapping[str, Any], path: Path) -> None:
-    """A checkpoint continues under the recipe that began it; anything else is an InputError that names the difference."""
+def recipe_of_report(path: Path) -> dict[str, Any]:
+    """The recipe that a run's `run.json` names, values it does not name by their defaults; else InputError."""
+    try:
+        return Recipe.model_validate(json.loads(path.read_bytes())["recipe"]).model_dump(mode="json")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError("no report of a run", path=path, found=type(error).__name__) from None
+
+
+def check_same(
+    recipe: Recipe, stored: Mapping[str, Any], path: Path, fix: str = "choose another --out"
+) -> None:
+    """A run continues under the recipe that began it; anything else is an InputError that names the difference."""
     ours = recipe.model_dump(mode="json")
     for section in sorted(ours.keys() | stored.keys()):
         if ours.get(section) != stored.get(section):
             raise InputError(
-                f"the checkpoint belongs to another recipe: {section} differs",
+                f"the run belongs to another recipe: {section} differs",
                 path=path,
                 expected=str(ours.get(section)),
                 found=str(stored.get(section)),
-                fix="choose another --out",
+                fix=fix,
             )
