@@ -67,7 +67,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class Seen:
     """What heads may see on the ground."""
 
     coded: list[Coded]
@@ -130,8 +130,7 @@ class Run:
         if path.exists():
             return store.load(path, here)
         began = time.process_time()
-        seen = self._embeddings(name, entry) if entry.sends == "embedding" else self._pixels(name, entry)
-        audit.check_coded(entry.name, seen.coded, len(self.sets[name].tiles))
+        seen = self.seen(name, entry)
         spent = time.process_time() - began
         sizes = {c.setting: c.bytes_per_tile for c in seen.coded}
         found = store.Scored(
@@ -151,7 +150,13 @@ class Run:
         store.save(path, here, found)
         return found
 
-    def _embeddings(self, name: str, entry: Entry) -> _Seen:
+    def seen(self, name: str, entry: Entry) -> Seen:
+        """A method at every setting, fitted on what this set allows. Raises InternalError for what the audit refuses."""
+        found = self._embeddings(name, entry) if entry.sends == "embedding" else self._pixels(name, entry)
+        audit.check_coded(entry.name, found.coded, len(self.sets[name].tiles))
+        return found
+
+    def _embeddings(self, name: str, entry: Entry) -> Seen:
         """A method that sends embeddings, at every setting, fitted on what this set allows."""
         parts = [
             _shown(self.planes(other).only(keep), entry.planes)
@@ -163,9 +168,9 @@ class Run:
         audit.check_planes(entry.name, coded, planes)
         shown = [names for names in (("tokens",), ("tokens", "spectral")) if set(names) <= set(planes.values)]
         views = {"+".join(names): names for names in shown}
-        return _Seen(coded, planes.values, [c.planes for c in coded], views)
+        return Seen(coded, planes.values, [c.planes for c in coded], views)
 
-    def _pixels(self, name: str, entry: Entry) -> _Seen:
+    def _pixels(self, name: str, entry: Entry) -> Seen:
         """A method that sends pixels; planes and statistics are made on the ground of what arrives."""
         tiles = self.sets[name].tiles
         allowed = self._training(name)
@@ -178,9 +183,9 @@ class Run:
         plain, *decoded = [
             ground_planes(self.encoder, received(tiles, c, bands)).values for c in (whole, *coded)
         ]
-        return _Seen(coded, plain, decoded, {view: (view,) for view in ("tokens", STATISTICS, BOTH)})
+        return Seen(coded, plain, decoded, {view: (view,) for view in ("tokens", STATISTICS, BOTH)})
 
-    def _answers(self, name: str, sizes: Mapping[str, float], seen: _Seen) -> dict[store.Key, Answers]:
+    def _answers(self, name: str, sizes: Mapping[str, float], seen: Seen) -> dict[store.Key, Answers]:
         evidence, validity = self.sets[name], self.planes(name).validity
         out = {}
         for asked in self._asked(name):
