@@ -52,8 +52,11 @@ def _parts(
     for plane, lifting in liftings.items():
         yield f"{plane}.range", np.array([lifting.low, lifting.modulus], dtype="<i4")
         yield f"{plane}.start", lifting.start.astype("<i2")
-        yield f"{plane}.neighbours", lifting.neighbours.astype("<i2")
-        yield f"{plane}.channels", lifting.channels.astype("<i2")
+        # Weights that predict nothing are left out (bitstream §9): of 4096 channels they would be 34 MB of zeros.
+        if lifting.neighbours.any():
+            yield f"{plane}.neighbours", lifting.neighbours.astype("<i2")
+        if lifting.channels.any():
+            yield f"{plane}.channels", lifting.channels.astype("<i2")
 
 
 def size_limit(planes: Sequence[PlaneEntry]) -> int:
@@ -118,9 +121,16 @@ def _lifting(archive: zipfile.ZipFile, plane: str, channels: int) -> Lifting:
         low,
         modulus,
         _member(archive, f"{plane}.start", (channels,), "<i2"),
-        _member(archive, f"{plane}.neighbours", (channels, NEIGHBOURS), "<i2"),
-        _member(archive, f"{plane}.channels", (channels, channels), "<i2"),
+        _weights(archive, f"{plane}.neighbours", (channels, NEIGHBOURS)),
+        _weights(archive, f"{plane}.channels", (channels, channels)),
     )
+
+
+def _weights(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Weights of a lifting; where absent all 0, without memory for them."""
+    if f"{name}.npy" in archive.namelist():
+        return _member(archive, name, shape, "<i2")
+    return np.broadcast_to(np.int16(0), shape)
 
 
 def _member(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: str = "<f4") -> np.ndarray:

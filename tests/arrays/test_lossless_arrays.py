@@ -160,3 +160,11 @@ def test_what_cannot_be_packed_is_refused_in_one_line(array: object, options: di
     with pytest.raises(InputError, match=words) as caught:
         pack(array, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_weights_that_predict_nothing_cost_nothing() -> None:
+    """4096 channels: C×C weights alone would be 33.6 MB, of an array of 262 kB."""
+    x = np.random.default_rng(0).integers(-127, 128, (64, 4096)).astype(np.int8)
+    data = pack(x)
+    assert np.array_equal(unpack(data).values, x)
+    assert len(data) < x.nbytes + 60_000  # noise does not shrink; start (8 kB), maps of classes and layers, tables

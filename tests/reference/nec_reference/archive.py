@@ -46,16 +46,21 @@ def linear(arrays: Arrays, name: str, channels: int) -> Linear:
     low, modulus = (int(v) for v in _need(arrays, f"{name}.range", "<i4", (2,)))
     if not (low >= -32768 and 1 <= modulus <= 65535 and low + modulus <= 32768):
         raise Corrupt(f"a range of {modulus} numbers from {low}")
-    matrix = _need(arrays, f"{name}.channels", "<i2", (channels, channels))
+    matrix = _weights(arrays, f"{name}.channels", (channels, channels))
     if np.triu(matrix).any():
         raise Corrupt("a channel is predicted from itself or a later one")
     return Linear(
         low,
         modulus,
         _need(arrays, f"{name}.start", "<i2", (channels,)).tolist(),
-        _need(arrays, f"{name}.neighbours", "<i2", (channels, 4)).tolist(),
+        _weights(arrays, f"{name}.neighbours", (channels, 4)).tolist(),
         matrix.tolist(),
     )
+
+
+def _weights(arrays: Arrays, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+    """Weights that may be absent: then all are 0."""
+    return _need(arrays, name, "<i2", shape) if name in arrays else np.zeros(shape, np.int16)
 
 
 def _need(arrays: Arrays, name: str, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from nec_encoder.payload import TileIn, encode_payload
 from nec_reference.manifest import codec_id
 
 from nec_vectors.files import Grid, Invalid, Plan, Vector, assemble, head, outcomes, plane
-from nec_vectors.packages import INTEGER_LINEAR, LIST, PackageOut
+from nec_vectors.packages import INTEGER_CHANNELS, INTEGER_LINEAR, INTEGER_NEIGHBOURS, LIST, PackageOut
 from nec_vectors.valid import three_records
 
 # Lifting `linear` on paper. Symbols of the two channels, tokens 0 … 5 of 2 rows × 3 columns:
@@ -31,6 +32,12 @@ SYMBOLS: Grid = [[10, -4, 7, 100, -60, 2], [1, -2, 3, -4, 5, -6]]
 #   t3: −14 → −5 − 14 + 102 = 83
 #   t4: 88 − 10 + 14 = 92 → −5 + 92 + 95 = 182, − 256 = −74                   t5: −69 − 17 + 10 = −76 → −5 − 76 − 9 = −90
 VALUES: Grid = [[13, 9, 16, 112, 2, 11], [-19, -15, -22, 83, -74, -90]]
+
+# Without weights over channels channel 0 is the same, and channel 1 has r = symbol: 1, −2, 3, −4, 5, −6. Against b = −5:
+#   t0: 1   t1: 1 − 2 = −1   t2: −1 + 3 = 2   t3: 1 − 4 = −3   t4: −3 − 1 − 1 + 5 = 0   t5: 0 + 2 + 1 − 6 = −3
+NEIGHBOURS_ONLY: Grid = [[13, 9, 16, 112, 2, 11], [-4, -6, -3, -8, -5, -8]]
+# Without weights over neighbours x = b + r: channel 0 is 3 + symbol, channel 1 −5 + r of the first example's r.
+CHANNELS_ONLY: Grid = [[13, -1, 10, 103, -57, 5], [-19, -1, -12, 97, 90, -14]]
 
 
 def _tokens(values: Grid) -> list[list[list[int]]]:
@@ -53,9 +60,9 @@ def _linear_records() -> list[bytes]:
     ]
 
 
-def _linear_plan(n_tables: int = 0) -> Plan:
+def _linear_plan(n_tables: int = 0, values: Grid = VALUES) -> Plan:
     planes = [plane([[0, 1]], ["111111"], [SYMBOLS])]
-    planes[0]["embeddings"] = {"0": _tokens(VALUES)}
+    planes[0]["embeddings"] = {"0": _tokens(values)}
     return Plan(records=[("tables", "ok")] * n_tables + outcomes(2), planes=planes)
 
 
@@ -85,6 +92,26 @@ def vectors() -> list[Vector]:
                 [*_chunks(embedded, 3), *_linear_records()],
             ),
             _linear_plan(3), needs="file",
+        ),
+        Vector(
+            "integer-without-channels", "the archive has no weights over channels: they are 0", INTEGER_NEIGHBOURS,
+            assemble(head(INTEGER_NEIGHBOURS, scene=(8, 8)), _linear_records()), _linear_plan(values=NEIGHBOURS_ONLY),
+        ),
+        Vector(
+            "integer-without-neighbours", "the archive has no weights over neighbours: they are 0", INTEGER_CHANNELS,
+            assemble(head(INTEGER_CHANNELS, scene=(8, 8)), _linear_records()), _linear_plan(values=CHANNELS_ONLY),
+        ),
+        Vector(
+            "self-contained-without-channels", "an int8 raster whose archive holds range, start and neighbours only",
+            INTEGER_NEIGHBOURS,
+            assemble(
+                head(INTEGER_NEIGHBOURS, flags=9, extensions=extension, **tile),
+                [
+                    *_chunks(INTEGER_NEIGHBOURS.tables_bytes + INTEGER_NEIGHBOURS.transform_bytes, 2),
+                    *_linear_records(),
+                ],
+            ),
+            _linear_plan(2, NEIGHBOURS_ONLY), needs="file",
         ),
         _list(),
     ]  # fmt: skip
@@ -143,6 +170,9 @@ def invalid() -> list[Invalid]:
 
     tables, transform = INTEGER_LINEAR.tables_bytes, INTEGER_LINEAR.transform_bytes
     junk = b"no archive"
+    three = replace(
+        INTEGER_NEIGHBOURS, more=(*INTEGER_NEIGHBOURS.more, ("plane0.channels", "<i2", [[0] * 3] * 3))
+    )
     return [
         extended("mandatory", "an array extension that must be understood", array_extension(2, 3, 2), must=True),
         extended("empty", "an array extension of no bytes", b""),
@@ -163,5 +193,9 @@ def invalid() -> list[Invalid]:
         carried(
             "no-archive", "what follows the tables is no archive", tables + junk, "corrupt",
             codec_id(tables, hashlib.sha256(junk).hexdigest()),
+        ),
+        carried(
+            "other-weights", "weights over three channels, the plane has two", tables + three.transform_bytes, "corrupt",
+            three,
         ),
     ]  # fmt: skip

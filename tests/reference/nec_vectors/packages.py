@@ -196,6 +196,24 @@ INTEGER_LINEAR = PackageOut(
         ("plane0.channels", "<i2", [[0, 0], [-1536, 0]]),
     ),
 )
+# The same numbers with one kind of weights left out: those that are absent are 0.
+_LINEAR_PARTS = {name: (name, dtype, values) for name, dtype, values in INTEGER_LINEAR.more}
+INTEGER_NEIGHBOURS = PackageOut(
+    "integer-neighbours",
+    "`integer-linear` without `plane0.channels`: nothing is predicted from the channel below",
+    TablesIn(LADDER, EIGHT, (_INTEGER_PLANE,)),
+    (None,),
+    lifting="linear",
+    more=tuple(_LINEAR_PARTS[f"plane0.{part}"] for part in ("range", "start", "neighbours")),
+)
+INTEGER_CHANNELS = PackageOut(
+    "integer-channels",
+    "`integer-linear` without `plane0.neighbours`: nothing is predicted from neighbours",
+    TablesIn(LADDER, EIGHT, (_INTEGER_PLANE,)),
+    (None,),
+    lifting="linear",
+    more=tuple(_LINEAR_PARTS[f"plane0.{part}"] for part in ("range", "start", "channels")),
+)
 LIST = PackageOut(
     "list",
     "the plane of `three`, its tokens a list of vectors: no transform over tokens",
@@ -211,4 +229,7 @@ BIG = PackageOut(
     (None,),
 )
 
-PACKAGES = (ONE, THREE, TWO, WIDE, MASK, INTEGER_NONE, INTEGER_LEFT, INTEGER_LINEAR, LIST, BIG)
+PACKAGES = (
+    ONE, THREE, TWO, WIDE, MASK, INTEGER_NONE, INTEGER_LEFT, INTEGER_LINEAR, INTEGER_NEIGHBOURS, INTEGER_CHANNELS, LIST,
+    BIG,
+)  # fmt: skip
