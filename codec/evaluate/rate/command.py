@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the parser is made for every command: it must not load torch
+    from codec.evaluate.rate.run import Setting
+    from codec.evaluate.rate.targets import Evidence
+    from codec.evaluate.rows import Row
 
 ENCODER = "s2-nano"
 PLOTTED = (
@@ -35,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         help="fold lone tiles by groups instead of the split: number of folds",
+    )
+    parser.add_argument(
+        "--all-places",
+        action="store_true",
+        help="score the training part of folded scenes too; only for encoders that were not trained on the collection",
     )
     parser.add_argument(
         "--regime", action="append", help="one, mixed, per-rate; again for more (default: one, mixed)"
@@ -83,8 +95,8 @@ def run(options: argparse.Namespace) -> None:
             f"method {REFERENCE!r} is what all are compared with", fix=f"add --method {REFERENCE}"
         )
     setting = Setting(
-        options.split, options.blocked, 2 if options.fast else 5, options.seed, regimes
-    )  # fmt: skip
+        options.split, options.blocked, 2 if options.fast else 5, options.seed, regimes, options.all_places
+    )
     outcome = run_suite(
         SUITES[name], options.encoder, options.data, options.out, setting,
         sets=options.set, methods=options.method,
@@ -93,6 +105,7 @@ def run(options: argparse.Namespace) -> None:
     rows = []
     for set_name, of in outcome.sets.items():
         mine = {method: s for (where, method), s in outcome.scored.items() if where == set_name}
+        rows += list(scored_rows(Path(options.encoder).name, of, setting, suite))
         rows += list(error_rows(Path(options.encoder).name, of, mine, suite))
         for target in of.targets:
             question = Question(Path(options.encoder).name, of, target, mine, suite)
@@ -110,3 +123,17 @@ def run(options: argparse.Namespace) -> None:
             found="; ".join(outcome.refused[1:]) or None,
             fix="mend the method; the others need not run again",
         )
+
+
+def scored_rows(encoder: str, evidence: Evidence, setting: Setting, suite: str) -> Iterator[Row]:
+    """How many tiles of a set, and how many places, are scored; n is how many there are."""
+    import numpy as np
+
+    from codec.evaluate.rows import Row
+
+    groups = evidence.tiles.groups
+    held = np.any([fold.held for fold in setting.folds(evidence)], axis=0)
+    case = f"{encoder}/{evidence.tiles.name}"
+    yield Row(suite, case, "tiles scored", float(held.sum()), unit="tiles", n=len(held))
+    places = len(np.unique(groups[held]))
+    yield Row(suite, case, "places scored", float(places), unit="places", n=len(np.unique(groups)))

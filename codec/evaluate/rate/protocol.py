@@ -2,7 +2,9 @@
 
 Lone tiles and sets of many pictures keep the collection's split. Sets of a few scenes are folded by blocks of tile columns:
 their own test parts hold a dozen tiles. Codecs, means, bases and tables are fitted on the training tiles of *other* sets
-where a set is folded, so no tile that is scored was seen by them.
+where a set is folded, so no tile that is scored was seen by them. Of folded sets only tiles outside the collection's
+training part are scored: an encoder that was trained on the collection saw the pixels of that part, and so did the codec of
+its package. An encoder trained elsewhere may be scored on all places.
 """
 
 from __future__ import annotations
@@ -40,21 +42,33 @@ def is_folded(evidence: Evidence) -> bool:
     return n_scenes < _FEW_SCENES and n_scenes < len(evidence.tiles)
 
 
-def folds(evidence: Evidence, split: str, *, blocked: int = 0, seed: int = 0) -> list[Fold]:
+def folds(
+    evidence: Evidence, split: str, *, blocked: int = 0, seed: int = 0, all_places: bool = False
+) -> list[Fold]:
     """The folds of a set. `split` names what is held out of the sets that keep the collection's split.
 
-    `blocked` > 0: lone tiles are folded by groups instead, every tile scored once. Raises InputError for an empty side.
+    `blocked` > 0: lone tiles are folded by groups instead, every tile scored once. `all_places`: tiles of the training part
+    of a folded set are scored too, which is right for encoders that never saw them; heads are fitted on every tile outside
+    the fold either way. Raises InputError for an empty side.
     """
-    tiles = evidence.tiles
+    tiles, unseen = evidence.tiles, np.ones(len(evidence.tiles), np.bool_)
     if is_folded(evidence):
         number = _by_columns(tiles.scene, tiles.place[:, 1])
+        if not all_places:
+            unseen = np.asarray(evidence.split != "train")
+            if not unseen.any():
+                raise InputError(
+                    f"set {tiles.name!r} has no tile outside the training part: nothing is left to score",
+                    fix="for an encoder that was not trained on the collection, score all places",
+                )
     elif blocked:
         number = grouped_folds(tiles.groups, blocked, seed)
     else:
         held = np.isin(evidence.split, HELD_OUT[split])
         found = [Fold(np.asarray(evidence.split == "train"), held)]
         return _checked(evidence, found)
-    return _checked(evidence, [Fold(number != k, number == k) for k in np.unique(number)])
+    scored = np.unique(number[unseen])  # a fold of training columns alone scores nothing
+    return _checked(evidence, [Fold(number != k, (number == k) & unseen) for k in scored])
 
 
 def _by_columns(scene: IntArray, column: IntArray) -> IntArray:

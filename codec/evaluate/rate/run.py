@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from codec.errors import InputError
 from codec.evaluate.rate import audit, origin, store
 from codec.evaluate.rate.cache import PlaneCache
 from codec.evaluate.rate.encoders import PlaneEncoder
 from codec.evaluate.rate.features import Pooling, gathered
 from codec.evaluate.rate.ground_features import BOTH, STATISTICS, ground_planes, received
-from codec.evaluate.rate.protocol import codec_training, folds
+from codec.evaluate.rate.protocol import Fold, codec_training, folds
 from codec.evaluate.rate.scoring import Answers, answers, choose_penalty
 from codec.evaluate.rate.sets import HELD_BACK
 from codec.evaluate.rate.targets import Evidence, Samples, Target, samples
@@ -43,11 +44,20 @@ class Setting:
     resamples: int = 5
     seed: int = 0
     regimes: tuple[Regime, ...] = REGIMES[:2]
+    all_places: bool = False  # score the training part of folded sets too: for encoders trained elsewhere
 
     @property
     def text(self) -> str:
         """All of it, as stored answers name it."""
-        return f"{self.split}, {self.blocked} folds, {self.resamples} resamples, seed {self.seed}, {'+'.join(self.regimes)}"
+        places = "all places" if self.all_places else "places outside training"
+        return (
+            f"{self.split}, {self.blocked} folds, {self.resamples} resamples, seed {self.seed}, "
+            f"{'+'.join(self.regimes)}, {places}"
+        )
+
+    def folds(self, evidence: Evidence) -> list[Fold]:
+        """Of a set, as this setting asks for."""
+        return folds(evidence, self.split, blocked=self.blocked, seed=self.seed, all_places=self.all_places)
 
 
 @dataclass(frozen=True)
@@ -227,11 +237,17 @@ class Run:
 
     def _asked(self, name: str) -> list[_Asked]:
         evidence = self.sets[name]
-        found = folds(evidence, self.setting.split, blocked=self.setting.blocked, seed=self.setting.seed)
+        found = self.setting.folds(evidence)
         out = []
         for target in evidence.targets:
             of = samples(target, evidence.tiles)
-            out.append(_Asked(target, of, [(fold.fit[of.tile], fold.held[of.tile]) for fold in found]))
+            sides = [(fold.fit[of.tile], fold.held[of.tile]) for fold in found if fold.held[of.tile].any()]
+            if not sides:
+                raise InputError(
+                    f"no tile of {name!r} that may be scored has a label of {target.name!r}",
+                    fix="choose another split, or score all places where the encoder saw none of them",
+                )
+            out.append(_Asked(target, of, sides))
         return out
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from codec.errors import InputError
 from codec.evaluate.__main__ import main
+from codec.evaluate.rate.command import scored_rows
 from codec.evaluate.rate.protocol import codec_training, folds, is_folded, resamples
+from codec.evaluate.rate.run import Setting
 from codec.evaluate.rate.targets import Evidence, Target
 from codec.evaluate.rate.types import TileSet
 
@@ -29,18 +31,58 @@ def evidence(scene, place, groups, split, name="made") -> Evidence:
     return Evidence(tiles, (Target("t", "tile", np.arange(n) % 2, ("a", "b")),), np.asarray(split))
 
 
-def one_scene(rows: int, cols: int) -> Evidence:
+def one_scene(rows: int, cols: int, n_train: int | None = None) -> Evidence:
+    """One scene whose first `n_train` columns (None: all) are of the training part."""
     place = np.stack(np.mgrid[0:rows, 0:cols], axis=-1).reshape(-1, 2)
-    return evidence(np.zeros(rows * cols, int), place, np.arange(rows * cols), ["train"] * (rows * cols))
+    train = place[:, 1] < (cols if n_train is None else n_train)
+    split = np.where(train, "train", "val")
+    return evidence(np.zeros(rows * cols, int), place, np.arange(rows * cols), split)
 
 
-def test_a_scene_is_folded_by_blocks_of_columns_and_every_tile_is_scored_once() -> None:
-    found = folds(one_scene(4, 8), "val")
+def test_a_scene_is_folded_by_blocks_of_columns_and_with_all_places_every_tile_is_scored_once() -> None:
+    found = folds(one_scene(4, 8), "val", all_places=True)
     assert len(found) == 4
     held = np.stack([fold.held for fold in found])
     assert (held.sum(0) == 1).all()
     columns = one_scene(4, 8).tiles.place[:, 1]
     assert [sorted(set(columns[h].tolist())) for h in held] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+
+
+def test_of_a_folded_scene_only_columns_outside_the_training_part_are_scored() -> None:
+    of = one_scene(4, 8, n_train=5)
+    found = folds(of, "val")
+    columns = of.tiles.place[:, 1]
+    # Blocks of two columns: 0–3 are all training, of the third only column 5 is not.
+    assert [sorted(set(columns[f.held].tolist())) for f in found] == [[5], [6, 7]]
+    # Heads may learn from every column of the other blocks, those of the training part among them.
+    assert [sorted(set(columns[f.fit].tolist())) for f in found] == [[0, 1, 2, 3, 6, 7], [0, 1, 2, 3, 4, 5]]
+
+
+@pytest.mark.parametrize("split", ["val", "test", "unseen"])
+def test_a_folded_scene_that_is_all_training_is_refused_with_the_remedy(split: str) -> None:
+    with pytest.raises(InputError, match=r"nothing is left to score.*score all places"):
+        folds(one_scene(4, 8), split)
+
+
+def test_lone_tiles_are_scored_alike_with_and_without_all_places() -> None:
+    n = 30
+    e = evidence(np.arange(n), np.zeros((n, 2), int), np.arange(n), ["train"] * 20 + ["val"] * 10)
+    for blocked in (0, 5):
+        pairs = zip(
+            folds(e, "val", blocked=blocked), folds(e, "val", blocked=blocked, all_places=True), strict=True
+        )
+        for one, other in pairs:
+            assert np.array_equal(one.fit, other.fit)
+            assert np.array_equal(one.held, other.held)
+
+
+def test_rows_say_how_many_tiles_and_places_of_how_many_are_scored() -> None:
+    of = one_scene(4, 8, n_train=5)
+    for all_places, n in ((False, 12), (True, 32)):
+        rows = {row.metric: row for row in scored_rows("made", of, Setting(all_places=all_places), "rate")}
+        assert (rows["tiles scored"].value, rows["tiles scored"].n) == (n, 32)
+        assert (rows["places scored"].value, rows["places scored"].n) == (n, 32)
+        assert {row.case for row in rows.values()} == {"made/made"}
 
 
 def test_lone_tiles_keep_the_collections_split() -> None:

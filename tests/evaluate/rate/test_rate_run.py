@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codec.errors import Corrupt, IdentityError, InternalError
+from codec.errors import Corrupt, IdentityError, InputError, InternalError
 from codec.evaluate.rate import store
 from codec.evaluate.rate.embedding import embedding_methods
 from codec.evaluate.rate.plane_encoder import PlaneEncoder
@@ -20,7 +20,7 @@ from codec.evaluate.rate.types import Coded, Method, Planes, TileSet
 C = 6
 
 
-def made(name: str, n_rows: int, n_cols: int, seed: int) -> Evidence:
+def made(name: str, n_rows: int, n_cols: int, seed: int, split: str = "train") -> Evidence:
     """One scene of smooth fields; a token's class is the sign of its first channel."""
     rng = np.random.default_rng(seed)
     n = n_rows * n_cols
@@ -33,7 +33,7 @@ def made(name: str, n_rows: int, n_cols: int, seed: int) -> Evidence:
         np.ones((n, 64, 64), bool), np.zeros(n, int), place, np.arange(n), 10.0,
     )  # fmt: skip
     labels = (encode(tiles).values["tokens"][..., 0] > 0).astype(np.int64)
-    return Evidence(tiles, (Target("sign", "token", labels, ("low", "high")),), np.repeat("train", n))
+    return Evidence(tiles, (Target("sign", "token", labels, ("low", "high")),), np.repeat(split, n))
 
 
 def encode(tiles: TileSet) -> Planes:
@@ -51,7 +51,7 @@ SETTING = Setting(resamples=2)
 
 @pytest.fixture(scope="module")
 def sets() -> dict[str, Evidence]:
-    return {"here": made("here", 4, 8, 1), "there": made("there", 6, 8, 2)}
+    return {"here": made("here", 4, 8, 1, "val"), "there": made("there", 6, 8, 2)}
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,36 @@ def test_sizes_are_whole_bytes_and_every_sample_is_answered_once(scored: store.S
     assert np.isfinite(answers.predicted).all()
     truth = sets["here"].targets[0].labels.ravel()
     assert (answers.predicted[:, 0] == truth).mean() > 0.97
+
+
+def test_columns_of_the_training_part_are_not_answered_but_with_all_places(
+    sets, entry: Entry, tmp_path: Path
+) -> None:
+    of = sets["here"]
+    column = of.tiles.place[:, 1]
+    half = {**sets, "here": replace(of, split=np.where(column < 4, "train", "val"))}
+    for all_places, answered in ((False, column >= 4), (True, column >= 0)):
+        setting = Setting(resamples=2, regimes=("one",), all_places=all_places)
+        found = Run(ENCODER, half, tmp_path / setting.text, setting).score("here", entry)
+        (answers,) = found.answers.values()
+        finite = np.isfinite(answers.predicted[0, 0]).reshape(len(column), -1)
+        assert np.array_equal(finite.all(1), answered)
+        assert np.array_equal(finite.any(1), answered)
+        question = Question("made", half["here"], of.targets[0], {"base": found}, "rate")
+        reference = next(row for row in question.rows() if row.case.endswith("uncompressed/one"))
+        assert reference.n == 64 * answered.sum()
+
+
+def test_a_target_without_a_label_where_it_may_be_scored_is_refused(
+    sets, entry: Entry, tmp_path: Path
+) -> None:
+    of = sets["here"]
+    column = of.tiles.place[:, 1]
+    labels = np.where((column < 4)[:, None, None], of.targets[0].labels, -1)
+    target = replace(of.targets[0], labels=labels)
+    half = {**sets, "here": replace(of, targets=(target,), split=np.where(column < 4, "train", "val"))}
+    with pytest.raises(InputError, match=r"no tile of 'here' that may be scored has a label of 'sign'"):
+        Run(ENCODER, half, tmp_path, SETTING).score("here", entry)
 
 
 def test_an_interrupted_run_goes_on_where_it_was(scored, sets, entry: Entry, out: Path, monkeypatch) -> None:
