@@ -28,10 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=ENCODER,
         help="a package, weights, galileo_nano, module:function, … (see encoders.py)",
     )
-    parser.add_argument("--suite", default="default", help="default, full, rgb or fast")
+    parser.add_argument("--suite", help="default, full, rgb or fast (default: default)")
     parser.add_argument("--fast", action="store_true", help="the same as --suite fast with two resamples")
     parser.add_argument(
         "--set", action="append", default=[], help="of the suite; again for more (default: all)"
+    )
+    parser.add_argument(
+        "--release",
+        action="store_true",
+        help="the sets that are held back for releases too, as the last ones",
     )
     parser.add_argument(
         "--method", action="append", default=[], help="of the suite; again for more (default: all)"
@@ -66,10 +71,10 @@ def run(options: argparse.Namespace) -> None:
     """Score what is not scored yet, then report."""
     import torch
 
-    from codec.errors import InputError, PartialResult
+    from codec.errors import InputError, PartialResult, UsageError
     from codec.evaluate.rate.report import REFERENCE, Question, error_rows
     from codec.evaluate.rate.run import Setting
-    from codec.evaluate.rate.suite import SUITES
+    from codec.evaluate.rate.suite import chosen
     from codec.evaluate.rate.suite import run as run_suite
     from codec.evaluate.rows import as_text, save
     from codec.heads.regimes import REGIMES
@@ -80,9 +85,11 @@ def run(options: argparse.Namespace) -> None:
             found=(options.threads, options.blocked, options.seed),
         )
     torch.set_num_threads(options.threads)
-    name = "fast" if options.fast else options.suite
-    if name not in SUITES:
-        raise InputError(f"there is no suite {name!r}", expected=", ".join(SUITES))
+    if options.fast and options.suite not in (None, "fast"):
+        raise UsageError(f"--fast is a suite, and so is --suite {options.suite}", fix="give one of them")
+    wanted = chosen(
+        "fast" if options.fast else options.suite or "default", options.set, release=options.release
+    )
     regimes = tuple(options.regime or REGIMES[:2])
     if unknown := [regime for regime in regimes if regime not in REGIMES]:
         raise InputError(f"there is no regime {unknown[0]!r}", expected=", ".join(REGIMES))
@@ -98,7 +105,7 @@ def run(options: argparse.Namespace) -> None:
         options.split, options.blocked, 2 if options.fast else 5, options.seed, regimes, options.all_places
     )
     outcome = run_suite(
-        SUITES[name], options.encoder, options.data, options.out, setting,
+        wanted, options.encoder, options.data, options.out, setting,
         sets=options.set, methods=options.method,
     )  # fmt: skip
     suite = options.results.stem if options.results else "rate"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codec.errors import InputError, InternalError
@@ -27,7 +27,9 @@ _BANDS = {"galileo_nano": TEACHER_BANDS}
 
 @dataclass(frozen=True)
 class Suite:
-    """What is compared. Methods that send the spectral plane beside the tokens are listed apart."""
+    """What is compared, sets held back for releases last. Methods that send the spectral plane beside the tokens are listed
+    apart.
+    """
 
     sets: tuple[str, ...]
     embedding: tuple[str, ...]
@@ -62,6 +64,23 @@ SUITES = {
     "rgb": Suite(("ucmerced", *HELD_BACK), _EMBEDDING, ("per-channel prior", "base", *_SHIPPED), _PIXELS[:6]),
     "fast": Suite(("eurosat", "water"), ("uqe", "per-channel prior", "base"), (), ("klt-jpeg2000-scene",)),
 }
+
+
+def chosen(name: str, sets: Sequence[str] = (), *, release: bool = False) -> Suite:
+    """A suite by name; sets held back only in a release, and then last.
+
+    Raises InputError for a name that there is not, and for a set of `sets` that waits for a release.
+    """
+    if name not in SUITES:
+        raise InputError(f"there is no suite {name!r}", expected=", ".join(SUITES))
+    if release:
+        return SUITES[name]
+    if waiting := [one for one in sets if one in HELD_BACK]:
+        raise InputError(
+            f"set {waiting[0]!r} takes no part in any choice and is reported with a release",
+            fix="add --release if this is one, or leave the set out",
+        )
+    return replace(SUITES[name], sets=tuple(one for one in SUITES[name].sets if one not in HELD_BACK))
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from codec.errors import InputError, InternalError, SwathpackError
+from codec.evaluate.__main__ import main
 from codec.evaluate.rate import suite
 from codec.evaluate.rate.report import OURS, REFERENCE
 from codec.evaluate.rate.run import Entry, Run, Setting
+from codec.evaluate.rate.sets import HELD_BACK
 from codec.package import load
 
 
@@ -22,6 +24,37 @@ def test_every_suite_holds_what_reports_compare_with(root: Path) -> None:
         assert REFERENCE in found
         if name != "fast":
             assert {method for level in OURS.values() for method, _ in level} <= set(found)
+
+
+@pytest.mark.parametrize("name", list(suite.SUITES))
+def test_a_set_held_back_is_in_no_suite_without_a_release_and_the_last_with_one(name: str) -> None:
+    everyday, release = suite.chosen(name), suite.chosen(name, release=True)
+    assert not set(HELD_BACK) & set(everyday.sets)
+    assert release.sets == (*everyday.sets, *(one for one in release.sets if one in HELD_BACK))
+    assert release.embedding == everyday.embedding
+    if name != "fast":
+        assert release.sets[-1] == "dubai"
+
+
+def test_a_set_held_back_is_refused_by_name_without_a_release(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = ["rate", "--data", str(tmp_path), "--out", str(out), "--set", "dubai"]
+    assert main(arguments) == 3
+    said = capsys.readouterr().err
+    assert "reported with a release; add --release if this is one" in said
+    assert said.count("\n") == 1
+    assert not out.exists()
+    assert suite.chosen("rgb", ["dubai"], release=True).sets == ("ucmerced", "dubai")
+
+
+def test_fast_and_another_suite_are_refused_as_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for other in ("default", "full", "rgb"):
+        assert main(["rate", "--data", str(tmp_path), "--fast", "--suite", other]) == 2
+        assert f"--fast is a suite, and so is --suite {other}" in capsys.readouterr().err
 
 
 def test_a_method_that_the_suite_lacks_is_refused_with_the_known_ones() -> None:
