@@ -12,14 +12,14 @@ shows a cut one, and the codec id in its header is checked against the array's. 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codec.errors import BackendUnavailable, Corrupt, IdentityError, InputError
+from codec.errors import BackendUnavailable, Corrupt, InputError
 
 try:
     from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin
@@ -30,17 +30,17 @@ except ImportError as _error:
         fix="install the `arrays` extra on Python 3.11 or newer: pip install 'swathpack[arrays]'",
     ) from _error
 
+from codec.arrays import serializer_packages as packages
+from codec.arrays.chunk_array import axes_of, checked
 from codec.arrays.chunk_pieces import Pieces, touched
 from codec.arrays.chunk_reader import ChunkEnd, decode_tiles, read_end, tiles_of
-from codec.arrays.fitting import NOTES
 from codec.arrays.pack import pack
-from codec.arrays.quantised import ALPHAEARTH_NODATA
 from codec.arrays.tiles import IntArray, TileDecoder
 from codec.arrays.tokens import AXES
-from codec.bitstream.array_shape import DTYPES, Layout
+from codec.bitstream.array_shape import DTYPES
 from codec.bitstream.header import MAX_HEADER, FileHeader
 from codec.bitstream.reader import read_bytes
-from codec.package import Package, find, load
+from codec.package import Package, load
 from codec.types import PlaneKind
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 NAME = "swathpack.nec"
 RECORD_BYTES = 8192  # what a partial read fetches for one token; smaller records cost 15 bytes each
 TAIL_BYTES = 16_384  # first request of a partial read: index and seal, and of a small chunk all of it
-_DEFAULT_AXES = {2: "nc", 3: "hwc", 4: "thwc"}
-_loaded: dict[str, Package] = {}  # by codec id: packages that this process has named or found
 
 
 @dataclass(frozen=True)
@@ -98,13 +96,13 @@ class NecSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         if loaded is not None:
             exact = loaded.planes[0].spec.kind == PlaneKind.INTEGER
             if codec_id not in (None, loaded.codec_id.hex()):
-                raise _another(name, str(codec_id), loaded)
+                raise packages.another(name, str(codec_id), loaded)
             if lossless not in (None, exact):
                 raise InputError(
                     f"package {name!r} codes {'without' if exact else 'with'} loss", found=lossless
                 )
             codec_id, lossless = loaded.codec_id.hex(), exact
-            _loaded[codec_id] = loaded
+            packages.remember(loaded)
         if axes is not None and axes not in AXES:
             raise InputError(f"unknown axes {axes!r}", expected=", ".join(AXES))
         if ladder_index is not None and bytes_per_vector is not None:
@@ -169,8 +167,7 @@ class NecSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
             raise InputError(
                 "arrays of this type are not coded", expected=", ".join(map(str, DTYPES)), found=dtype
             )
-        if self.codec_id in _loaded:
-            _check_meaning(_loaded[self.codec_id], float(array_spec.fill_value))
+        packages.check_meaning(self.codec_id, float(array_spec.fill_value))
         return self
 
     def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
@@ -178,7 +175,7 @@ class NecSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         chunk = getattr(chunk_grid, "chunk_shape", None)
         if chunk is None:
             raise InputError(f"{NAME} needs a regular chunk grid", found=type(chunk_grid).__name__)
-        axes = self._axes(tuple(chunk))
+        axes = axes_of(tuple(chunk), self.axes)
         channel = axes.index("c") - len(axes) + len(shape)
         if chunk[channel] != shape[channel]:
             raise InputError(
@@ -194,7 +191,7 @@ class NecSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
 
     def _encode_sync(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
         array = chunk_data.as_numpy_array()
-        axes = self._axes(array.shape)
+        axes = axes_of(array.shape, self.axes)
         quality: dict[str, Any] = {}
         if self.ladder_index is not None:
             quality["ladder_index"] = self.ladder_index
@@ -203,7 +200,7 @@ class NecSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         fill = float(chunk_spec.fill_value)
         data = pack(
             np.ascontiguousarray(array).reshape(array.shape[array.ndim - len(axes) :]),
-            self._package(),
+            packages.named(self.package, self.codec_id, self.folder),
             axes=axes,
             nodata=fill,
             target_bytes=self.record_bytes,
@@ -213,12 +210,15 @@ class NecSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
 
     def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         file = read_bytes(chunk_data.to_bytes())
-        about = self._check(file.header, chunk_spec)
+        about = checked(file.header, chunk_spec, self.axes, self.codec_id)
         try:
             file.check_whole()
             tiles = np.arange(file.header.n_tiles)
             sink = decode_tiles(
-                TileDecoder.of(self._package(), file.header), about, tiles, list(file.records)
+                TileDecoder.of(packages.named(self.package, self.codec_id, self.folder), file.header),
+                about,
+                tiles,
+                list(file.records),
             )
         except Corrupt as error:
             error.fix = "restore the chunk, or save what is left of it with codec.arrays.unpack"
@@ -262,8 +262,8 @@ class NecSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         chunk_spec: ArraySpec,
     ) -> NDBuffer:
         header, _ = FileHeader.decode(head)
-        about = self._check(header, chunk_spec)
-        axes = self._axes(chunk_spec.shape)
+        about = checked(header, chunk_spec, self.axes, self.codec_id)
+        axes = axes_of(chunk_spec.shape, self.axes)
         tokens = tuple(
             numbers
             for numbers, axis in zip(wanted[len(chunk_spec.shape) - len(axes) :], axes, strict=True)
@@ -273,97 +273,12 @@ class NecSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         tiles = tiles_of(about, spec.rows, spec.cols, tokens)
         chosen = end.places.touching(0, tiles)
         records = await source.records(end.places, chosen)
-        decoder = TileDecoder.of(self._package(), header)
+        decoder = TileDecoder.of(packages.named(self.package, self.codec_id, self.folder), header)
         sink = await asyncio.to_thread(decode_tiles, decoder, about, tiles, records)
         return self._buffer(sink.values, chunk_spec)[selection]
-
-    # What both share
-
-    def _package(self) -> Package:
-        """The package that the configuration names, found by its codec id. Raises IdentityError saying how to get it."""
-        package = _loaded.get(self.codec_id)
-        if package is None:
-            package = self._find()
-            _loaded[self.codec_id] = package
-        return package
-
-    def _find(self) -> Package:
-        if self.folder is not None and self.folder.is_dir():
-            package = load(self.folder)
-            if package.codec_id.hex() != self.codec_id:
-                raise _another(self.package, self.codec_id, package)
-            return package
-        try:
-            return find(codec_id=bytes.fromhex(self.codec_id))
-        except IdentityError as error:
-            raise IdentityError(
-                f"this array is coded with the model package {self.package!r} (codec id {self.codec_id}), which is not here",
-                found=error.found,
-                fix=f"get the package {self.package!r} from whoever wrote the store and {error.fix}",
-            ) from error
-
-    def _axes(self, shape: Sequence[int]) -> str:
-        """Names of the last axes of a chunk; those before them have length 1."""
-        axes = self.axes
-        if axes is None:
-            axes = _DEFAULT_AXES.get(len(shape), "hwc")
-            if len(shape) == 4 and shape[0] == 1:
-                axes = "hwc"
-        leading = len(shape) - len(axes)
-        if leading < 0 or any(side != 1 for side in shape[:leading]):
-            raise InputError(
-                f"a chunk of shape {tuple(shape)} has not the axes {axes!r}",
-                expected=f"{len(axes)} axes, and only axes of length 1 before them",
-                fix="choose chunks of length 1 along the leading axes, or name the axes",
-            )
-        return axes
-
-    def _check(self, header: FileHeader, chunk_spec: ArraySpec) -> Any:
-        """What the chunk says of its array, if it is this array's. Raises IdentityError or Corrupt."""
-        if header.codec_id.hex() != self.codec_id:
-            raise IdentityError(
-                "a chunk was coded with another package than the array says", expected=self.codec_id,
-                found=header.codec_id.hex(), fix="write the chunk again with the array's own serializer",
-            )  # fmt: skip
-        about = header.array
-        axes = self._axes(chunk_spec.shape)
-        shape = tuple(chunk_spec.shape[len(chunk_spec.shape) - len(axes) :])
-        dtype = chunk_spec.dtype.to_native_dtype().newbyteorder("=")
-        if about is None or (about.layout, about.shape, about.dtype) != (AXES[axes], shape, dtype):
-            raise Corrupt(
-                "a chunk holds another array than its metadata says",
-                expected=f"{axes} {shape} {dtype}",
-                found="a scene"
-                if about is None
-                else f"{Layout(about.layout).name} {about.shape} {about.dtype}",
-            )
-        return about
 
     def _buffer(self, values: np.ndarray, chunk_spec: ArraySpec) -> NDBuffer:
         dtype = chunk_spec.dtype.to_native_dtype()
         return chunk_spec.prototype.nd_buffer.from_numpy_array(
             values.astype(dtype, copy=False).reshape(chunk_spec.shape)
         )
-
-
-def _check_meaning(package: Package, fill: float) -> None:
-    """Refuse what the package remembers of its integers and one array cannot say."""
-    meaning = package.manifest.raw.get("notes", {}).get(NOTES, {}).get("quantisation")
-    if meaning == "alphaearth" and fill != ALPHAEARTH_NODATA:
-        raise InputError(
-            "the holes of AlphaEarth integers are -128", expected=f"fill_value={ALPHAEARTH_NODATA}", found=fill,
-            fix="create the array with this fill value",
-        )  # fmt: skip
-    if meaning == "tessera":
-        raise InputError(
-            f"package {package.name!r} codes TESSERA integers together with their scales, and this is one array",
-            path=package.folder,
-            fix="fit a package with quantisation='none', and store the scales as an array of their own",
-        )
-
-
-def _another(name: str, codec_id: str, loaded: Package) -> IdentityError:
-    return IdentityError(
-        f"package {name!r} has another codec than the array", path=loaded.folder, expected=f"codec id {codec_id}",
-        found=loaded.codec_id.hex(), fix="use the package that the array was written with",
-    )  # fmt: skip

@@ -167,4 +167,6 @@ def test_weights_that_predict_nothing_cost_nothing() -> None:
     x = np.random.default_rng(0).integers(-127, 128, (64, 4096)).astype(np.int8)
     data = pack(x)
     assert np.array_equal(unpack(data).values, x)
-    assert len(data) < x.nbytes + 60_000  # noise does not shrink; start (8 kB), maps of classes and layers, tables
+    assert (
+        len(data) < x.nbytes + 60_000
+    )  # noise does not shrink; start (8 kB), maps of classes and layers, tables
