@@ -20,7 +20,7 @@ class RidgePath:
     """All ridge solutions of one training set.
 
     Minimises the weighted mean squared error + penalty · |w|² per target, over features standardised by their weighted
-    mean and spread, bias free. One singular value decomposition serves every penalty and every target.
+    mean and spread, bias free. One decomposition serves every penalty and every target.
     """
 
     def __init__(self, train: TrainingSet) -> None:
@@ -29,13 +29,20 @@ class RidgePath:
         self._mean, self._level = share @ x, share @ y
         self._spread = np.sqrt(share @ (x - self._mean) ** 2) + 1e-6
         root = np.sqrt(share)[:, None]
-        left, self._values, right = np.linalg.svd(root * (x - self._mean) / self._spread, full_matrices=False)
-        self._right, self._along = right.T, left.T @ (root * (y - self._level))
+        z, rest = root * (x - self._mean) / self._spread, root * (y - self._level)
+        # Many samples: the products are ten times as quick as the decomposition of z itself, and penalties are far above
+        # what squaring loses.
+        if len(z) > z.shape[1]:
+            squares, self._right = np.linalg.eigh(z.T @ z)
+            self._squares, self._along = np.maximum(squares, 0), self._right.T @ (z.T @ rest)
+        else:
+            left, values, right = np.linalg.svd(z, full_matrices=False)
+            self._squares, self._right, self._along = values**2, right.T, values[:, None] * (left.T @ rest)
 
     def fit(self, penalties: npt.NDArray[np.float64]) -> LinearHead:
         """Values = x @ weight + bias for one penalty per target."""
-        shrunk = self._values[:, None] / (self._values[:, None] ** 2 + penalties[None, :])
-        weight = (self._right @ (shrunk * self._along)) / self._spread[:, None]
+        weight = self._right @ (self._along / (self._squares[:, None] + penalties[None, :]))
+        weight /= self._spread[:, None]
         return LinearHead(weight.astype(np.float32), (self._level - self._mean @ weight).astype(np.float32))
 
 
