@@ -133,6 +133,10 @@ class Run:
         """Tiles that a codec for this set may be fitted on, by set."""
         return codec_training(name, self.sets, HELD_BACK, blocked=self.setting.blocked)
 
+    def is_scored(self, name: str, entry: Entry) -> bool:
+        """Whether answers lie on disk."""
+        return self.path(name, entry.name).exists()
+
     def score(self, name: str, entry: Entry) -> store.Scored:
         """Answers of every head for one entry on one set; from disk where they are there."""
         path = self.path(name, entry.name)

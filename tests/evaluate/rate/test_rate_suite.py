@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from codec.errors import InputError, InternalError, SwathpackError
 from codec.evaluate.__main__ import main
 from codec.evaluate.rate import suite
 from codec.evaluate.rate.report import OURS, REFERENCE
-from codec.evaluate.rate.run import Entry, Run, Setting
+from codec.evaluate.rate.run import Entry, Setting
 from codec.evaluate.rate.sets import HELD_BACK
 from codec.package import load
 
@@ -63,26 +65,32 @@ def test_a_method_that_the_suite_lacks_is_refused_with_the_known_ones() -> None:
 
 
 def test_one_refused_method_is_listed_and_the_rest_goes_on(monkeypatch, tmp_path: Path) -> None:
-    scored = []
+    scored = set()
 
-    def score(run: Run, name: str, entry: Entry) -> str:
-        if entry.name == "uqe":
-            raise InternalError("uqe at 2 bit: no number of bytes")
-        scored.append((name, entry.name))
-        return "answers"
+    class Scoring:
+        sets = dict.fromkeys(("eurosat", "water"))
 
-    monkeypatch.setattr(suite, "read", lambda names, *_: dict.fromkeys(names))
-    monkeypatch.setattr(suite, "open_encoder", lambda *_, **__: None)
-    monkeypatch.setattr(Run, "__init__", lambda *_: None)
-    monkeypatch.setattr(Run, "score", score)
+        def is_scored(self, name: str, entry: Entry) -> bool:
+            return False
+
+        def score(self, name: str, entry: Entry) -> str:
+            if entry.name == "uqe":
+                raise InternalError("uqe at 2 bit: no number of bytes")
+            scored.add((name, entry.name))
+            return "answers"
+
+    known = {entry.name: entry for entry in suite.entries(suite.SUITES["fast"], None)}
+    monkeypatch.setattr(suite, "prepared", lambda *_, **__: (Scoring(), known))
+    monkeypatch.setattr(suite, "_differs", lambda *_: True)
     found = suite.run(suite.SUITES["fast"], "galileo_nano", tmp_path, tmp_path, Setting())
     assert [line.split(":")[0] for line in found.refused] == ["eurosat", "water"]
-    assert set(found.scored) == set(scored)
+    assert set(found.scored) == scored
     assert len(scored) == 2 * 3
 
 
 def test_an_unknown_set_is_refused_with_the_known_ones(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(suite, "read", lambda names, *_: dict.fromkeys(names))
+    run = SimpleNamespace(sets={"eurosat": None})
+    monkeypatch.setattr(suite, "prepared", lambda *_, **__: (run, {}))
     with pytest.raises(InputError, match=r"no set 'mars'.*eurosat"):
         suite.run(suite.SUITES["fast"], "galileo_nano", tmp_path, tmp_path, Setting(), sets=["mars"])
 
@@ -93,3 +101,28 @@ def test_a_tampered_package_is_an_error_and_never_a_bare_encoder(root: Path, tmp
     tables.write_bytes(tables.read_bytes()[:-1] + b"\0")
     with pytest.raises(SwathpackError, match=r"tables\.bin"):
         suite.run(suite.SUITES["fast"], str(folder), tmp_path, tmp_path, Setting())
+
+
+def test_two_processes_give_the_answers_of_one(shared_data: Path, tmp_path: Path) -> None:
+    found = [
+        suite.run(
+            suite.SUITES["fast"], "pixel-statistics", shared_data, tmp_path / str(processes), Setting(resamples=2),
+            sets=["water"], methods=["base", "uqe"], processes=processes,
+        )
+        for processes in (1, 2)
+    ]  # fmt: skip
+    assert [set(one.scored) for one in found] == [{("water", "base"), ("water", "uqe")}] * 2
+    for name, one in found[0].scored.items():
+        other = found[1].scored[name]
+        assert np.array_equal(one.sizes, other.sizes)
+        for key, answers in one.answers.items():
+            np.testing.assert_allclose(answers.loss, other.answers[key].loss, rtol=1e-4, atol=1e-5)
+
+
+def test_pixels_of_lone_tiles_are_not_coded_twice(shared_data: Path, root: Path) -> None:
+    package = load(root / "models" / "s2-nano")
+    known = {entry.name: entry for entry in suite.entries(suite.SUITES["fast"], package)}
+    evidence = suite.read(("eurosat", "water"), shared_data, package.bands)
+    assert not suite._differs(evidence["eurosat"], known["klt-jpeg2000-scene"])
+    assert suite._differs(evidence["water"], known["klt-jpeg2000-scene"])
+    assert suite._differs(evidence["eurosat"], known["base"])
