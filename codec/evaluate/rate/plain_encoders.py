@@ -7,8 +7,10 @@ random features). Both see the normalised pixels of the trained ones.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
@@ -23,6 +25,8 @@ STATISTICS = ("log mean", "log deviation", "minimum", "maximum")
 _FLOOR = 1e-4  # reflectance below which logarithms say nothing
 _FILTERS, _FILTER_SIZE, _FILTER_STRIDE, _PADDING = 256, 8, 4, 2
 _BATCH = 64
+_AT_ONCE = 16  # tiles whose statistics fit the caches
+_T = TypeVar("_T", bound=np.generic)
 
 
 def grid_validity(tiles: TileSet, patch: int) -> BoolArray:
@@ -75,16 +79,34 @@ def patch_statistics(tiles: TileSet) -> FloatArray:
     Statistics of absent bands and of patches without a valid pixel are 0. Columns: all bands of one statistic, then of
     the next.
     """
-    n, bands, side, _ = tiles.pixels.shape
+    shown = tiles.validity[:, None] & tiles.present[:, :, None, None]
+    parts = [
+        _statistics(
+            _patches(tiles.pixels[start : start + _AT_ONCE]), _patches(shown[start : start + _AT_ONCE])
+        )
+        for start in range(0, len(tiles), _AT_ONCE)
+    ]
+    return np.concatenate(parts)
+
+
+def _patches(x: npt.NDArray[_T]) -> npt.NDArray[_T]:
+    """N×B×T×T → N×B×h×w×64, the pixels of a patch beside each other: sums over them are quick."""
+    n, bands, side, _ = x.shape
     h = side // PATCH
-    x = tiles.pixels.reshape(n, bands, h, PATCH, h, PATCH)
-    usable = (tiles.validity[:, None] & tiles.present[:, :, None, None]).reshape(x.shape)
-    axes, count = (3, 5), np.maximum(usable.sum((3, 5)), 1)
-    mean = np.where(usable, x, 0).sum(axes, dtype=np.float64) / count
-    deviation = np.sqrt(np.where(usable, (x - mean[:, :, :, None, :, None]) ** 2, 0).sum(axes) / count)
-    low, high = np.where(usable, x, np.inf).min(axes), np.where(usable, x, -np.inf).max(axes)
+    cut = x.reshape(n, bands, h, PATCH, h, PATCH).transpose(0, 1, 2, 4, 3, 5)
+    return np.ascontiguousarray(cut).reshape(n, bands, h, h, PATCH * PATCH)
+
+
+def _statistics(x: FloatArray, usable: BoolArray) -> FloatArray:
+    """Of patches N×B×h×w×64, as `patch_statistics` gives them."""
+    count, known = np.maximum(usable.sum(-1), 1), usable.any(-1)
+    seen = np.where(usable, x, np.float32(0))
+    mean = seen.sum(-1, dtype=np.float64) / count
+    apart = np.where(usable, seen - mean[..., None], 0)
+    deviation = np.sqrt(np.einsum("...p,...p->...", apart, apart) / count)
+    low = np.where(usable, x, np.float32(np.inf)).min(-1)
+    high = np.where(usable, x, np.float32(-np.inf)).max(-1)
     parts = [np.log(np.maximum(mean, _FLOOR)), np.log(deviation + _FLOOR), low, high]
-    known = usable.any(axes)
     stacked = np.concatenate([np.where(known, part, 0) for part in parts], axis=1)  # N×4B×h×w
     return np.ascontiguousarray(stacked.transpose(0, 2, 3, 1), np.float32)
 
