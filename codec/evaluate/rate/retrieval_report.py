@@ -1,0 +1,87 @@
+"""Rows of a retrieval run: each measure with its interval, paired differences, and the bytes at a stated loss.
+
+Intervals are over places, drawn for all methods together; the archive that is searched stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from codec.evaluate.intervals import bootstrap, mean_sums
+from codec.evaluate.rate.curve_intervals import Bootstrap, Measured, bytes_interval, size_sums
+from codec.evaluate.rate.report import DRAWS
+from codec.evaluate.rate.retrieval import Scores
+from codec.evaluate.rate.retrieval_run import MEASURES, RECALLS, SET, key_of
+from codec.evaluate.rate.store import Scored
+from codec.evaluate.rate.types import FloatVector, IntArray
+from codec.evaluate.rows import Row
+
+LOSSES = {
+    True: (0.03, 0.06),
+    False: (0.1, 0.2),
+}  # by whether it is a recall; the exact ranking's own overlap is 1
+_UNIT = "share [95% bootstrap over places]"
+_HOW = replace(Bootstrap(), draws=DRAWS)
+
+
+def rows(
+    encoder: str, suite: str, reference: Mapping[str, Scores], scored: Mapping[str, Scored], groups: IntArray
+) -> Iterator[Row]:
+    """Of all methods. `reference`: measures of the uncompressed embedding; `groups`: the place of each query."""
+    for measure in RECALLS:
+        found = bootstrap(reference[measure].sums(), draws=DRAWS)
+        case = f"{encoder}/{SET}/uncompressed"
+        yield Row(suite, case, measure, found.value, found.low, found.high, _UNIT, n=len(groups))
+    for name, of in scored.items():
+        for measure in MEASURES:
+            sums = _sums(of, measure, groups)
+            yield from _curve(f"{encoder}/{SET}/{name}", suite, measure, of, sums, reference[measure])
+            yield from _bytes(f"{encoder}/{SET}/{name}", suite, measure, of, sums, reference[measure], groups)
+
+
+def _sums(of: Scored, measure: str, groups: IntArray) -> list[FloatVector]:
+    """1×G×2 of each setting."""
+    return [mean_sums(values, groups) for values in of.answers[key_of(measure)].predicted[0, 1:]]
+
+
+def _curve(
+    case: str, suite: str, measure: str, of: Scored, sums: list[FloatVector], reference: Scores
+) -> Iterator[Row]:
+    for setting, size, mine in zip(of.settings, of.bytes_per_tile, sums, strict=True):
+        at = f"{case}/{setting}"
+        if measure == MEASURES[0]:
+            yield Row(suite, at, "bytes", float(size), unit="B/tile", n=of.sizes.shape[1])
+        found = bootstrap(mine, draws=DRAWS)
+        yield Row(suite, at, measure, found.value, found.low, found.high, _UNIT, n=len(reference.values))
+        if measure in RECALLS:  # what the others lack to 1 is their difference
+            lost = bootstrap(mine, reference.sums(), same_seeds=True, draws=DRAWS)
+            yield Row(
+                suite, at, f"{measure}-difference", lost.value, lost.low, lost.high, _UNIT, "uncompressed",
+                n=len(reference.values),
+            )  # fmt: skip
+
+
+def _bytes(
+    case: str,
+    suite: str,
+    measure: str,
+    of: Scored,
+    sums: list[FloatVector],
+    reference: Scores,
+    groups: IntArray,
+) -> Iterator[Row]:
+    sent = np.flatnonzero(of.sizes.sum(1) > 0)  # a curve in log bytes has no place for none
+    measured = Measured(np.stack([sums[s] for s in sent], axis=1), size_sums(of.sizes[sent], groups))
+    for loss in LOSSES[measure in RECALLS]:
+        found = bytes_interval(measured, None, -loss, _HOW, reference=reference.sums())
+        said = [
+            "not reached inside the curve, the value is its end" if not found.reached else "",
+            "low end open" if found.low_open else "",
+            "high end open" if found.high_open else "",
+        ]
+        note = "; ".join(["95% interval", *filter(None, said)])
+        metric = f"bytes at −{100 * loss:g} of {measure}"
+        yield Row(suite, case, metric, found.value, found.low, found.high, f"B/tile [{note}]")
