@@ -37,7 +37,9 @@ class Fold:
 
 
 def is_folded(evidence: Evidence) -> bool:
-    """True for sets of a few scenes of many tiles."""
+    """True for sets of a few scenes of many tiles, unless they keep their split."""
+    if evidence.keeps_split:
+        return False
     n_scenes = len(np.unique(evidence.tiles.scene))
     return n_scenes < _FEW_SCENES and n_scenes < len(evidence.tiles)
 

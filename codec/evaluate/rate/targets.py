@@ -54,7 +54,8 @@ class Evidence:
 
     tiles: TileSet
     targets: tuple[Target, ...]
-    split: npt.NDArray[np.str_]  # N, of the collection: train, val or test
+    split: npt.NDArray[np.str_]  # N, of the collection or the folder: train, val or test
+    keeps_split: bool = False  # however few its scenes: the only set of a run has no other to fit codecs on
 
     def __post_init__(self) -> None:
         if len(self.split) != len(self.tiles) or any(len(t.labels) != len(self.tiles) for t in self.targets):
