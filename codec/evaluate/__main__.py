@@ -1,4 +1,4 @@
-"""Command line of the evaluation room: `python -m codec.evaluate encoder|rate|neuco|compare|candidates|packages|card`."""
+"""Command line of the evaluation room: `python -m codec.evaluate COMMAND --help`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,33 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 from codec.errors import InputError, SwathpackError
 
 MODEL_RESULTS = Path("benchmarks/results/model.csv")
 CANDIDATE_RESULTS = Path("benchmarks/results/candidates.csv")
+# Commands with a file of their own, which has their options (`add_arguments`) and entry (`run`).
+OF_MODULES = {
+    "rate": (
+        "codec.evaluate.rate.command",
+        "what is left of each task's use, byte for byte, by every method",
+    ),
+    "retrieval": (
+        "codec.evaluate.rate.retrieval_command",
+        "the same place in another year, by every method's bytes",
+    ),
+    "kinds": (
+        "codec.evaluate.rate.kinds_command",
+        "kinds of heads on the same bytes, at shares of the labels",
+    ),
+    "neuco": ("codec.evaluate.neuco.command", "NeuCo-Bench's protocol with a byte axis"),
+    "demonstrate": (
+        "codec.evaluate.demonstrations.command",
+        "tasks that the collection has too little of to measure",
+    ),
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,13 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     packages.add_argument("--package", type=Path, action="append", required=True)
     packages.add_argument("--results", type=Path, default=MODEL_RESULTS)
 
-    from codec.evaluate.neuco import command as neuco
-    from codec.evaluate.rate import command as rate
-
-    rate.add_arguments(
-        commands.add_parser("rate", help="what is left of each task's use, byte for byte, by every method")
-    )
-    neuco.add_arguments(commands.add_parser("neuco", help="NeuCo-Bench's protocol with a byte axis"))
+    for name, (module, about) in OF_MODULES.items():
+        import_module(module).add_arguments(commands.add_parser(name, help=about))
 
     card = commands.add_parser("card", help="write card.md of a package from measured rows")
     card.add_argument("--package", type=Path, required=True)
@@ -164,26 +180,17 @@ def _card(options: argparse.Namespace) -> None:
     refresh(options.package)
 
 
-def _rate(options: argparse.Namespace) -> None:
-    from codec.evaluate.rate.command import run
-
-    run(options)
-
-
-def _neuco(options: argparse.Namespace) -> None:
-    from codec.evaluate.neuco.command import run
-
-    run(options)
+def _of_module(options: argparse.Namespace) -> None:
+    import_module(OF_MODULES[options.command][0]).run(options)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "encoder": _encoder,
     "compare": _compare,
     "candidates": _candidates,
-    "rate": _rate,
-    "neuco": _neuco,
     "packages": _packages,
     "card": _card,
+    **dict.fromkeys(OF_MODULES, _of_module),
 }
 
 

@@ -83,20 +83,16 @@ def rows(of: Found, suite: str, bytes_per_tile: Mapping[str, float]) -> Iterator
     for setting, size in bytes_per_tile.items():
         yield Row(suite, f"{of.case}/{of.method}/{setting}", "bytes", size, unit="B/tile")
     for case, head in of.heads.items():
-        where = f"{of.case}/{case.kind}/{case.regime}/{case.share:g}"
-        temperature = head.temperatures
+        where = f"{of.case}/{of.method}/{case.kind}/{case.regime}/{case.share:g}"
+        scale = head.temperatures
         yield Row(
-            suite, where, "temperature", float(temperature.mean()), float(temperature.min()), float(temperature.max()),
-            "[min, max over folds and draws]", of.method,
+            suite, where, "temperature", float(scale.mean()), float(scale.min()), float(scale.max()),
+            "[min, max over folds and draws]",
         )  # fmt: skip
-        yield Row(
-            suite, where, "graph difference", max(head.differences), unit="of the largest logit, worst of n heads",
-            rival=of.method, n=len(head.differences),
-        )  # fmt: skip
+        unit = "of the largest logit, worst of n heads"
+        yield Row(suite, where, "graph difference", max(head.differences), unit=unit, n=len(head.differences))
         for setting in head.settings:
-            at = where if setting == UNCOMPRESSED else f"{where}/{of.method}/{setting}"
-            at = f"{at}/uncompressed" if setting == UNCOMPRESSED else at
-            yield from _rows_at(of, suite, at, case, setting)
+            yield from _rows_at(of, suite, f"{where}/{setting}", case, setting)
 
 
 def _rows_at(of: Found, suite: str, at: str, case: Case, setting: str) -> Iterator[Row]:

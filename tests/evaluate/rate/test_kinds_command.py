@@ -149,7 +149,7 @@ def test_rows_hold_scores_paired_differences_and_calibration() -> None:
     for r in written:
         if r.metric != "accuracy-difference":
             continue
-        head = r.case.partition("/base/")[0]
+        head = r.case.rpartition("/")[0]
         other = f"{head}/uncompressed" if r.rival == "uncompressed" else r.case.replace("/knn/", "/linear/")
         assert r.value == pytest.approx(score[r.case] - score[other])
         assert r.lo <= r.value <= r.hi
@@ -219,7 +219,7 @@ def test_the_command_scores_heads_of_real_tiles(
     assert main(asked) == 0
     found = load(tmp_path / "heads.csv")
     score = {r.case: r for r in found if r.metric == "accuracy"}
-    at = "pixel-statistics/eurosat/class/{}/one/{}/uncompressed"
+    at = "pixel-statistics/eurosat/class/mean float16/{}/one/{}/uncompressed"
     assert len(score) == 2 * 2 * 2 * 2
     assert score[at.format("linear", 1)].value > 0.6  # of ten classes
     assert score[at.format("linear", 1)].value > score[at.format("linear", 0.1)].value
