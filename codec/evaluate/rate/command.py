@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator
+import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the parser is made for every command: it must not load torch
-    from codec.evaluate.rate.run import Setting
-    from codec.evaluate.rate.targets import Evidence
-    from codec.evaluate.rows import Row
+    from codec.evaluate.rate.own_folder import OwnFolder
 
 ENCODER = "s2-nano"
+_OF_YOURS = ("bands", "sensor", "scaling", "nodata", "classes", "splits")
+_OF_COLLECTION = ("set", "release", "blocked", "all_places")
 PLOTTED = (
     "base", "base + spectral", "shipped + spectral", "per-channel prior", "uqe", "pq", "fsq", "base mean", "mean opq",
     "klt-jpeg2000-scene", "klt-jpeg2000-tile", "klt-avif-scene", "klt-avif-tile",
@@ -22,7 +22,25 @@ PLOTTED = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data collection")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="folder of the data collection, or one of yours: pictures by class, or rasters with masks",
+    )
+    own = parser.add_argument_group("what the files of a folder of yours do not say")
+    own.add_argument("--bands", help="names of the files' bands in their order, red,green,nir; - skips one")
+    own.add_argument("--sensor", help="whose band names and scalings are meant")
+    own.add_argument(
+        "--scaling", help="a scaling of that sensor, or scale,offset: reflectance = scale·number + offset"
+    )
+    own.add_argument("--nodata", type=float, help="number of pixels that were not measured")
+    own.add_argument(
+        "--classes", help="of masks: names in the order of their numbers, or 0=-,1=dry,2=water; - is no class"
+    )
+    own.add_argument(
+        "--splits", type=Path, help="table of splits, as a run without it writes one under --out"
+    )
     parser.add_argument(
         "--encoder",
         default=ENCODER,
@@ -63,28 +81,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--results", type=Path, help="CSV of results to write the rows to; its name is the suite"
     )
+    parser.add_argument(
+        "--all-curves",
+        action="store_true",
+        help="rows for every setting of every method, not of the plotted ones alone: a hundred thousand",
+    )
     parser.add_argument("--plots", type=Path, help="folder for the curves")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="that score side by side (default: processors)",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     """Score what is not scored yet, then report."""
-    import torch
-
     from codec.errors import InputError, PartialResult, UsageError
-    from codec.evaluate.rate.report import REFERENCE, Question, error_rows
+    from codec.evaluate.rate.report import REFERENCE
     from codec.evaluate.rate.run import Setting
     from codec.evaluate.rate.suite import chosen
-    from codec.evaluate.rate.suite import run as run_suite
+    from codec.evaluate.rate.suite_run import Report, prepared
+    from codec.evaluate.rate.suite_run import run as run_suite
     from codec.evaluate.rows import as_text, save
     from codec.heads.regimes import REGIMES
 
-    if options.threads < 1 or options.blocked < 0 or options.seed < 0:
+    if options.processes < 1 or options.blocked < 0 or options.seed < 0:
         raise InputError(
-            "--threads is at least 1, --blocked and --seed at least 0",
-            found=(options.threads, options.blocked, options.seed),
+            "--processes is at least 1, --blocked and --seed at least 0",
+            found=(options.processes, options.blocked, options.seed),
         )
-    torch.set_num_threads(options.threads)
     if options.fast and options.suite not in (None, "fast"):
         raise UsageError(f"--fast is a suite, and so is --suite {options.suite}", fix="give one of them")
     wanted = chosen(
@@ -104,23 +130,16 @@ def run(options: argparse.Namespace) -> None:
     setting = Setting(
         options.split, options.blocked, 2 if options.fast else 5, options.seed, regimes, options.all_places
     )
-    outcome = run_suite(
-        wanted, options.encoder, options.data, options.out, setting,
-        sets=options.set, methods=options.method,
+    prepare = partial(
+        prepared, wanted, options.encoder, options.data, options.out, setting,
+        tuple(options.set), tuple(options.method), _own(options),
     )  # fmt: skip
     suite = options.results.stem if options.results else "rate"
-    rows = []
-    for set_name, of in outcome.sets.items():
-        mine = {method: s for (where, method), s in outcome.scored.items() if where == set_name}
-        rows += list(scored_rows(Path(options.encoder).name, of, setting, suite))
-        rows += list(error_rows(Path(options.encoder).name, of, mine, suite))
-        for target in of.targets:
-            question = Question(Path(options.encoder).name, of, target, mine, suite)
-            print(f"reporting {question.case}", file=sys.stderr, flush=True)
-            rows += list(question.rows())
-            if options.plots:
-                for regime in regimes:
-                    question.plot(options.plots, regime, PLOTTED)
+    curves = None if options.all_curves else PLOTTED
+    outcome = run_suite(
+        prepare, Report(suite, Path(options.encoder).name, curves, options.plots, PLOTTED), options.processes
+    )
+    rows = outcome.rows
     print(as_text(row for row in rows if row.case.count("/") < 6))
     if options.results:
         save(rows, options.results.parent, ("swathpack", "numpy", "torch", "imagecodecs"), per_machine=False)
@@ -132,15 +151,33 @@ def run(options: argparse.Namespace) -> None:
         )
 
 
-def scored_rows(encoder: str, evidence: Evidence, setting: Setting, suite: str) -> Iterator[Row]:
-    """How many tiles of a set, and how many places, are scored; n is how many there are."""
-    import numpy as np
+def _own(options: argparse.Namespace) -> OwnFolder | None:
+    """The folder of a user, None of the collection. Raises UsageError for options of the other one."""
+    from codec.data.picture_files import PictureRule
+    from codec.errors import InputError, UsageError
+    from codec.evaluate.rate.own_folder import OwnFolder, is_collection
 
-    from codec.evaluate.rows import Row
-
-    groups = evidence.tiles.groups
-    held = np.any([fold.held for fold in setting.folds(evidence)], axis=0)
-    case = f"{encoder}/{evidence.tiles.name}"
-    yield Row(suite, case, "tiles scored", float(held.sum()), unit="tiles", n=len(held))
-    places = len(np.unique(groups[held]))
-    yield Row(suite, case, "places scored", float(places), unit="places", n=len(np.unique(groups)))
+    collection = is_collection(options.data)
+    strange = [name for name in _OF_YOURS if getattr(options, name) is not None]
+    if not collection:
+        strange = [name for name in _OF_COLLECTION if getattr(options, name)]
+    if strange:
+        raise UsageError(
+            f"--{strange[0].replace('_', '-')} is for {'folders of your own' if collection else 'the data collection'}",
+            fix=f"leave it out, or give another --data than {options.data}",
+        )
+    if collection:
+        return None
+    scaling: str | tuple[float, float] | None = options.scaling
+    if options.scaling and "," in options.scaling:
+        try:
+            scale, offset = (float(part) for part in options.scaling.split(","))
+        except ValueError as error:
+            raise InputError(
+                "--scaling is a name or two numbers", found=options.scaling, fix="as --scaling 1e-4,0"
+            ) from error
+        scaling = scale, offset
+    bands = tuple(part.strip() for part in options.bands.split(",")) if options.bands else None
+    classes = tuple(part.strip() for part in options.classes.split(",")) if options.classes else ()
+    rule = PictureRule(bands, options.sensor, scaling, options.nodata)
+    return OwnFolder(options.data, rule, classes, options.splits)

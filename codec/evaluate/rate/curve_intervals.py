@@ -82,10 +82,7 @@ def draw(
     counts = {len(m.sums) for m in methods}
     if how.same_resamples and len(counts) > 1:
         raise InputError("methods that share resamples have equally many", found=sorted(counts))
-    rng = np.random.default_rng(how.seed)
-    groups = methods[0].sums.shape[2]
-    weights = rng.multinomial(groups, np.full(groups, 1 / groups), size=how.draws).astype(np.float64)
-    shared = rng.integers(len(methods[0].sums), size=(how.draws, len(methods[0].sums)))
+    rng, weights, shared = _weights(methods[0], how)
     drawn = []
     for method in methods:
         picks = (
@@ -94,13 +91,33 @@ def draw(
             else rng.integers(len(method.sums), size=(how.draws, len(method.sums)))
         )
         drawn.append(_drawn(method, weights, picks, how.statistic))
-    whole = np.ones((1, groups))
-    points = [_drawn(m, whole, np.arange(len(m.sums))[None], how.statistic) for m in methods]
+    points = [_whole(method, how) for method in methods]
     value = np.atleast_1d(np.asarray(quantity([curve(s[0], u[0]) for s, u in points]), np.float64))
     found = np.empty((how.draws, len(value)))
     for d in range(how.draws):
         found[d] = quantity([curve(sizes[d], utility[d]) for sizes, utility in drawn])
     return value, found
+
+
+def point_intervals(method: Measured, how: Bootstrap = Bootstrap()) -> list[Interval]:
+    """Utility of each setting, as `draw` gives it for one method, without a curve between them."""
+    _, weights, picks = _weights(method, how)
+    drawn = _drawn(method, weights, picks, how.statistic)[1]
+    return [interval(float(v), drawn[:, s]) for s, v in enumerate(_whole(method, how)[1][0])]
+
+
+def _weights(first: Measured, how: Bootstrap) -> tuple[np.random.Generator, FloatVector, IntArray]:
+    """Of each draw how often each group counts, and which resamples; the generator for what is drawn besides."""
+    rng = np.random.default_rng(how.seed)
+    groups = first.sums.shape[2]
+    weights = rng.multinomial(groups, np.full(groups, 1 / groups), size=how.draws).astype(np.float64)
+    return rng, weights, rng.integers(len(first.sums), size=(how.draws, len(first.sums)))
+
+
+def _whole(method: Measured, how: Bootstrap) -> tuple[FloatVector, FloatVector]:
+    """Bytes and utility of all groups and resamples, each 1×S."""
+    groups, resamples = method.sums.shape[2], len(method.sums)
+    return _drawn(method, np.ones((1, groups)), np.arange(resamples)[None], how.statistic)
 
 
 def interval(value: float, drawn: FloatVector) -> Interval:

@@ -53,10 +53,10 @@ def curve(size: npt.ArrayLike, utility: npt.ArrayLike) -> Curve:
             found=(s.tolist(), u.tolist()),
             fix="leave the uncompressed reference out, and settings without a score",
         )
-    names, index = np.unique(s, return_inverse=True)
-    if len(names) == len(s):
-        order = np.argsort(s)
+    order = np.argsort(s, kind="stable")
+    if (s[order][1:] > s[order][:-1]).all():
         return Curve(s[order], u[order])
+    names, index = np.unique(s, return_inverse=True)
     return Curve(names, np.bincount(index, u) / np.bincount(index))
 
 

@@ -6,7 +6,7 @@ the same for every method and regime. Bytes are those of complete records as sen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,18 +20,19 @@ from codec.evaluate.rate.curve_intervals import (
     Measured,
     bd_rate_interval,
     bytes_interval,
-    draw,
-    interval,
+    point_intervals,
     smallest_detectable,
 )
 from codec.evaluate.rate.plots import Line
 from codec.evaluate.rate.plots import draw as draw_plot
+from codec.evaluate.rate.run import Setting
 from codec.evaluate.rate.store import Key, Scored
 from codec.evaluate.rate.targets import Evidence, Target
 from codec.evaluate.rate.utility import REFERENCE_REGIME, Judge, Utility
 from codec.evaluate.rows import Row
 
 DRAWS = 400
+BD_DRAWS = 200  # of BD-rates, which are slow: their ends move by a few percent of their width
 LOSSES = {"scene": (0.01, 0.03), "tile": (0.01, 0.03), "token": (0.03, 0.06)}  # of accuracy, of mean IoU
 NUMBER_LOSS = (0.05,)  # of explained variance
 # What rivals are compared with: our training-free codec as each level uses it, and everything it can send.
@@ -69,15 +70,26 @@ class Point:
 
 
 class Question:
-    """One target of one set, with everything that was scored on it."""
+    """One target of one set, with everything that was scored on it.
+
+    `curves`: methods whose every setting is a row; None: all. What is said of a curve as a whole is said of every method.
+    """
 
     def __init__(
-        self, encoder: str, evidence: Evidence, target: Target, scored: Mapping[str, Scored], suite: str
+        self,
+        encoder: str,
+        evidence: Evidence,
+        target: Target,
+        scored: Mapping[str, Scored],
+        suite: str,
+        *,
+        curves: Collection[str] | None = None,
     ) -> None:
         if REFERENCE not in scored:
             raise InputError(f"set {evidence.tiles.name!r} was not scored with method {REFERENCE!r}")
         self.encoder, self.evidence, self.target, self.scored = encoder, evidence, target, dict(scored)
         self.suite = suite
+        self.curves = set(scored) if curves is None else set(curves)
         view = "tokens" if target.level == "token" else "tokens mean"
         self.judge = Judge.of_target(evidence, target, scored[REFERENCE], view)
         self.how = replace(Bootstrap(), draws=DRAWS)
@@ -118,8 +130,11 @@ class Question:
             ours = [(line, self.measured(line)) for line in self.ours(regime)]
             for line in self.lines(regime):
                 found = self.measured(line)
-                yield from self._curve_rows(line, regime)
+                if line.method in self.curves:
+                    yield from self._curve_rows(line, regime)
                 yield from self._byte_rows(line, found, regime)
+                if line.key.view.endswith("max"):
+                    continue  # compared by the bytes it needs
                 for our, mine in ours:
                     if our != line:
                         yield from self._against(line, found, our, mine, regime)
@@ -165,10 +180,9 @@ class Question:
         """Every setting that takes bytes, from the finest."""
         scored, measured = self.scored[line.method], self.measured(line, utility)
         names = [s for s, sizes in zip(scored.settings, scored.sizes, strict=True) if sizes.sum() > 0]
-        for s, name in enumerate(names):
-            one = Measured(measured.sums[:, s : s + 1], measured.sizes[s : s + 1])
-            value, drawn = draw([one], lambda curves: curves[0].utility, self._bootstrap(utility))
-            found = interval(float(value[0]), drawn[:, 0])
+        for s, (name, found) in enumerate(
+            zip(names, point_intervals(measured, self._bootstrap(utility)), strict=True)
+        ):
             bytes_, tiles = measured.sizes[s].sum(0)
             yield Point(name, float(bytes_ / tiles), found.value, found.low, found.high)
 
@@ -186,7 +200,7 @@ class Question:
             found = bytes_interval(mine, measured, -loss, how, reference=reference)
             yield self._row(ours, regime, f"times fewer bytes at −{100 * loss:g}", found, "ratio", line.label)
         if min(mine.sums.shape[1], measured.sums.shape[1]) > 1:
-            rate = bd_rate_interval(mine, measured, how)
+            rate = bd_rate_interval(mine, measured, replace(how, draws=BD_DRAWS))
             if np.isfinite(rate.value):
                 case = f"{self.case}/{ours.method}/{ours.key.view}/{regime}"
                 yield Row(
@@ -243,6 +257,16 @@ class Question:
             km2_per_tile=self.evidence.tiles.km2_per_tile,
         )
         return path
+
+
+def scored_rows(encoder: str, evidence: Evidence, setting: Setting, suite: str) -> Iterator[Row]:
+    """How many tiles of a set, and how many places, are scored; n is how many there are."""
+    groups = evidence.tiles.groups
+    held = np.any([fold.held for fold in setting.folds(evidence)], axis=0)
+    case = f"{encoder}/{evidence.tiles.name}"
+    yield Row(suite, case, "tiles scored", float(held.sum()), unit="tiles", n=len(held))
+    places = len(np.unique(groups[held]))
+    yield Row(suite, case, "places scored", float(places), unit="places", n=len(np.unique(groups)))
 
 
 def error_rows(encoder: str, evidence: Evidence, scored: Mapping[str, Scored], suite: str) -> Iterator[Row]:

@@ -1,28 +1,20 @@
-"""Suites: which methods meet which sets, and how long that takes."""
+"""Suites: which methods meet which sets."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from codec.errors import InputError, InternalError
+from codec.errors import InputError
 from codec.evaluate.rate.embedding import embedding_methods
-from codec.evaluate.rate.encoders import OPENERS, open_encoder
 from codec.evaluate.rate.pixels import PIXEL_METHODS, pixel_methods
-from codec.evaluate.rate.run import Entry, Run, Setting
-from codec.evaluate.rate.sets import HELD_BACK, read
-from codec.evaluate.rate.store import Scored
+from codec.evaluate.rate.run import Entry
+from codec.evaluate.rate.sets import HELD_BACK
 from codec.evaluate.rate.targets import Evidence
-from codec.models.bands import BAND_LISTS
-from codec.models.galileo import TEACHER_BANDS
-from codec.package import Package, load
+from codec.models.bands import RGB_BANDS
+from codec.package import Package
 
 BOTH = ("tokens", "spectral")
-# What an encoder without a package sees; others get all of Sentinel-2. Pixel rivals send no band that nobody looks at.
-_BANDS = {"galileo_nano": TEACHER_BANDS}
 
 
 @dataclass(frozen=True)
@@ -83,15 +75,6 @@ def chosen(name: str, sets: Sequence[str] = (), *, release: bool = False) -> Sui
     return replace(SUITES[name], sets=tuple(one for one in SUITES[name].sets if one not in HELD_BACK))
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run gave."""
-
-    sets: Mapping[str, Evidence]
-    scored: Mapping[tuple[str, str], Scored]  # by set and method
-    refused: tuple[str, ...]  # set, method and why
-
-
 def entries(suite: Suite, package: Package | None, names: Sequence[str] = ()) -> list[Entry]:
     """The suite's methods, or those of `names`; what a package does by itself only where there is one.
 
@@ -107,47 +90,10 @@ def entries(suite: Suite, package: Package | None, names: Sequence[str] = ()) ->
     return [known[name] for name in names] if names else found
 
 
-def run(
-    suite: Suite,
-    encoder: str,
-    data: Path,
-    out: Path,
-    setting: Setting,
-    *,
-    sets: Sequence[str] = (),
-    methods: Sequence[str] = (),
-) -> Outcome:
-    """Every method on every set; what is on disk already is not computed again. Progress goes to stderr.
-
-    `encoder`: a package, a file or another name of `codec.evaluate.rate.encoders`. A method whose answers the audit refuses
-    is listed, and the rest goes on: a suite runs for an hour.
-    """
-    package = load(encoder) if _is_package(encoder) else None
-    bands = package.bands if package is not None else _BANDS.get(encoder, BAND_LISTS["s2"])
-    evidence = read(suite.sets, data, bands)  # all of them: codecs of one set are fitted on others
-    if unknown := [name for name in sets if name not in evidence]:
-        raise InputError(f"the suite has no set {unknown[0]!r}", expected=", ".join(evidence))
-    found = Run(open_encoder(encoder, data=data), evidence, out, setting)
-    evidence = {name: of for name, of in evidence.items() if not sets or name in sets}
-    wanted = entries(suite, package, methods)
-    scored: dict[tuple[str, str], Scored] = {}
-    refused: list[str] = []
-    began = time.monotonic()
-    for number, (name, entry) in enumerate((name, entry) for name in evidence for entry in wanted):
-        try:
-            scored[name, entry.name] = found.score(name, entry)
-        except InternalError as error:
-            refused.append(f"{name}: {error}")
-        total = len(evidence) * len(wanted)
-        left = (time.monotonic() - began) / (number + 1) * (total - number - 1)
-        print(f"{number + 1}/{total} {name}, {entry.name}; {left:.0f} s left", file=sys.stderr, flush=True)
-    return Outcome(evidence, scored, tuple(refused))
-
-
-def _is_package(encoder: str) -> bool:
-    """Anything but bare weights, a callable and the encoders that have no codec; a package that cannot be loaded is an
-    error, never a bare encoder.
-    """
-    kind = encoder.partition("#")[0].partition("@")[0]
-    bare = encoder.endswith(".safetensors") or (":" in encoder and not Path(encoder).exists())
-    return not bare and kind not in OPENERS
+def sendable(suite: Suite, evidence: Evidence) -> Suite:
+    """Without rivals that send colour alone where a set has no colour, or nothing else."""
+    tiles = evidence.tiles
+    there = {band for i, band in enumerate(tiles.bands) if tiles.present[:, i].any()}
+    if there > set(RGB_BANDS):
+        return suite
+    return replace(suite, pixels=tuple(name for name in suite.pixels if not name.endswith("-rgb")))

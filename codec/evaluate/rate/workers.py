@@ -1,7 +1,7 @@
-"""Scoring side by side: every (set, method) is a piece of work of its own, and answers travel over the disk.
+"""Pieces of work side by side: each (set, method) is scored, and each question reported, by itself.
 
-Processes are started afresh, not forked: libraries of this one may hold threads. Each reads the sets for itself and gives
-its libraries one thread, so that as many run as there are processors.
+Processes are started afresh, not forked: libraries of this one may hold threads. Each prepares for itself what all pieces
+share and gives its libraries one thread, so that as many run as there are processors.
 """
 
 from __future__ import annotations
@@ -11,44 +11,37 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing import get_context
+from typing import Any, TypeVar
 
-from codec.errors import InternalError
-from codec.evaluate.rate.run import Entry, Run
-
-Prepared = tuple[Run, dict[str, Entry]]  # a run, and its methods by name
-Work = tuple[str, str]  # set, method
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_here: Prepared | None = None  # of this worker
+_here: list[Any] = []  # what this worker prepared
+
+Shared = TypeVar("Shared")
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 
-def score_all(
-    run: Run,
-    methods: dict[str, Entry],
-    work: Sequence[Work],
-    prepare: Callable[[], Prepared],
+def side_by_side(
+    pieces: Sequence[Piece],
+    function: Callable[[Shared, Piece], Result],
+    shared: Shared,
+    prepare: Callable[[], Shared],
     processes: int,
-) -> Iterator[tuple[Work, str]]:
-    """Leave the answers of all pieces of `work` on disk; yields each as it is done with what its audit refused, or "".
+) -> Iterator[tuple[Piece, Result]]:
+    """`function(shared, piece)` of every piece, each as it is done; here, one after another, when `processes` is 1.
 
-    `prepare`, picklable, makes in another process the run and the methods that this one holds.
+    `prepare` makes in another process what `shared` is in this one; both functions must be picklable.
     """
-    open_work = [(name, method) for name, method in work if not run.is_scored(name, methods[method])]
-    for done in work:
-        if done not in open_work:
-            yield done, ""
-    processes = min(processes, len(open_work))
+    processes = min(processes, len(pieces))
     if processes <= 1:
-        yield from ((piece, _scored(run, methods[piece[1]], piece)) for piece in open_work)
+        yield from ((piece, function(shared, piece)) for piece in pieces)
         return
-    for name in dict.fromkeys(name for name, _ in open_work):
-        run.planes(name)  # once, into the cache, before everybody wants them
+    spawn = get_context("spawn")
     with (
         _one_thread_each(),
-        ProcessPoolExecutor(
-            processes, mp_context=get_context("spawn"), initializer=_open, initargs=(prepare,)
-        ) as pool,
+        ProcessPoolExecutor(processes, mp_context=spawn, initializer=_open, initargs=(prepare,)) as pool,
     ):
-        pending = {pool.submit(_work, piece): piece for piece in open_work}
+        pending = {pool.submit(_call, function, piece): piece for piece in pieces}
         try:
             for future in as_completed(pending):
                 yield pending[future], future.result()
@@ -56,27 +49,15 @@ def score_all(
             pool.shutdown(cancel_futures=True)
 
 
-def _scored(run: Run, entry: Entry, piece: Work) -> str:
-    try:
-        run.score(piece[0], entry)
-    except InternalError as error:
-        return f"{piece[0]}: {error}"
-    return ""
-
-
-def _open(prepare: Callable[[], Prepared]) -> None:
-    global _here
+def _open(prepare: Callable[[], Any]) -> None:
     import torch
 
     torch.set_num_threads(1)
-    _here = prepare()
+    _here[:] = [prepare()]
 
 
-def _work(piece: Work) -> str:
-    if _here is None:
-        raise InternalError("a worker was not prepared")
-    run, methods = _here
-    return _scored(run, methods[piece[1]], piece)
+def _call(function: Callable[[Any, Piece], Result], piece: Piece) -> Result:
+    return function(_here[0], piece)
 
 
 @contextmanager

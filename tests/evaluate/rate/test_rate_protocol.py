@@ -9,8 +9,8 @@ import pytest
 
 from codec.errors import InputError
 from codec.evaluate.__main__ import main
-from codec.evaluate.rate.command import scored_rows
 from codec.evaluate.rate.protocol import codec_training, folds, is_folded, resamples
+from codec.evaluate.rate.report import scored_rows
 from codec.evaluate.rate.run import Setting
 from codec.evaluate.rate.targets import Evidence, Target
 from codec.evaluate.rate.types import TileSet
@@ -158,7 +158,7 @@ def test_where_blocked_folds_score_every_tile_no_codec_is_fitted_on_the_set_itse
         codec_training("lone", {"lone": lone}, blocked=5)
 
 
-@pytest.mark.parametrize("option", ["--threads=0", "--blocked=-1", "--seed=-1"])
+@pytest.mark.parametrize("option", ["--processes=0", "--blocked=-1", "--seed=-1"])
 def test_numbers_out_of_range_are_refused_before_anything_is_read(
     option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
