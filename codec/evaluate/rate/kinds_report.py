@@ -91,6 +91,10 @@ def rows(of: Found, suite: str, bytes_per_tile: Mapping[str, float]) -> Iterator
         )  # fmt: skip
         unit = "of the largest logit, worst of n heads"
         yield Row(suite, where, "graph difference", max(head.differences), unit=unit, n=len(head.differences))
+        yield Row(
+            suite, where, "labelled tiles", float(np.mean(head.labels)), min(head.labels), max(head.labels),
+            "tiles or scenes learnt from [min, max over folds and draws]",
+        )  # fmt: skip
         for setting in head.settings:
             yield from _rows_at(of, suite, f"{where}/{setting}", case, setting)
 
@@ -121,7 +125,7 @@ def table(of: Found, settings: Sequence[str]) -> str:
     """One line per head: its score uncompressed and at some settings, and its calibration error uncompressed."""
     lines = [
         f"{of.case}, method {of.method}: {of.measure} in %, calibration error in % before → after temperature",
-        f"{'head':14}{'regime':8}{'labels':>7}"
+        f"{'head':14}{'regime':8}{'labels':>7}{'tiles':>7}"
         + "".join(f"{name[:14]:>16}" for name in settings)
         + f"{'ECE':>16}",
     ]
@@ -129,7 +133,7 @@ def table(of: Found, settings: Sequence[str]) -> str:
         scores = [100 * of.score(head, name).value for name in settings]
         before, after = (100 * errors(head, UNCOMPRESSED, scaled=s).value for s in (False, True))
         lines.append(
-            f"{case.kind:14}{case.regime:8}{100 * case.share:6g}%"
+            f"{case.kind:14}{case.regime:8}{100 * case.share:6g}%{np.mean(head.labels):7.0f}"
             + "".join(f"{value:16.1f}" for value in scores)
             + f"{before:9.1f} →{after:5.1f}"
         )

@@ -2,8 +2,8 @@
 
 Of the training groups of a fold a fifth is set apart, the same for all kinds, regimes, shares and methods: on it a head
 chooses what it has to choose (a penalty, when to stop), and on its answers there the temperature is fitted. The rest is what
-a share of the labels is drawn from, per class, the smaller share inside the larger. Scored tiles are in neither. Draws of
-the labels stand where other parts have resamples of the training set.
+a share of the labels is drawn from, per class and at least one of each, the smaller share inside the larger. Scored tiles
+are in neither. Draws of the labels stand where other parts have resamples of the training set.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Answered:
     logits: FloatArray  # R×S×m×K
     temperatures: FloatVector  # R×m, that of the fold an answer was scored in
     differences: tuple[float, ...]  # of every fitted head from its graph
+    labels: tuple[int, ...]  # samples that every fitted head was trained on
     y: IntArray  # m
     groups: IntArray  # m
 
@@ -91,13 +92,14 @@ def answered(
     for case in (Case(*each) for each in product(kinds, regimes, shares)):
         logits = [np.empty((draws, len(settings), len(y), n_classes), np.float32) for y, _ in scored]
         temperatures = [np.empty((draws, len(y))) for y, _ in scored]
-        differences = []
+        differences, labels = [], []
         for number, (_, held) in enumerate(folds):
             rest, choice = parts[number]
             validation = _set(of, seen, case.regime, choice)
             for draw in range(draws):
                 drawn = nested_shares(of.strata[rest], shares, seed=seed + draw, fewest=1)[case.share]
                 train = _set(of, seen, case.regime, rest[drawn])
+                labels.append(int(drawn.sum()))
                 head = fit_head(case.kind, train, validation, n_classes, seed=seed + draw)
                 temperatures[number][draw] = _temperature(head, validation)
                 at = np.flatnonzero(held)
@@ -111,6 +113,7 @@ def answered(
             np.concatenate(logits, axis=2),
             np.concatenate(temperatures, axis=1),
             tuple(differences),
+            tuple(labels),
             np.concatenate([y for y, _ in scored]),
             np.concatenate([groups for _, groups in scored]),
         )

@@ -161,6 +161,9 @@ def test_rows_hold_scores_paired_differences_and_calibration() -> None:
     graphs = [r for r in written if r.metric == "graph difference"]
     assert len(graphs) == 8
     assert all(r.value < 1e-3 and r.n == 2 for r in graphs)
+    learnt = {r.case: r.value for r in written if r.metric == "labelled tiles"}
+    # 28 tiles of training, 5 or 6 of them set apart; a tenth of either class's dozen is one.
+    assert all(value == 2 if case.endswith("/0.1") else value in (22, 23) for case, value in learnt.items())
     assert table(shown, ("uncompressed", "coarse")).count("\n") == 1 + 8
 
 
@@ -169,7 +172,7 @@ def test_a_temperature_is_that_of_the_fold_an_answer_was_scored_in() -> None:
     logits = np.tile(np.array([0, np.log(3)], np.float32), (1, 1, 2, 1))
     halved = np.log(3) / np.log(9)
     head = Answered(
-        Case("linear", "one", 1.0), ("uncompressed",), logits, np.array([[1.0, halved]]), (0.0,),
+        Case("linear", "one", 1.0), ("uncompressed",), logits, np.array([[1.0, halved]]), (0.0,), (9,),
         np.array([1, 1]), np.array([1, 2]),
     )  # fmt: skip
     assert errors(head, "uncompressed", scaled=False).value == pytest.approx(0.25)
