@@ -84,6 +84,8 @@ class Refiner:
         row = replace(row, link=json.dumps(pieces.link, sort_keys=True))
         if pieces.header is None:
             return Refinement(replace(row, state=State.NO_HEADER, detail="no copy of the header came yet"))
+        if pieces.header.is_self_contained:
+            return Refinement(replace(row, state=State.REFUSED, detail=str(_self_contained(pieces.header))))
         records = pieces.used
         if not records:
             return Refinement(
@@ -193,3 +195,12 @@ class Refiner:
         for part in parts:
             digest.update(hashlib.sha256(part).digest())
         return digest.hexdigest()[:32]
+
+
+def _self_contained(header: FileHeader) -> IdentityError:
+    """A station decodes with packages that it trusts by their hash; a codec that comes with the data is nobody's word."""
+    return IdentityError(
+        "the file brings its own codec and names no package that this station could trust",
+        found=f"codec id {header.codec_id.hex()}",
+        fix="read it with `swathpack unpack`, or send it coded with a package (`swathpack fit`, `swathpack pack --model`)",
+    )
