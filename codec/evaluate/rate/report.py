@@ -270,9 +270,14 @@ def scored_rows(encoder: str, evidence: Evidence, setting: Setting, suite: str) 
 
 
 def error_rows(encoder: str, evidence: Evidence, scored: Mapping[str, Scored], suite: str) -> Iterator[Row]:
-    """Squared error of every decoded plane over the variance of a tile about the position mean, and bits per element of the
-    frozen encoder's own tokens."""
+    """Squared error of every decoded plane over the variance of a tile about the position mean, bits per element of the
+    frozen encoder's own tokens, and what coding costs."""
     for name, of in scored.items():
+        points = len(of.settings) * of.sizes.shape[1] / 1000
+        yield Row(
+            suite, f"{encoder}/{evidence.tiles.name}/{name}", "coding", of.cpu_seconds / points,
+            unit="CPU-seconds per setting and 1,000 tiles, decoding and fitting included", n=of.sizes.shape[1],
+        )  # fmt: skip
         for plane, errors in of.errors.items():
             for setting, sizes, values in zip(of.settings, of.sizes, errors, strict=True):
                 case = f"{encoder}/{evidence.tiles.name}/{name}/{setting}"
