@@ -109,7 +109,8 @@ def test_two_processes_say_what_one_says(shared_data: Path, tmp_path: Path) -> N
     for processes in (1, 2):
         made = run(small(shared_data, tmp_path / str(processes)), Report("rate", "made", None), processes)
         assert not made.refused
-        said.append({(row.case, row.metric, row.rival): row.value for row in made.rows})
+        rows = [row for row in made.rows if row.metric not in ("wall", "coding")]
+        said.append({(row.case, row.metric, row.rival): row.value for row in rows})
     assert said[0].keys() == said[1].keys()
     close = [abs(said[0][key] - said[1][key]) <= 1e-3 * (1 + abs(said[0][key])) for key in said[0]]
     assert np.mean(close) > 0.99  # a rounded product may turn a single answer
