@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from codec.transform.products import product
 from codec.types import FloatArray
 
 # Up to this many tokens one F×F product beats two passes of small ones (numpy calls BLAS once instead of N·C times).
@@ -40,7 +41,9 @@ def forward(tokens: FloatArray) -> FloatArray:
     *lead, rows, cols = tokens.shape
     x = np.ascontiguousarray(tokens, dtype=np.float32)
     if rows * cols <= _KRONECKER_LIMIT:
-        return (x.reshape(-1, rows * cols) @ _kronecker(rows, cols).T).reshape(*lead, rows * cols)
+        transposed = np.ascontiguousarray(_kronecker(rows, cols).T)
+        return product(x.reshape(-1, rows * cols), transposed).reshape(*lead, rows * cols)
+    # Sides of at most 64: each of these products is a piece of its own.
     return (dct_matrix(rows) @ x @ dct_matrix(cols).T).reshape(*lead, rows * cols)
 
 

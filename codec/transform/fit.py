@@ -4,7 +4,8 @@ Chosen by measurement on s2-nano's embeddings (bytes at equal MSE on tiles left 
 u + v cost the same within 0.1 % as one band per frequency, with half the table file; a dead zone chosen per level by
 rate and distortion saves 1–3 % above 350 bytes a tile and costs more below 100; scales from the mean magnitude instead
 of the mean square change 0.2 %. Hence diagonals, no dead zone, root mean square.
-Everything is deterministic: equal arrays give equal bytes on one machine and library version.
+Everything is deterministic: equal arrays give equal bytes on one machine and library version, whatever the number of
+threads (`products`).
 """
 
 from __future__ import annotations
@@ -289,9 +290,8 @@ def _mean_bytes(cells: list[_Cells], levels: tuple[Level, ...], usable: range) -
                 # The distance to the class' scale is the level's own, except where the level was clamped.
                 ratio = 2.0 ** ((c.klass - index - c.shift - _LOWEST_LEVEL) / QUARTER_OCTAVES)
                 h = histogram([c.pool], ratio, levels[number].theta)
-                mean = float(h.counts @ magnitude_costs(levels[number], len(h.counts))) / float(
-                    h.counts.sum()
-                )
+                costs = magnitude_costs(levels[number], len(h.counts))
+                mean = float((h.counts * costs).sum()) / float(h.counts.sum())  # no `@`: see `products`
                 total += c.per_tile * mean
         result[index] = total / COST_UNITS_PER_BYTE
     return result

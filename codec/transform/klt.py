@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from codec.errors import InputError
+from codec.transform.eigen import eigenvectors
 from codec.transform.plane import PlaneTransform, TokenTransform
+from codec.transform.products import gram
 from codec.types import BoolArray, FloatArray
 
 CHUNK = 512  # tiles at a time: bounds the float64 copies
@@ -25,7 +27,11 @@ def fit_transform(
         total += x[start : start + CHUNK].sum(axis=0, dtype=np.float64)
     count = valid.sum(axis=0).astype(np.float64)[..., None]
     if count.sum() < 2:
-        raise InputError("a fit needs at least two valid tokens")
+        raise InputError(
+            "a fit needs at least two valid tokens",
+            found=int(count.sum()),
+            fix="check the nodata value, or give more",
+        )
     mean = np.broadcast_to(total.sum(axis=(0, 1)) / count.sum(), total.shape)
     if position_mean:
         mean = np.where(count > 0, total / np.maximum(count, 1), mean)
@@ -35,13 +41,15 @@ def fit_transform(
     for start in range(0, n_tiles, CHUNK):
         part = slice(start, start + CHUNK)
         centred = ((x[part] - mean) * valid[part][..., None]).reshape(-1, channels).astype(np.float64)
-        covariance += centred.T @ centred
+        covariance += gram(centred)
     covariance /= count.sum()
     deviation = float(np.sqrt(np.trace(covariance) / channels))
     if not deviation > 0:
-        raise InputError("all embeddings are equal; there is nothing to fit")
-    _, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
-    basis = vectors[:, ::-1].T  # largest scale first
+        raise InputError(
+            "all embeddings are equal; there is nothing to fit",
+            fix="give embeddings that differ; what is one vector needs no codec",
+        )
+    basis = eigenvectors(covariance).T  # largest scale first
     peak = np.abs(basis).argmax(axis=1)
     basis = (
         basis * np.sign(basis[np.arange(channels), peak])[:, None]

@@ -10,6 +10,7 @@ import numpy as np
 from codec.errors import InputError
 from codec.transform import dct
 from codec.transform.fill import fill
+from codec.transform.products import tiles_to_channels
 from codec.types import BoolArray, FloatArray
 
 # What stands between the tokens of a tile: they are a picture, or a list of vectors that have nothing to do with each
@@ -78,9 +79,10 @@ class PlaneTransform:
         centred = x - self.mean
         if validity is not None:
             centred = np.where(validity[..., None], centred, np.float32(0))
-        rotated = np.ascontiguousarray(np.moveaxis(centred @ self.basis.T, 3, 1))  # N×C×h×w
+        rotated = tiles_to_channels(centred.reshape(len(x), -1, self.channels), self.basis)  # N×C×F
         if self.tokens == "none":
-            return rotated.reshape(len(x), self.channels, -1)
+            return rotated
+        rotated = rotated.reshape(len(x), self.channels, self.rows, self.cols)
         if validity is not None:
             partly = np.flatnonzero(validity.any(axis=(1, 2)) & ~validity.all(axis=(1, 2)))
             if len(partly):
