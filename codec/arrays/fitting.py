@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from codec.arrays.job import Job, floats, job_of, scale_source
+from codec.arrays.package_folder import check_place, whole_folder
 from codec.arrays.quantised import bytes_of, scale_channels
 from codec.arrays.tokens import AXES, TokenSource
 from codec.bitstream.array_shape import ArrayShape, Layout
@@ -139,6 +141,7 @@ def fit(
     version: str = "1",
     licence: str = "not stated",
     encoder_sha256: str | None = None,
+    again: bool = False,
 ) -> Package:
     """Learn a codec from an array of embeddings and write it to `folder` as a package without an encoder.
 
@@ -147,20 +150,25 @@ def fit(
     (means, KLT, DCT over tokens that are a picture, classes, layers, tables), integers a lossless one (lifting, tables)
     unless `lossless` is False and their `quantisation` ("alphaearth", "tessera") says what they mean. `tile`: token rows
     and columns of a tile. `bits` per number set the default quality of a lossy codec. `name` also names the embedding
-    space. Deterministic in its arguments on one numerical library with as many threads. Raises InputError for arrays that
-    cannot be coded.
+    space. `folder` is new or empty, or with `again` holds a fitted package, which is replaced; it appears whole or not at
+    all. Deterministic in its arguments on one machine and numerical library, whatever the number of threads. Raises
+    InputError for arrays that cannot be coded and places where nothing can be put.
     """
+    folder = Path(folder)
+    check_place(folder, again=again)
     job = job_of(
         array, axes=axes, nodata=nodata, quantisation=quantisation, scale=scale, lossless=lossless, tile=tile
     )
     if not 0 < bits <= 32:
         raise InputError("bits per number lie above 0 and at most at 32", found=bits)
     codec = fit_job(job, seed=seed, bits=bits, planes=(ARRAY, SCALE), alone=False)
-    return build(
-        folder, name=name, version=version, licence=licence, bands=(), preprocessing=f"array {name}",
-        tile=TileLayout(max(job.source.rows, job.source.cols), 0, 1), codec=codec, encoder_sha256=encoder_sha256,
-        notes={NOTES: remember(job.about, quantisation)},
-    )  # fmt: skip
+    with whole_folder(folder, again=again) as building:
+        package = build(
+            building, name=name, version=version, licence=licence, bands=(), preprocessing=f"array {name}",
+            tile=TileLayout(max(job.source.rows, job.source.cols), 0, 1), codec=codec, encoder_sha256=encoder_sha256,
+            notes={NOTES: remember(job.about, quantisation)},
+        )  # fmt: skip
+    return replace(package, folder=folder)
 
 
 def remember(about: ArrayShape, quantisation: str | None) -> dict[str, str]:

@@ -44,10 +44,16 @@ def pack(
     in the file. Integers are coded without loss, floats to a quality: the finest whose coefficient records take at most
     `bytes_per_vector` per valid token, or whose whole file takes at most `total_bytes`; or `ladder_index`; or the package's
     default. `axes`, `nodata` and `quantisation` are remembered by the package. `target_bytes` is the size that records
-    approach: 61,440 for archives, 960 for links. Equal arguments give equal bytes on the same numerical library with as
-    many threads (what a transform adds up in floats depends on both; decoding does not). Raises InputError for arrays that
-    cannot be coded (objects, numbers that are not finite, −128 without a meaning) and for budgets out of reach.
+    approach: 61,440 for archives, 960 for links. Equal arguments give equal bytes on the same machine and numerical
+    library, whatever the number of its threads. Raises InputError for arrays that cannot be coded (objects, numbers that
+    are not finite, −128 without a meaning) and for budgets out of reach.
     """
+    if package is not None and not isinstance(package, Package):
+        raise InputError(
+            "the package is none",
+            found=type(package).__name__,
+            fix="load it: codec.package.load(folder or name)",
+        )
     told = _told(package, axes, nodata, quantisation)
     if package is not None:
         tile = _tile_of(package, tile)

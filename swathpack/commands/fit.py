@@ -47,40 +47,25 @@ def run(
         str, typer.Option(help="Licence of what was learnt, kept in the manifest.")
     ] = "not stated",
     seed: Annotated[int, typer.Option(min=0, help="Draws the training tiles of large arrays.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the fitted package that is in the folder.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn a codec (means, KLT, DCT, classes, tables) from an array of embeddings; floats lossy, integers exact."""
-    import shutil
-    import tempfile
-
     from codec.arrays.pack import fit
-    from codec.atomic import fsync_folder
-    from codec.errors import InputError
+    from codec.arrays.package_folder import check_place
     from swathpack.packing import open_input, tile_size
     from swathpack.streams import print_json, say
 
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise InputError("the package's folder is not empty", path=output, fix="name a new folder")
-    if not output.absolute().parent.is_dir():
-        raise InputError("there is no folder to put the package in", path=output.absolute().parent)
+    check_place(output, again=force)
     size = tile_size(tile)
     given = open_input(embeddings, axes=axes, nodata=nodata, scale=scale, variable=variable)
-    # Built beside its place and moved there whole.
-    building = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.absolute().parent))
-    try:
-        package = fit(
-            given.array, name=name or output.absolute().name.lower(), folder=building, nodata=given.nodata, seed=seed,
-            axes=given.axes, lossless=False if lossy else None, quantisation=quantisation, scale=given.scale,
-            tile=size, bits=bits, licence=licence,
-        )  # fmt: skip
-        building.chmod(0o755)
-        if output.exists():
-            output.rmdir()
-        building.rename(output)
-        fsync_folder(output.absolute().parent)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
+    package = fit(
+        given.array, name=name or output.absolute().name.lower(), folder=output, nodata=given.nodata, seed=seed,
+        axes=given.axes, lossless=False if lossy else None, quantisation=quantisation, scale=given.scale,
+        tile=size, bits=bits, licence=licence, again=force,
+    )  # fmt: skip
     plane = package.planes[0]
     facts = {
         "package": package.name, "codec_id": package.codec_id.hex(), "space_id": plane.spec.space_id.hex(),

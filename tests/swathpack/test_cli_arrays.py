@@ -178,7 +178,16 @@ def test_bad_input_gives_one_line_and_no_output(cli: Cli, npy: Path, tmp_path: P
     cli("unpack", scene_nec, "-o", tmp_path / "a.npy").refused(3, "holds a scene")
     cli("unpack", scene_nec, "-o", tmp_path / "a.txt").refused(2, "unknown form")
     cli("fit", tmp_path / "nan.npy", "-o", tmp_path / "new").refused(3, "nan")
-    cli("fit", npy, "-o", tmp_path / "pkg").refused(3, "not empty")
+    cli("fit", npy, "-o", tmp_path / "pkg").refused(3, "not empty", "--force")
     left = {path.name for path in tmp_path.iterdir()}
     assert not left & {"out.nec", "a.npy", "a.txt", "new"}
     assert not [name for name in left if name.startswith(".")]
+
+
+def test_a_fitted_package_is_replaced_when_it_is_asked_for(cli: Cli, npy: Path, tmp_path: Path) -> None:
+    for force in ((), ("--force",)):
+        ran = cli("fit", npy, "-o", tmp_path / "pkg", "--name", f"n{len(force)}", *force)
+        assert ran.code == 0, ran.err
+    assert json.loads((tmp_path / "pkg" / "manifest.json").read_bytes())["name"] == "n1"
+    (tmp_path / "pkg" / "card.md").write_text("mine")
+    cli("fit", npy, "-o", tmp_path / "pkg", "--force").refused(3, "card.md", "name a new folder")
