@@ -45,11 +45,11 @@ def run(options: argparse.Namespace) -> None:
 
     from codec.errors import InputError, InternalError, PartialResult
     from codec.evaluate.rate.opened import opened
-    from codec.evaluate.rate.retrieval_report import rows
+    from codec.evaluate.rate.retrieval_report import rows, table
     from codec.evaluate.rate.retrieval_run import RetrievalRun
     from codec.evaluate.rate.sets import read
     from codec.evaluate.rate.suite import chosen, entries
-    from codec.evaluate.rows import as_text, save
+    from codec.evaluate.rows import save
 
     if options.threads < 1:
         raise InputError("--threads is at least 1", found=options.threads)
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> None:
     name = options.results.stem if options.results else "retrieval"
     groups = retrieval.task.visits.tiles.groups
     out = list(rows(found.name, name, retrieval.reference, scored, groups))
-    print(as_text(row for row in out if row.case.count("/") < 3))
+    print(table(out))
     if options.results:
         packages = ("swathpack", "numpy", "torch", "imagecodecs")
         save(out, options.results.parent, packages, per_machine=False)

@@ -5,7 +5,7 @@ Intervals are over places, drawn for all methods together; the archive that is s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -85,3 +85,24 @@ def _bytes(
         note = "; ".join(["95% interval", *filter(None, said)])
         metric = f"bytes at −{100 * loss:g} of {measure}"
         yield Row(suite, case, metric, found.value, found.low, found.high, f"B/tile [{note}]")
+
+
+def table(found: Sequence[Row]) -> str:
+    """One line a method: bytes per tile at the smaller loss of each measure; ≤ and ≥ where the curve ended before."""
+    wanted = [f"bytes at −{100 * LOSSES[measure in RECALLS][0]:g} of {measure}" for measure in MEASURES]
+    cells = {(row.case, row.metric): row for row in found}
+    cases = list(dict.fromkeys(case for case, metric in cells if metric == wanted[0]))
+    lines = [f"{'B/tile':26}" + "".join(f"{name.removeprefix('bytes at '):>28}" for name in wanted)]
+    for case in cases:
+        name = case.rsplit("/", 1)[1]
+        lines.append(f"{name:26}" + "".join(f"{_cell(cells[case, metric]):>28}" for metric in wanted))
+    references = [row for row in found if row.case.endswith(f"/{SET}/uncompressed")]
+    said = ", ".join(f"{row.metric} {row.value:.3f} [{row.lo:.3f}, {row.hi:.3f}]" for row in references)
+    return "\n".join([*lines, f"uncompressed: {said}; {references[0].n} queries"])
+
+
+def _cell(row: Row) -> str:
+    end = ""
+    if "not reached" in row.unit:
+        end = "≤ " if "low end open" in row.unit else "≥ "
+    return f"{end}{row.value:.4g} [{row.lo:.3g}, {row.hi:.3g}]"

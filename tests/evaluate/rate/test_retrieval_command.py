@@ -12,7 +12,7 @@ from codec.evaluate.__main__ import main
 from codec.evaluate.rate import sets
 from codec.evaluate.rate.encoders import open_encoder
 from codec.evaluate.rate.retrieval import Scores
-from codec.evaluate.rate.retrieval_report import rows
+from codec.evaluate.rate.retrieval_report import rows, table
 from codec.evaluate.rate.retrieval_run import MEASURES, RetrievalRun, key_of
 from codec.evaluate.rate.run import Entry, Run
 from codec.evaluate.rate.scoring import Answers
@@ -164,3 +164,12 @@ def test_a_place_is_drawn_with_all_its_queries() -> None:
     assert (recall.value, recall.lo, recall.hi, recall.n) == (0.5, 0, 1, 6)
     (lost,) = [r for r in found if r.metric == "recall@1-difference"]
     assert (lost.value, lost.lo, lost.hi) == (0, 0, 0)
+    lines = table(found).splitlines()
+    assert len(lines) == 3
+    assert lines[1].split()[:4] == [
+        "made",
+        "≤",
+        "8",
+        "[8,",
+    ]  # one setting that loses nothing: eight bytes or fewer
+    assert lines[2].startswith("uncompressed: recall@1 0.500 [0.000, 1.000]")
