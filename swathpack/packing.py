@@ -63,12 +63,16 @@ def open_input(
     import numpy as np
 
     from codec.arrays.sources import open_array
+    from codec.errors import LimitExceeded
 
     opened = open_array(path, variable=variable)
     scales = None
     if scale is not None:
         found = open_array(scale).array
-        scales = np.asarray(found[:])
+        try:
+            scales = np.asarray(found[...])
+        except MemoryError as error:
+            raise LimitExceeded("the scales do not fit into memory", path=scale) from error
         if scales.ndim == 3 and scales.shape[0] == 1:  # a raster of one band
             scales = scales[0]
     value = opened.nodata if nodata is None else _number(nodata)

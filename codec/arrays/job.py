@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +59,14 @@ def job_of(
     if not 1 <= about.channels <= MAX_CHANNELS:
         raise InputError(f"a vector has 1 to {MAX_CHANNELS} channels", found=about.channels)
     scale = _checked_scale(about, scale)
-    rows, cols = tile or _default_tile(about, exact)
+    rows, cols = _default_tile(about, exact) if tile is None else _checked_tile(tile)
+    if tile is not None and about.layout == Layout.GRIDS and (rows, cols) != about.shape[1:3]:
+        raise InputError(
+            "token grids are their own tiles",
+            expected=about.shape[1:3],
+            found=(rows, cols),
+            fix="leave out the tile",
+        )
     if not (1 <= rows <= MAX_TOKENS_SIDE and 1 <= cols <= MAX_TOKENS_SIDE):
         fix = "name the axes of a raster: 'hwc'" if about.layout == Layout.GRIDS else "choose smaller tiles"
         raise InputError(f"a tile has 1 to {MAX_TOKENS_SIDE} tokens a side", found=(rows, cols), fix=fix)
@@ -67,6 +75,21 @@ def job_of(
     if about.dtype == np.int8 and about.nodata is None and quantisation is None:
         _refuse_lowest(source)
     return Job(source, about, exact, scale)
+
+
+def _checked_tile(tile: Any) -> tuple[int, int]:
+    """Two whole numbers; their range is the caller's business."""
+    try:
+        sides = [operator.index(side) for side in tile if not isinstance(side, (bool, np.bool_))]
+    except TypeError:
+        sides = []
+    if isinstance(tile, (str, bytes, dict)) or len(sides) != 2 or len(tile) != 2:
+        raise InputError(
+            "a tile is no pair of whole numbers",
+            found=repr(tile),
+            fix="give (rows, columns) of tokens, e.g. (8, 8)",
+        )
+    return sides[0], sides[1]
 
 
 def _default_tile(about: ArrayShape, exact: bool) -> tuple[int, int]:

@@ -34,8 +34,16 @@ class Quality:
             raise InputError("give one of bytes_per_vector, total_bytes and ladder_index")
         if given and job.lossless:
             raise InputError("coding without loss has one size; a budget or a quality means nothing to it")
-        if given and not (math.isfinite(given[0]) and given[0] >= 0):
-            raise InputError("a budget or an index is a finite number of at least 0", found=given[0])
+        if given and not (_is_number(given[0]) and math.isfinite(given[0]) and given[0] >= 0):
+            raise InputError(
+                "a budget or an index is a finite number of at least 0",
+                found=repr(given[0]),
+                fix="give such a number",
+            )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def within(frame: Frame, quality: Quality) -> bytes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tokenize
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from codec.errors import BackendUnavailable, InputError, LimitExceeded
+from codec.errors import BackendUnavailable, Corrupt, InputError, InternalError, LimitExceeded, SwathpackError
 from codec.types import Georeference
 
 _RASTER_SUFFIXES = (".tif", ".tiff", ".vrt")
@@ -76,6 +77,8 @@ def _zarr(path: Path, variable: str | None) -> Opened:
         raise InputError(f"cannot be read as Zarr: {error}", path=path) from error
     if not hasattr(node, "dtype"):
         names = sorted(name for name, _ in node.arrays())
+        if not names:
+            raise InputError("a Zarr group without an array", path=path, fix="give the path of an array")
         chosen = variable or (names[0] if len(names) == 1 else None)
         if chosen not in names:
             raise InputError(
@@ -83,7 +86,26 @@ def _zarr(path: Path, variable: str | None) -> Opened:
                 path=path, expected=", ".join(names), found=variable, fix="name one with --variable",
             )  # fmt: skip
         node = node[chosen]
-    return Opened(node)
+    return Opened(_Stored(path, node))
+
+
+class _Stored:
+    """A Zarr array whose damaged chunks are typed errors: codecs and stores raise what they like."""
+
+    def __init__(self, path: Path, array: Any) -> None:
+        self._path, self._array = path, array
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        try:
+            found: np.ndarray = np.asarray(self._array[key])
+        except (SwathpackError, MemoryError):
+            raise
+        except Exception as error:
+            raise Corrupt(
+                f"a chunk of the array cannot be read: {error}", path=self._path, fix="restore the store"
+            ) from error
+        return found
 
 
 class _Windows:
@@ -92,15 +114,31 @@ class _Windows:
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
         import rasterio
 
-        self._file = rasterio.open(path)
+        self._path, self._file = path, rasterio.open(path)
         self.shape, self.dtype = shape, dtype
 
-    def __getitem__(self, key: tuple[slice, slice, slice]) -> np.ndarray:
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Slices of step 1, fewer than axes, or an ellipsis, as NumPy has them."""
+        from rasterio.errors import RasterioError
         from rasterio.windows import Window
 
-        bands, rows, cols = (range(*part.indices(n)) for part, n in zip(key, self.shape, strict=True))
+        keys = list(key) if isinstance(key, tuple) else [key]
+        if Ellipsis in keys:
+            at = keys.index(Ellipsis)
+            keys[at : at + 1] = [slice(None)] * (len(self.shape) - len(keys) + 1)
+        keys += [slice(None)] * (len(self.shape) - len(keys))
+        if len(keys) != len(self.shape) or not all(
+            isinstance(k, slice) and k.step in (None, 1) for k in keys
+        ):
+            raise InternalError("windows of a raster are read by slices", found=repr(key))
+        bands, rows, cols = (range(*part.indices(n)) for part, n in zip(keys, self.shape, strict=True))
         window = Window(cols.start, rows.start, len(cols), len(rows))
-        array: np.ndarray = self._file.read([b + 1 for b in bands], window=window)
+        try:
+            array: np.ndarray = self._file.read([b + 1 for b in bands], window=window)
+        except RasterioError as error:
+            raise Corrupt(
+                f"a window of the raster cannot be read: {error}", path=self._path, fix="get the file again"
+            ) from error
         return array
 
 
@@ -122,10 +160,20 @@ def _raster(path: Path) -> Opened:
             dtype = np.dtype(file.dtypes[0])
             shape = (file.count, file.height, file.width)
             where = to_georeference(tuple(file.transform)[:6], file.crs)
-            nodata = None if file.nodata is None else float(file.nodata)
+            nodata = _nodata(path, file.nodatavals)
             array: Any = file.read() if int(np.prod(shape)) * dtype.itemsize <= _IN_MEMORY else None
     except rasterio.errors.RasterioError as error:
         raise InputError(f"cannot be read as a raster: {error}", path=path) from error
     except MemoryError as error:
         raise LimitExceeded("the raster does not fit into memory", path=path) from error
     return Opened(_Windows(path, shape, dtype) if array is None else array, "chw", nodata, where)
+
+
+def _nodata(path: Path, values: Sequence[float | None]) -> float | None:
+    """The value that all bands have. Raises InputError where they differ: a token has one for all of its channels."""
+    if len({repr(value) for value in values}) != 1:
+        raise InputError(
+            "bands of different nodata values", path=path, found=", ".join(map(str, values[:4])),
+            fix="write one value into all bands, and declare it",
+        )  # fmt: skip
+    return None if values[0] is None else float(values[0])

@@ -15,7 +15,7 @@ from codec.bitstream.array_shape import ArrayShape, Quantisation, no_value
 from codec.bitstream.core import TableSet
 from codec.bitstream.decoded import PlaneSymbols
 from codec.bitstream.reader import NecFile, read_bytes
-from codec.errors import InputError, LimitExceeded
+from codec.errors import Corrupt, InputError, LimitExceeded, TryAgain
 from codec.package import Package
 from codec.pipeline.contained import package_in
 from codec.pipeline.decoding import DEFAULT_MAX_BYTES, check_package, embedding_of, integers_of
@@ -89,8 +89,18 @@ def _symbols(file: NecFile, package: Package, max_bytes: int) -> tuple[tuple[Pla
     header = file.header
     core_tables, tables = package.tables, package.table_file
     if header.embeds_tables:
+        # As `package_in` judges them with a transform: cut short is for later, contradicting is damage.
+        if file.embedded is not None and file.embedded.disagree:
+            raise Corrupt(
+                "the chunks of the embedded tables disagree on their number", found=file.embedded.disagree,
+                fix="receive the file again",
+            )  # fmt: skip
         if file.embedded is None or file.embedded.data is None:
-            raise InputError("the file's own tables have not all arrived", fix="request these records again")
+            missing = () if file.embedded is None else file.embedded.missing
+            raise TryAgain(
+                "the file's own tables have not all arrived",
+                found=f"chunks missing: {', '.join(map(str, missing)) or 'all'}", fix="request these records again",
+            )  # fmt: skip
         sha256 = hashlib.sha256(file.embedded.data).hexdigest()
         check_package(package, header, tables_sha256=sha256)
         core_tables, tables = TableSet(file.embedded.data), Tables.decode(file.embedded.data)
