@@ -106,6 +106,7 @@ class Run:
         self._cache = PlaneCache(self.out / "planes")
         self._planes: dict[str, Planes] = {}
         self._penalties: dict[tuple[str, ...], list[float]] = {}
+        self._allowed: dict[str, dict[str, BoolArray]] = {}
         self._code = origin.code()
         self._tiles = {name: origin.of_tiles(evidence) for name, evidence in sets.items()}
 
@@ -130,8 +131,13 @@ class Run:
         }
 
     def _training(self, name: str) -> dict[str, BoolArray]:
-        """Tiles that a codec for this set may be fitted on, by set."""
-        return codec_training(name, self.sets, HELD_BACK, blocked=self.setting.blocked)
+        """Tiles that a codec for this set may be fitted on, by set. Raises InternalError where one of them is scored."""
+        if name not in self._allowed:
+            allowed = codec_training(name, self.sets, HELD_BACK, blocked=self.setting.blocked)
+            found = self.setting.folds(self.sets[name])
+            audit.check_apart(name, self.sets, allowed, np.any([fold.held for fold in found], axis=0))
+            self._allowed[name] = allowed
+        return self._allowed[name]
 
     def is_scored(self, name: str, entry: Entry) -> bool:
         """Whether answers lie on disk."""
@@ -177,9 +183,11 @@ class Run:
             for other, keep in self._training(name).items()
         ]
         planes = _shown(self.planes(name), entry.planes)
-        coder = entry.method.fit(_joined_planes(parts))  # type: ignore[arg-type]
+        train = _joined_planes(parts)
+        coder = entry.method.fit(train)  # type: ignore[arg-type]
+        audit.check_codec(entry.name, coder, train)  # type: ignore[arg-type]
         coded = [coder.code(planes, setting) for setting in coder.settings]  # type: ignore[arg-type]
-        audit.check_planes(entry.name, coded, planes)
+        audit.check_received(entry.name, coded, planes, train)
         shown = [names for names in (("tokens",), ("tokens", "spectral")) if set(names) <= set(planes.values)]
         views = {"+".join(names): names for names in shown}
         return Seen(coded, planes.values, [c.planes for c in coded], views)
@@ -197,6 +205,8 @@ class Run:
         plain, *decoded = [
             ground_planes(self.encoder, received(tiles, c, bands)).values for c in (whole, *coded)
         ]
+        if bands is None or set(tiles.bands) <= {*bands, *_absent(tiles)}:
+            audit.check_ground(entry.name, plain, self.planes(name))
         return Seen(coded, plain, decoded, {view: (view,) for view in ("tokens", STATISTICS, BOTH)})
 
     def _answers(self, name: str, sizes: Mapping[str, float], seen: Seen) -> dict[store.Key, Answers]:
@@ -253,6 +263,11 @@ class Run:
                 )
             out.append(_Asked(target, of, sides))
         return out
+
+
+def _absent(tiles: TileSet) -> set[str]:
+    """Bands that no tile has."""
+    return {name for i, name in enumerate(tiles.bands) if not tiles.present[:, i].any()}
 
 
 def _tile_errors(planes: Planes, plane: str, decoded: FloatArray) -> FloatVector:

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from codec.errors import InternalError
-from codec.evaluate.rate.audit import check_coded, check_pixels, check_planes
+from codec.evaluate.rate.audit import (
+    check_coded,
+    check_pixels,
+    check_planes,
+    check_received,
+    systematic_errors,
+)
 from codec.evaluate.rate.types import Coded, Planes, TileSet
 from codec.transform.fit import fit_planes
 from codec.transform.maps import quant_maps
@@ -80,6 +86,39 @@ def test_tokens_of_another_normalisation_are_caught(world) -> None:
         check_planes("ours", coded(found * 3 + 1), planes(test))
 
 
+@pytest.mark.parametrize(("gain", "offset"), [(1.2, 0.0), (0.8, 0.0), (1.0, 0.2)])
+def test_a_mild_gain_or_offset_after_decoding_is_caught(gain: float, offset: float, world) -> None:
+    _, test, found = world
+    spread = test.std((0, 1, 2))
+    with pytest.raises(InternalError, match="a factor and an offset"):
+        check_planes("ours", coded(found * np.float32(gain) + np.float32(offset) * spread), planes(test))
+
+
+def test_the_systematic_part_of_an_error_is_what_a_regression_takes_away() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((500, 3))
+    y = 0.7 * x + 0.3 * rng.standard_normal((500, 3)) + np.array([0, 0.5, -1])
+    for channel, found in enumerate(systematic_errors(x, y)):
+        slope, offset = np.polyfit(y[:, channel], x[:, channel], 1)
+        left = np.mean((x[:, channel] - slope * y[:, channel] - offset) ** 2)
+        taken = np.mean((x[:, channel] - y[:, channel]) ** 2) - left
+        assert found == pytest.approx(taken / x[:, channel].var(), rel=1e-6)
+
+
+def test_components_of_other_tiles_may_err_by_more_than_a_channel_varies_but_not_by_more_than_nothing() -> (
+    None
+):
+    # One component (0.8, 0.6) of the training tiles; of these the second channel hardly varies: 0.23 of error on 0.01.
+    rng = np.random.default_rng(4)
+    axis = np.array([0.8, 0.6])
+    train = (rng.standard_normal((40, 8, 8, 1)) * axis).astype(np.float32)
+    other = (rng.standard_normal((40, 8, 8, 2)) * [1.0, 0.1]).astype(np.float32)
+    projected = ((other @ axis)[..., None] * axis).astype(np.float32)
+    check_received("pca", coded(projected), planes(other), planes(train))
+    with pytest.raises(InternalError, match="of sending nothing"):
+        check_received("pca", coded(projected[::-1].copy() * 2), planes(other), planes(train))
+
+
 def test_likelihood_bytes_in_place_of_real_ones_are_caught(world) -> None:
     _, _, found = world
     ideal = [
@@ -97,6 +136,8 @@ def test_pixels_in_digital_numbers_are_caught() -> None:
         np.arange(5), np.zeros((5, 2), int), np.arange(5),
     )  # fmt: skip
     check_pixels("jpeg2000", [Coded("finest", np.ones(5), pixels=pixels + 0.01)], tiles)
+    with pytest.raises(InternalError, match="a factor and an offset"):
+        check_pixels("jpeg2000", [Coded("finest", np.ones(5), pixels=pixels * np.float32(1.2))], tiles)
     for wrong in (pixels * 10_000, pixels[:, ::-1]):
         with pytest.raises(InternalError, match="of the variance"):
             check_pixels("jpeg2000", [Coded("finest", np.ones(5), pixels=np.ascontiguousarray(wrong))], tiles)
