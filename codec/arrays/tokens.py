@@ -204,6 +204,8 @@ class TokenSink:
         target = self.values
         if self.about.layout == Layout.CHANNELS_ROWS_COLS:
             target = np.moveaxis(target, 0, 2)
+        first, values, valid = self._put_rows(target, grid, first, values, valid)
+        n = len(values)
         for number in range(n):
             top, left = grid.origin(first + number)
             here = (slice(top, top + self.rows), slice(left, left + self.cols))
@@ -211,3 +213,19 @@ class TokenSink:
             own = valid[number, : window.shape[0], : window.shape[1]]
             window[own] = values[number, : window.shape[0], : window.shape[1]][own]
             self.validity[here] |= own
+
+    def _put_rows(
+        self, target: np.ndarray, grid: TileGrid, first: int, values: np.ndarray, valid: BoolArray
+    ) -> tuple[int, np.ndarray, BoolArray]:
+        """Write whole rows of tiles at once where every token is valid and no tile is shifted; what is left of them."""
+        n_rows, col = len(values) // grid.n_cols, first % grid.n_cols
+        whole = n_rows * grid.n_cols
+        top = first // grid.n_cols * self.rows
+        fits = grid.n_cols * self.cols == grid.width and top + n_rows * self.rows <= grid.height
+        if col or not n_rows or not fits or not valid[:whole].all():
+            return first, values, valid
+        band = slice(top, top + n_rows * self.rows)
+        tiles = values[:whole].reshape(n_rows, grid.n_cols, self.rows, self.cols, -1)
+        target[band] = tiles.transpose(0, 2, 1, 3, 4).reshape(n_rows * self.rows, grid.width, -1)
+        self.validity[band] = True
+        return first + whole, values[whole:], valid[whole:]

@@ -33,7 +33,7 @@ except ImportError as _error:
 from codec.arrays import serializer_packages as packages
 from codec.arrays.chunk_array import axes_of, checked
 from codec.arrays.chunk_pieces import Pieces, touched
-from codec.arrays.chunk_reader import ChunkEnd, decode_tiles, read_end, tiles_of
+from codec.arrays.chunk_reader import ChunkEnd, decode_tiles, read_end, read_whole, tiles_of
 from codec.arrays.pack import pack
 from codec.arrays.tiles import IntArray, TileDecoder
 from codec.arrays.tokens import AXES
@@ -209,17 +209,19 @@ class NecSerializer(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         return chunk_spec.prototype.buffer.from_bytes(data)
 
     def _decode_sync(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
-        file = read_bytes(chunk_data.to_bytes())
-        about = checked(file.header, chunk_spec, self.axes, self.codec_id)
+        data = chunk_data.to_bytes()
+        found = read_whole(data)
+        if found is not None:
+            about = checked(found[0], chunk_spec, self.axes, self.codec_id)
         try:
-            file.check_whole()
-            tiles = np.arange(file.header.n_tiles)
-            sink = decode_tiles(
-                TileDecoder.of(packages.named(self.package, self.codec_id, self.folder), file.header),
-                about,
-                tiles,
-                list(file.records),
-            )
+            if found is None:  # damaged, or written by another program
+                file = read_bytes(data)
+                about = checked(file.header, chunk_spec, self.axes, self.codec_id)
+                file.check_whole()
+                found = file.header, list(file.records)
+            header, records = found
+            decoder = TileDecoder.of(packages.named(self.package, self.codec_id, self.folder), header)
+            sink = decode_tiles(decoder, about, np.arange(header.n_tiles), records)
         except Corrupt as error:
             error.fix = "restore the chunk, or save what is left of it with codec.arrays.unpack"
             raise

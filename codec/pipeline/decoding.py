@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,8 @@ from codec.transform.tables import Tables
 from codec.types import BoolArray, Embedding, FloatArray, PlaneKind, Record, RecordKind, TileRange
 
 DEFAULT_MAX_BYTES = 1 << 33  # of decoded embeddings in memory
-_CHUNK = 512  # tiles reconstructed at a time
+_PIECE_INTEGERS = 1 << 22  # undone at a time: channel after channel, so each with as many tokens as may be
+_PIECE_VALUES = 1 << 18  # reconstructed at a time: stays in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -145,33 +146,46 @@ def embedding_of(
     offsets = plane.ladder_offset[decoded]
     for chosen in np.unique(offsets, axis=0):  # records of one file may have been coded finer or coarser
         tiles = decoded[(offsets == chosen).all(axis=1)]
-        for start in range(0, len(tiles), _CHUNK):
-            part = tiles[start : start + _CHUNK]
-            values[part] = _reconstruct(package, tables, header, entry, plane, part, chosen, mean)
-    values[~plane.token_validity] = 0
+        numbers = _numbers(package, tables, header, entry, plane, chosen, mean)
+        piece = _PIECE_INTEGERS if spec.kind is PlaneKind.INTEGER else _PIECE_VALUES
+        step = max(1, piece // (spec.channels * spec.n_frequencies))
+        for start in range(0, len(tiles), step):
+            part = tiles[start : start + step]
+            values[part] = numbers(part)
+    if not plane.token_validity.all():
+        values[~plane.token_validity] = 0
     return Embedding(plane.plane, values, plane.token_validity, plane.layers)
 
 
-def _reconstruct(
+def _numbers(
     package: Package,
     tables: Tables,
     header: FileHeader,
     entry: PlaneEntry,
     plane: PlaneSymbols,
-    part: npt.NDArray[np.int64],
     offsets: npt.NDArray[np.int8],
     mean: npt.NDArray[np.int16] | None,
-) -> FloatArray:
-    symbols = plane.values[part]
+) -> Callable[[npt.NDArray[np.int64]], FloatArray]:
+    """What makes numbers n×h×w×C of some tiles, all of whose records have these ladder offsets."""
     if entry.spec.kind is PlaneKind.INTEGER:
-        return integers_of(symbols, entry, package.liftings.get(entry.name)).astype(np.float32)
+        lifting = package.liftings.get(entry.name)
+        return lambda part: integers_of(plane.values[part], entry, lifting).astype(np.float32)
     maps = quant_maps(tables, plane.plane, header.ladder_index, [int(offset) for offset in offsets])
-    latents = maps.reconstruct(symbols, plane.layers[part])
-    if mean is not None:  # its step is layer 0's without any record's offset (bitstream §3.3)
+    added: FloatArray | None = None
+    if mean is None:  # what is never coded at this quality is 0, and need not be transformed back
+        maps = maps.first(maps.n_coded_channels)
+    else:  # its step is layer 0's without any record's offset (bitstream §3.3)
         plain = quant_maps(tables, plane.plane, header.ladder_index)
-        latents += np.where(plain.layer == 0, mean * plain.step, np.float32(0))
+        added = np.where(plain.layer == 0, mean * plain.step, np.float32(0))
     transform: PlaneTransform = package.transforms[entry.name]
-    return transform.synthesise(latents)
+
+    def numbers(part: npt.NDArray[np.int64]) -> FloatArray:
+        latents = maps.reconstruct(plane.values[part, : len(maps.layer)], plane.layers[part])
+        if added is not None:
+            latents += added
+        return transform.synthesise(latents)
+
+    return numbers
 
 
 def integers_of(

@@ -52,5 +52,5 @@ def inverse(coefficients: FloatArray, rows: int, cols: int) -> FloatArray:
     *lead, _ = coefficients.shape
     y = np.ascontiguousarray(coefficients, dtype=np.float32)
     if rows * cols <= _KRONECKER_LIMIT:
-        return (y.reshape(-1, rows * cols) @ _kronecker(rows, cols)).reshape(*lead, rows, cols)
+        return product(y.reshape(-1, rows * cols), _kronecker(rows, cols)).reshape(*lead, rows, cols)
     return dct_matrix(rows).T @ y.reshape(*lead, rows, cols) @ dct_matrix(cols)

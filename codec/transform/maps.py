@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -44,10 +44,25 @@ class QuantMaps:
         `layers` (N, bit l = layer l is there) takes the coefficients of absent layers as 0, their conditional mean.
         """
         values = quantiser.reconstruct(symbols, self.step, self.r1, self.r2)
-        if layers is not None:
+        if layers is not None and not self._all_there(layers):
             bit = np.where(self.layer == NEVER_SENT, 16, self.layer).astype(np.uint32)
             values[((layers.astype(np.uint32)[:, None, None] >> bit) & 1) == 0] = 0
         return values
+
+    def _all_there(self, layers: npt.NDArray[np.uint16]) -> bool:
+        sent = np.unique(self.layer[self.layer != NEVER_SENT])
+        every = np.uint16(sum(1 << int(layer) for layer in sent))
+        return bool(((layers & every) == every).all())
+
+    @property
+    def n_coded_channels(self) -> int:
+        """Channels up to the last that is coded in some band; at least 1. All behind them are 0 at this quality."""
+        return 1 + int(np.flatnonzero(self.coded.any(axis=1)).max(initial=0))
+
+    def first(self, channels: int) -> QuantMaps:
+        """The maps of the first channels alone."""
+        arrays = {f.name: getattr(self, f.name)[:channels] for f in fields(self) if f.name != "kind"}
+        return replace(self, **arrays)
 
 
 def quant_maps(

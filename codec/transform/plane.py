@@ -10,7 +10,7 @@ import numpy as np
 from codec.errors import InputError
 from codec.transform import dct
 from codec.transform.fill import fill
-from codec.transform.products import tiles_to_channels
+from codec.transform.products import channels_to_tiles, tiles_to_channels
 from codec.types import BoolArray, FloatArray
 
 # What stands between the tokens of a tile: they are a picture, or a list of vectors that have nothing to do with each
@@ -90,13 +90,21 @@ class PlaneTransform:
         return dct.forward(rotated)
 
     def synthesise(self, latents: FloatArray) -> FloatArray:
-        """Latents N×C×F → embeddings N×h×w×C, float32."""
+        """Latents N×C×F → embeddings N×h×w×C, float32. Of k < C channels: the others are 0."""
         values = np.asarray(latents, dtype=np.float32)
+        n, n_channels, _ = values.shape
+        basis = self.basis[:n_channels]
         if self.tokens == "none":
-            tokens = values.reshape(len(values), self.channels, self.rows, self.cols)
+            # Row by row of the tile: a vector comes out the same, to the bit, wherever in its tile it stands. In larger
+            # pieces the library treats the last rows another way.
+            tokens = values.reshape(n, n_channels, self.rows, self.cols)
+            values = np.moveaxis(tokens, 1, 3) @ basis
         else:
             tokens = dct.inverse(values, self.rows, self.cols)
-        return (np.moveaxis(tokens, 1, 3) @ self.basis + self.mean).astype(np.float32)
+            values = channels_to_tiles(tokens.reshape(n, n_channels, -1), basis)
+        result = values.reshape(n, self.rows, self.cols, self.channels)
+        result += self.mean
+        return result
 
 
 def refill(latents: FloatArray, known: BoolArray, tokens: TokenTransform = "dct") -> FloatArray:

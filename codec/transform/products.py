@@ -4,7 +4,7 @@ A library that shares a product among threads cuts it elsewhere than with one th
 cuts: the last bits move, and a symbol at a rounding boundary with them. So products are made of pieces of fixed shape,
 each too small to be worth a second thread (OpenBLAS keeps 2^18 multiplications on one; measured: products and
 eigenvectors above that differ between one and two threads, those below do not), and pieces of a long sum are added in
-order. Whatever is left over at an edge is filled up with zeros, so a row comes out the same whichever rows stand beside it.
+order. Whatever is left over at an edge is filled up with zeros, so that the shapes do not depend on how much there is.
 Costs 10 to 15 % of the time of one large product on one thread.
 """
 
@@ -83,6 +83,27 @@ def tiles_to_channels(tokens: npt.NDArray[Real], basis: npt.NDArray[Real]) -> np
             else:
                 np.matmul(*part, out=target)
     return out[:, :n_rows]
+
+
+def channels_to_tiles(latents: npt.NDArray[Real], basis: npt.NDArray[Real]) -> npt.NDArray[Real]:
+    """Latents n×k×F of tiles times the rows of a basis k×C → tokens n×F×C: the way back of `tiles_to_channels`."""
+    n, depth, n_tokens = latents.shape
+    tokens = latents.transpose(0, 2, 1)
+    if n_tokens < _WIDTH // 2 or n_tokens > 2 * _WIDTH or basis.shape[1] % _MULTIPLE:
+        flat = product(np.ascontiguousarray(tokens).reshape(-1, depth), basis)
+        return np.ascontiguousarray(flat).reshape(n, n_tokens, basis.shape[1])
+    deep = min(depth, _DEPTH)
+    wide = _MULTIPLICATIONS // (deep * n_tokens) // _MULTIPLE * _MULTIPLE
+    out = np.empty((n, n_tokens, basis.shape[1]), latents.dtype)
+    for column in range(0, basis.shape[1], wide):
+        target = out[:, :, column : column + wide]
+        for first in range(0, depth, deep):
+            part = tokens[:, :, first : first + deep], basis[first : first + deep, column : column + wide]
+            if first:
+                target += np.matmul(*part)
+            else:
+                np.matmul(*part, out=target)
+    return out
 
 
 def gram(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -42,8 +42,14 @@ def reconstruct(
     symbols: npt.NDArray[np.integer], step: FloatArray | float, r1: FloatArray | float, r2: FloatArray | float
 ) -> FloatArray:
     """Symbols → coefficients: ±step · r1 for magnitude 1, ±step · (magnitude + r2) above, 0 for 0; float32."""
-    magnitude = np.abs(symbols.astype(np.float32))
-    level = np.where(magnitude == 1, np.asarray(r1, np.float32), magnitude + np.asarray(r2, np.float32))
-    return np.where(
-        magnitude > 0, np.sign(symbols).astype(np.float32) * np.asarray(step, np.float32) * level, 0
-    ).astype(np.float32)
+    value = symbols.astype(np.float32)
+    # Sums of signs in place of masks, which take several times as long: `one` is ±1 at magnitude 1, `more` above it.
+    one, more = np.clip(value, -1, 1), np.clip(value, -2, 2)
+    more -= one
+    one -= more
+    more *= np.asarray(r2, np.float32)
+    one *= np.asarray(r1, np.float32) - np.float32(1)
+    value += more
+    value += one
+    value *= np.asarray(step, np.float32)
+    return value

@@ -456,3 +456,27 @@ def test_without_zarr_the_module_names_the_extra_and_the_rest_works() -> None:
         "try:\n    import codec.arrays.zarr_codec\nexcept BackendUnavailable as error:\n    print(error)"
     )
     assert "swathpack[arrays]" in done.stdout, done.stderr
+
+
+def test_records_in_another_order_or_behind_padding_are_still_read(fitted: Fitted, stored: Path) -> None:
+    """The quick way takes chunks as `pack` writes them; a legal file of another shape goes the way of all files."""
+    from codec.arrays.chunk_reader import read_whole
+    from codec.bitstream.reader import read_bytes
+    from codec.bitstream.writer import to_bytes
+
+    whole = zarr.open_array(stored, mode="r")[:]
+    path = next(p for p in stored.rglob("c/0/*") if p.is_file() or (p / "0").is_file())
+    path = path if path.is_file() else path / "0"
+    data = path.read_bytes()
+    assert read_whole(data) is not None
+    file = read_bytes(data)
+    backwards = to_bytes(file.header, [*reversed(file.records)])
+    quick = read_whole(backwards)
+    assert quick is not None
+    assert [r.data for r in quick[1]] == [r.data for r in reversed(file.records)]
+    padded = to_bytes(file.header, [])[: file.header.length] + bytes(5) + data[file.header.length :]
+    assert read_whole(padded) is None
+    for cut in (1, 40, len(data) // 2):
+        assert read_whole(data[:-cut]) is None
+    path.write_bytes(backwards)
+    assert np.array_equal(zarr.open_array(stored, mode="r")[:], whole, equal_nan=True)

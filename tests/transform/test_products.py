@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from codec.transform.eigen import eigenvectors
-from codec.transform.products import gram, product, tiles_to_channels
+from codec.transform.products import channels_to_tiles, gram, product, tiles_to_channels
 
 # Shapes that hurt: nothing, one, primes, one more than a piece, deeper than a piece.
 _PROGRAM = """
@@ -69,12 +69,24 @@ def test_tiles_come_out_as_channels_by_tokens(n: int, tokens: int, channels: int
     )
 
 
+@pytest.mark.parametrize(
+    ("n", "tokens", "channels", "rows"),
+    [(7, 64, 128, 40), (7, 64, 300, 300), (9, 1, 5, 3), (3, 256, 20, 20), (5, 48, 129, 129), (2, 64, 8, 1)],
+)
+def test_channels_come_back_as_tokens(n: int, tokens: int, channels: int, rows: int) -> None:
+    rng = np.random.default_rng(0)
+    y, basis = rng.normal(size=(n, rows, tokens)), rng.normal(size=(rows, channels))
+    found = channels_to_tiles(y, basis)
+    np.testing.assert_allclose(found, np.einsum("nkt,kc->ntc", y, basis), atol=1e-12 * rows)
+    if tokens >= 32 and not channels % 8:  # tiles are pieces by themselves
+        assert np.array_equal(channels_to_tiles(y[1:2], basis), found[1:2])
+
+
 def test_a_tile_comes_out_the_same_whatever_stands_beside_it() -> None:
     rng = np.random.default_rng(0)
     basis = rng.normal(size=(100, 100)).astype(np.float32)
-    for tokens in (1, 64):
-        x = rng.normal(size=(37, tokens, 100)).astype(np.float32)
-        assert np.array_equal(tiles_to_channels(x[5:6], basis), tiles_to_channels(x, basis)[5:6])
+    x = rng.normal(size=(37, 64, 100)).astype(np.float32)
+    assert np.array_equal(tiles_to_channels(x[5:6], basis), tiles_to_channels(x, basis)[5:6])
 
 
 @pytest.mark.parametrize(("tokens", "channels"), [(1000, 128), (3, 5), (700, 300)])
