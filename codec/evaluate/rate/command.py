@@ -15,7 +15,7 @@ ENCODER = "s2-nano"
 _OF_YOURS = ("bands", "sensor", "scaling", "nodata", "classes", "splits")
 _OF_COLLECTION = ("set", "release", "blocked", "all_places")
 PLOTTED = (
-    "base", "base + spectral", "shipped + spectral", "per-channel prior", "uqe", "pq", "fsq", "base mean", "mean opq",
+    "base", "base + spectral", "base mean", "per-channel prior", "uqe", "opq",
     "klt-jpeg2000-scene", "klt-jpeg2000-tile", "klt-avif-scene", "klt-avif-tile",
 )  # fmt: skip
 

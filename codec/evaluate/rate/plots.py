@@ -13,7 +13,7 @@ from codec.atomic import write_atomic
 from codec.errors import BackendUnavailable, InputError
 from codec.evaluate.rate.types import FloatVector
 
-WIDTH, HEIGHT, DPI = 8.0, 5.0, 110
+WIDTH, HEIGHT, DPI = 10.0, 5.0, 110
 _COLOURS = 64  # of the palette that a picture is reduced to: a third of the bytes
 _DASHES = {"embedding": "-", "pixels": "--"}
 
@@ -68,7 +68,7 @@ def draw(
             label=line.label,
         )
         axes.fill_between(
-            x, line.low[order], line.high[order], color=drawn.get_color(), alpha=0.12, linewidth=0
+            x, line.low[order], line.high[order], color=drawn.get_color(), alpha=0.08, linewidth=0
         )
     if reference is not None:
         axes.axhline(reference, color="black", linewidth=0.8, linestyle=":", label="uncompressed embedding")
@@ -77,7 +77,7 @@ def draw(
     axes.set_ylabel(utility)
     axes.set_title(title, fontsize=10)
     axes.grid(True, which="both", linewidth=0.3, alpha=0.5)
-    axes.legend(fontsize=7, loc="lower right")
+    figure.legend(fontsize=7.5, loc="outside right upper")
     if km2_per_tile is not None:
         area = km2_per_tile
         above = axes.secondary_xaxis(

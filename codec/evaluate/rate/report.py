@@ -72,7 +72,8 @@ class Point:
 class Question:
     """One target of one set, with everything that was scored on it.
 
-    `curves`: methods whose every setting is a row; None: all. What is said of a curve as a whole is said of every method.
+    `curves`: methods whose every setting is a row, where heads see means or tokens; None: all methods and views. What is said
+    of a curve as a whole is said of all.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Question:
             raise InputError(f"set {evidence.tiles.name!r} was not scored with method {REFERENCE!r}")
         self.encoder, self.evidence, self.target, self.scored = encoder, evidence, target, dict(scored)
         self.suite = suite
-        self.curves = set(scored) if curves is None else set(curves)
+        self.curves = None if curves is None else set(curves)
         view = "tokens" if target.level == "token" else "tokens mean"
         self.judge = Judge.of_target(evidence, target, scored[REFERENCE], view)
         self.how = replace(Bootstrap(), draws=DRAWS)
@@ -130,7 +131,7 @@ class Question:
             ours = [(line, self.measured(line)) for line in self.ours(regime)]
             for line in self.lines(regime):
                 found = self.measured(line)
-                if line.method in self.curves:
+                if self._is_curve(line):
                     yield from self._curve_rows(line, regime)
                 yield from self._byte_rows(line, found, regime)
                 if line.key.view.endswith("max"):
@@ -138,6 +139,9 @@ class Question:
                 for our, mine in ours:
                     if our != line:
                         yield from self._against(line, found, our, mine, regime)
+
+    def _is_curve(self, line: Contender) -> bool:
+        return self.curves is None or (line.method in self.curves and not line.key.view.endswith("max"))
 
     def _reference_row(self) -> Row:
         statistic = self.judge.statistic("score")
@@ -237,15 +241,17 @@ class Question:
         )  # fmt: skip
 
     def plot(self, folder: Path, regime: str, methods: Sequence[str]) -> Path:
-        """Score against bytes of some methods, each in its best view."""
-        lines = []
+        """Score against bytes of some methods, each in the view that is best over its settings."""
+        best: dict[str, tuple[float, Line]] = {}
         for line in self.lines(regime):
-            if line.method not in methods:
+            points = list(self._points(line, "score")) if line.method in methods else []
+            if len(points) < 2:
                 continue
-            points = list(self._points(line, "score"))
-            if len(points) > 1:
+            mean = float(np.mean([p.value for p in points]))
+            if mean > best.get(line.method, (-np.inf, None))[0]:
                 arrays = (np.array([getattr(p, name) for p in points]) for name in _PLOTTED)
-                lines.append(Line(line.label, line.sends, *arrays))
+                best[line.method] = mean, Line(line.label, line.sends, *arrays)
+        lines = [line for _, line in best.values()]
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.case.replace('/', '-')}-{regime}.png"
         draw_plot(
