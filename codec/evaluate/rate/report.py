@@ -72,8 +72,8 @@ class Point:
 class Question:
     """One target of one set, with everything that was scored on it.
 
-    `curves`: methods whose every setting is a row, where heads see means or tokens; None: all methods and views. What is said
-    of a curve as a whole is said of all.
+    `curves`: methods whose every setting is a row, where heads see means or tokens; None: all methods and views. What is
+    said of a curve as a whole is said of all.
     """
 
     def __init__(
