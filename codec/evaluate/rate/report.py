@@ -30,6 +30,7 @@ from codec.evaluate.rate.store import Key, Scored
 from codec.evaluate.rate.targets import Evidence, Target
 from codec.evaluate.rate.utility import REFERENCE_REGIME, Judge, Utility
 from codec.evaluate.rows import Row
+from codec.types import BoolArray
 
 DRAWS = 400
 BD_DRAWS = 200  # of BD-rates, which are slow: their ends move by a few percent of their width
@@ -267,17 +268,20 @@ class Question:
 
 def scored_rows(encoder: str, evidence: Evidence, setting: Setting, suite: str) -> Iterator[Row]:
     """How many tiles of a set, and how many places, are scored; n is how many there are."""
-    groups = evidence.tiles.groups
-    held = np.any([fold.held for fold in setting.folds(evidence)], axis=0)
+    groups, held = evidence.tiles.groups, _held(evidence, setting)
     case = f"{encoder}/{evidence.tiles.name}"
     yield Row(suite, case, "tiles scored", float(held.sum()), unit="tiles", n=len(held))
     places = len(np.unique(groups[held]))
     yield Row(suite, case, "places scored", float(places), unit="places", n=len(np.unique(groups)))
 
 
-def error_rows(encoder: str, evidence: Evidence, scored: Mapping[str, Scored], suite: str) -> Iterator[Row]:
-    """Squared error of every decoded plane over the variance of a tile about the position mean, bits per element of the
-    frozen encoder's own tokens, and what coding costs."""
+def error_rows(
+    encoder: str, evidence: Evidence, setting: Setting, scored: Mapping[str, Scored], suite: str
+) -> Iterator[Row]:
+    """Squared error of every decoded plane over the variance of a tile about the position mean and bits per element of the
+    frozen encoder's own tokens, both of the tiles that are scored, and what coding costs.
+    """
+    held, groups = _held(evidence, setting), evidence.tiles.groups
     for name, of in scored.items():
         points = len(of.settings) * of.sizes.shape[1] / 1000
         yield Row(
@@ -285,14 +289,18 @@ def error_rows(encoder: str, evidence: Evidence, scored: Mapping[str, Scored], s
             unit="CPU-seconds per setting and 1,000 tiles, decoding and fitting included", n=of.sizes.shape[1],
         )  # fmt: skip
         for plane, errors in of.errors.items():
-            for setting, sizes, values in zip(of.settings, of.sizes, errors, strict=True):
-                case = f"{encoder}/{evidence.tiles.name}/{name}/{setting}"
-                found = bootstrap(mean_sums(values, evidence.tiles.groups), draws=DRAWS)
+            for at, sizes, values in zip(of.settings, of.sizes, errors, strict=True):
+                case = f"{encoder}/{evidence.tiles.name}/{name}/{at}"
+                found = bootstrap(mean_sums(values[held], groups[held]), draws=DRAWS)
                 yield Row(
                     suite, case, f"feature error of {plane}", found.value, found.low, found.high,
-                    "of variance [95% interval]", n=len(sizes),
+                    "of variance [95% interval]", n=int(held.sum()),
                 )  # fmt: skip
                 if plane == "tokens":
-                    yield Row(
-                        suite, case, "bits per element", 8 * float(sizes.mean()) / of.elements, unit="bit"
-                    )
+                    bits = 8 * float(sizes[held].mean()) / of.elements
+                    yield Row(suite, case, "bits per element", bits, unit="bit")
+
+
+def _held(evidence: Evidence, setting: Setting) -> BoolArray:
+    """Tiles that are scored in any fold."""
+    return np.asarray(np.any([fold.held for fold in setting.folds(evidence)], axis=0), np.bool_)

@@ -124,7 +124,8 @@ def run(prepare: Callable[[], Work], report: Report, processes: int = 1) -> Outc
     for name in work.sets:
         of = work.run.sets[name]
         found += scored_rows(report.encoder, of, work.run.setting, report.suite)
-        found += error_rows(report.encoder, of, _scored(work, name, tuple(refused)), report.suite)
+        scored = _scored(work, name, tuple(refused))
+        found += error_rows(report.encoder, of, work.run.setting, scored, report.suite)
         found += [row for target in of.targets for row in made[name, target.name]]
     return Outcome(found, tuple(refused.values()))
 
