@@ -3,7 +3,8 @@
 In a Markdown file a line `<!-- quote suite:SUITE case:REGEX metric:REGEX rival:REGEX -->` (no spaces in a REGEX, write
 a dot; rival may be left out) is followed by a table that this script writes, up to `<!-- end quote -->`. `grid` in the place
 of `quote` (and `<!-- end grid -->`) makes a table of two sides: the case's first group names the column, its second group,
-or else the rival, the line. With --check nothing is written and a document that differs from the results fails (exit 1).
+or else the rival, the line; where the metric has a group, that names the column and the case's first group the line.
+With --check nothing is written and a document that differs from the results fails (exit 1).
 """
 
 from __future__ import annotations
@@ -45,14 +46,15 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def grid(rows: list[Row], case: str) -> str:
+def grid(rows: list[Row], case: str, metric: str) -> str:
     """Markdown table of lines × columns; cells are `value [interval]`, with ≤ or ≥ where a curve ended before."""
     cells: dict[str, dict[str, str]] = {}
     columns: list[str] = []
     for row in rows:
-        groups = re.fullmatch(case, row.case)
-        assert groups is not None  # rows were chosen by it
-        column, *line = groups.groups()
+        places, measures = re.fullmatch(case, row.case), re.fullmatch(metric, row.metric)
+        assert places is not None  # rows were chosen by these
+        assert measures is not None
+        column, *line = (*measures.groups(), *places.groups())
         columns += [column] if column not in columns else []
         cells.setdefault(line[0] if line else row.rival, {})[column] = _cell(row)
     lines = ["| | " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) + 1)]
@@ -95,7 +97,7 @@ def render(text: str, rows: list[Row]) -> str:
             raise SystemExit(
                 f"error: no results for suite {suite}, case {case}, metric {metric}; measure them first"
             )
-        return head + (grid(chosen, case) if kind == "grid" else table(chosen)) + end
+        return head + (grid(chosen, case, metric) if kind == "grid" else table(chosen)) + end
 
     return MARK.sub(fill, text)
 

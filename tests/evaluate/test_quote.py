@@ -35,6 +35,12 @@ def test_without_a_second_group_the_rival_names_the_line() -> None:
     assert "| prior | 7.5 [2, 13] |" in text
 
 
+def test_a_group_in_the_metric_names_the_columns() -> None:
+    mark = r"<!-- grid suite:rate case:m/(\w+)/base/mixed metric:(bytes|ratio) -->"
+    text = render(f"{mark}\n<!-- end grid -->\n", ROWS)
+    assert "| | bytes | ratio |\n|---|---|---|\n| water | 200.4 [117, 979] | 7.5 [2, 13] |\n" in text
+
+
 def test_a_quote_of_nothing_is_an_error() -> None:
     for kind in ("grid", "quote"):
         with pytest.raises(SystemExit, match="no results for suite rate"):
