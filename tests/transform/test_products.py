@@ -97,7 +97,7 @@ def test_a_gram_matrix_is_numpys_and_symmetric(tokens: int, channels: int) -> No
     assert np.array_equal(found, found.T)
 
 
-@pytest.mark.parametrize("channels", [1, 2, 100, 128, 129, 260])
+@pytest.mark.parametrize("channels", [1, 2, 100, 128, 129, 260, 513])
 @pytest.mark.parametrize("rank", [3, 1000])
 def test_eigenvectors_are_orthonormal_and_make_the_matrix_diagonal(channels: int, rank: int) -> None:
     rng = np.random.default_rng(0)
