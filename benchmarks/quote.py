@@ -3,7 +3,8 @@
 In a Markdown file a line `<!-- quote suite:SUITE case:REGEX metric:REGEX rival:REGEX -->` (no spaces in a REGEX, write
 a dot; rival may be left out) is followed by a table that this script writes, up to `<!-- end quote -->`. `grid` in the place
 of `quote` (and `<!-- end grid -->`) makes a table of two sides: the case's first group names the column, its second group,
-or else the rival, the line; where the metric has a group, that names the column and the case's first group the line.
+or else the rival, the line; where the metric has a group, that names the column and the case's first group the line. Groups
+called `line` and `column` come in either order.
 With --check nothing is written and a document that differs from the results fails (exit 1).
 """
 
@@ -55,8 +56,11 @@ def grid(rows: list[Row], case: str, metric: str) -> str:
         assert places is not None  # rows were chosen by these
         assert measures is not None
         column, *line = (*measures.groups(), *places.groups())
+        named = places.groupdict()
+        column = named.get("column", column)
+        name = named.get("line", line[0] if line else row.rival)
         columns += [column] if column not in columns else []
-        cells.setdefault(line[0] if line else row.rival, {})[column] = _cell(row)
+        cells.setdefault(name, {})[column] = _cell(row)
     lines = ["| | " + " | ".join(columns) + " |", "|" + "---|" * (len(columns) + 1)]
     lines += [
         f"| {name} | " + " | ".join(of.get(column, "–") for column in columns) + " |"
@@ -72,6 +76,8 @@ def _cell(row: Row) -> str:
         return value
     low = ("≤ " if "low end open" in row.unit else "") + _number(row.lo)
     high = ("≥ " if "high end open" in row.unit else "") + _number(row.hi)
+    if row.unit.startswith("ratio") and "not reached" in row.unit:
+        return "one does not reach it"
     outside = "not reached: " if "not reached" in row.unit else ""
     return f"{outside}{value} [{low}, {high}]"
 

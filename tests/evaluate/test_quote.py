@@ -41,6 +41,14 @@ def test_a_group_in_the_metric_names_the_columns() -> None:
     assert "| | bytes | ratio |\n|---|---|---|\n| water | 200.4 [117, 979] | 7.5 [2, 13] |\n" in text
 
 
+def test_named_groups_come_in_either_order_and_a_ratio_needs_both_to_reach() -> None:
+    unit = "ratio [95% interval; not reached inside the curves, the value is their end]"
+    rows = [*ROWS, Row("rate", "m/water/base/one", "ratio", 0.1, 0.05, 0.2, unit, "prior", **HERE)]
+    mark = r"<!-- grid suite:rate case:m/water/(?P<line>\w+)/(?P<column>\w+) metric:ratio -->"
+    text = render(f"{mark}\n<!-- end grid -->\n", rows)
+    assert "| | mixed | one |\n|---|---|---|\n| base | 7.5 [2, 13] | one does not reach it |\n" in text
+
+
 def test_a_quote_of_nothing_is_an_error() -> None:
     for kind in ("grid", "quote"):
         with pytest.raises(SystemExit, match="no results for suite rate"):
