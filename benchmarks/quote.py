@@ -48,7 +48,7 @@ def table(rows: list[Row]) -> str:
 
 
 def grid(rows: list[Row], case: str, metric: str) -> str:
-    """Markdown table of lines × columns; cells are `value [interval]`, with ≤ or ≥ where a curve ended before."""
+    """Markdown table of lines × columns; cells are `value [interval]`, with ≤, > or ≥ where a curve ended before."""
     cells: dict[str, dict[str, str]] = {}
     columns: list[str] = []
     for row in rows:
@@ -71,15 +71,22 @@ def grid(rows: list[Row], case: str, metric: str) -> str:
 
 
 def _cell(row: Row) -> str:
+    """Value and interval; where a curve ended before, which way the truth lies from its end."""
     value = _number(row.value)
     if row.lo is None or row.hi is None:
         return value
-    low = ("≤ " if "low end open" in row.unit else "") + _number(row.lo)
-    high = ("≥ " if "high end open" in row.unit else "") + _number(row.hi)
-    if row.unit.startswith("ratio") and "not reached" in row.unit:
-        return "one does not reach it"
-    outside = "not reached: " if "not reached" in row.unit else ""
-    return f"{outside}{value} [{low}, {high}]"
+    if "not reached" in row.unit:
+        if row.unit.startswith("ratio"):
+            return "outside a curve"
+        below = abs(row.value - row.lo) <= abs(row.hi - row.value) if _open(row, "high") else True
+        value = f"≤ {value}" if _open(row, "low") and below else f"> {value}"
+    low = ("≤ " if _open(row, "low") else "") + _number(row.lo)
+    high = ("≥ " if _open(row, "high") else "") + _number(row.hi)
+    return f"{value} [{low}, {high}]"
+
+
+def _open(row: Row, end: str) -> bool:
+    return f"{end} end open" in row.unit
 
 
 def _number(value: float) -> str:

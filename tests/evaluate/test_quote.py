@@ -11,7 +11,16 @@ HERE = {"hardware": "cpu", "date": "d", "commit": "c"}
 ROWS = [
     Row("rate", "m/water/base/mixed", "bytes", 200.4, 117, 979, "B [95% interval]", **HERE),
     Row("rate", "m/water/prior/mixed", "bytes", 1548, 865, 2090, "B [95% interval; high end open]", **HERE),
-    Row("rate", "m/cloud/prior/mixed", "bytes", 90, 80, 99, "B [not reached inside the curves]", **HERE),
+    Row(
+        "rate",
+        "m/cloud/prior/mixed",
+        "bytes",
+        90,
+        80,
+        99,
+        "B [not reached inside the curves; high end open]",
+        **HERE,
+    ),
     Row("rate", "m/water/base/mixed", "ratio", 7.5, 2, 13, "ratio", "prior", **HERE),
 ]
 
@@ -23,7 +32,7 @@ def test_a_grid_has_a_column_and_a_line_for_each_name() -> None:
         f"before\n{mark}\n"
         "| | water | cloud |\n|---|---|---|\n"
         "| base | 200.4 [117, 979] | – |\n"
-        "| prior | 1,548 [865, ≥ 2,090] | not reached: 90 [80, 99] |\n"
+        "| prior | 1,548 [865, ≥ 2,090] | > 90 [80, ≥ 99] |\n"
         "\nMeasured on cpu, d, c.\n"
         "<!-- end grid -->\nafter\n"
     )
@@ -46,7 +55,15 @@ def test_named_groups_come_in_either_order_and_a_ratio_needs_both_to_reach() -> 
     rows = [*ROWS, Row("rate", "m/water/base/one", "ratio", 0.1, 0.05, 0.2, unit, "prior", **HERE)]
     mark = r"<!-- grid suite:rate case:m/water/(?P<line>\w+)/(?P<column>\w+) metric:ratio -->"
     text = render(f"{mark}\n<!-- end grid -->\n", rows)
-    assert "| | mixed | one |\n|---|---|---|\n| base | 7.5 [2, 13] | one does not reach it |\n" in text
+    assert "| | mixed | one |\n|---|---|---|\n| base | 7.5 [2, 13] | outside a curve |\n" in text
+
+
+def test_a_curve_that_is_good_enough_at_its_coarsest_setting_is_a_bound_from_above() -> None:
+    unit = "B [95% interval; not reached inside the curves, the value is their end; low end open{}]"
+    mark = r"<!-- grid suite:rate case:(m)/(\w+) metric:bytes -->"
+    for more, cell in (("", "≤ 15 [≤ 14, 40]"), ("; high end open", "≤ 15 [≤ 14, ≥ 40]")):
+        rows = [Row("rate", "m/x", "bytes", 15, 14, 40, unit.format(more), **HERE)]
+        assert f"| x | {cell} |" in render(f"{mark}\n<!-- end grid -->\n", rows)
 
 
 def test_a_quote_of_nothing_is_an_error() -> None:

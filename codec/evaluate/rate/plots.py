@@ -14,7 +14,7 @@ from codec.errors import BackendUnavailable, InputError
 from codec.evaluate.rate.types import FloatVector
 
 WIDTH, HEIGHT, DPI = 10.0, 5.0, 110
-_COLOURS = 64  # of the palette that a picture is reduced to: a third of the bytes
+_COLOURS = 256  # of the palette that a picture is reduced to: half the bytes; with fewer, hues run together
 _DASHES = {"embedding": "-", "pixels": "--"}
 
 
