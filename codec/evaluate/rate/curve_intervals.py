@@ -70,6 +70,11 @@ def size_sums(sizes: npt.ArrayLike, groups: IntArray) -> FloatVector:
     return np.stack([np.stack([np.bincount(index, row), tiles], axis=1) for row in values])
 
 
+def without_bytes(sums: FloatVector) -> Measured:
+    """Sums R×G×F of what is not sent as a method of one setting; its sizes mean nothing."""
+    return Measured(sums[:, None], np.ones((1, sums.shape[1], 2)))
+
+
 def draw(
     methods: Sequence[Measured], quantity: Quantity, how: Bootstrap = Bootstrap()
 ) -> tuple[FloatVector, FloatVector]:
@@ -99,11 +104,20 @@ def draw(
     return value, found
 
 
-def point_intervals(method: Measured, how: Bootstrap = Bootstrap()) -> list[Interval]:
-    """Utility of each setting, as `draw` gives it for one method, without a curve between them."""
+def point_intervals(
+    method: Measured, how: Bootstrap = Bootstrap(), *, reference: FloatVector | None = None
+) -> list[Interval]:
+    """Utility of each setting, as `draw` gives it for one method, without a curve between them.
+
+    `reference`: sums R×G×F whose utility is taken off, drawn with the method's places and resamples.
+    """
     _, weights, picks = _weights(method, how)
-    drawn = _drawn(method, weights, picks, how.statistic)[1]
-    return [interval(float(v), drawn[:, s]) for s, v in enumerate(_whole(method, how)[1][0])]
+    value, drawn = _whole(method, how)[1], _drawn(method, weights, picks, how.statistic)[1]
+    if reference is not None:
+        beside = without_bytes(reference)
+        value = value - _whole(beside, how)[1]
+        drawn = drawn - _drawn(beside, weights, picks, how.statistic)[1]
+    return [interval(float(v), drawn[:, s]) for s, v in enumerate(value[0])]
 
 
 def _weights(first: Measured, how: Bootstrap) -> tuple[np.random.Generator, FloatVector, IntArray]:
@@ -182,7 +196,7 @@ def bytes_interval(
     methods = [ours] if rival is None else [ours, rival]
     beside = []
     if reference is not None:
-        beside = [Measured(reference[:, None], np.ones((1, reference.shape[1], 2)))]  # its bytes mean nothing
+        beside = [without_bytes(reference)]
 
     def quantity(curves: Sequence[Curve]) -> FloatVector:
         base = 0.0 if reference is None else float(curves[-1].utility[0])

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from codec.errors import InputError
-from codec.evaluate.intervals import bootstrap, mean_sums
+from codec.evaluate.intervals import Interval, bootstrap, mean_sums
 from codec.evaluate.rate.curve_intervals import (
     Bootstrap,
     ByteInterval,
@@ -22,6 +22,7 @@ from codec.evaluate.rate.curve_intervals import (
     bytes_interval,
     point_intervals,
     smallest_detectable,
+    without_bytes,
 )
 from codec.evaluate.rate.plots import Line
 from codec.evaluate.rate.plots import draw as draw_plot
@@ -128,12 +129,15 @@ class Question:
         """Reference, curves, bytes at each loss, ratios and BD-rates against ours."""
         yield self._reference_row()
         yield self._smallest_row()
+        skill = self.target.is_class or self._uncompressed().low > 0  # without any, nothing can be lost
         for regime in sorted({key.regime for s in self.scored.values() for key in s.answers}):
             ours = [(line, self.measured(line)) for line in self.ours(regime)]
             for line in self.lines(regime):
                 found = self.measured(line)
                 if self._is_curve(line):
                     yield from self._curve_rows(line, regime)
+                if not skill:
+                    continue
                 yield from self._byte_rows(line, found, regime)
                 if line.key.view.endswith("max"):
                     continue  # compared by the bytes it needs
@@ -144,12 +148,18 @@ class Question:
     def _is_curve(self, line: Contender) -> bool:
         return self.curves is None or (line.method in self.curves and not line.key.view.endswith("max"))
 
+    def _uncompressed(self) -> Interval:
+        """Score of head `one` on the uncompressed embedding."""
+        sums = without_bytes(self.judge.uncompressed("score"))
+        (found,) = point_intervals(sums, self._bootstrap("score"))
+        return found
+
     def _reference_row(self) -> Row:
-        statistic = self.judge.statistic("score")
-        found = bootstrap(self.judge.uncompressed("score"), statistic=statistic)
+        found, scenes = self._uncompressed(), self.evidence.tiles.scene[self.judge.of.tile[self.judge.held]]
         return Row(
             self.suite, f"{self.case}/uncompressed/one", self.judge.name("score"), found.value, found.low, found.high,
-            f"{self.judge.unit('score')} [95% bootstrap over places and training sets]", n=int(self.judge.held.sum()),
+            f"{self.judge.unit('score')} of samples in {len(np.unique(scenes))} scenes [95% bootstrap over places and "
+            "training sets]", n=int(self.judge.held.sum()),
         )  # fmt: skip
 
     def _curve_rows(self, line: Contender, regime: str) -> Iterator[Row]:
@@ -158,28 +168,20 @@ class Question:
             utilities = ("score", "log-likelihood", "agreement")
         for utility in utilities:
             name, unit = self.judge.name(utility), f"{self.judge.unit(utility)} [95% interval]"
-            for number, point in enumerate(self._points(line, utility)):
+            lost = point_intervals(
+                self.measured(line, utility),
+                self._bootstrap(utility),
+                reference=self.judge.uncompressed(utility),
+            )
+            for point, less in zip(self._points(line, utility), lost, strict=True):
                 case = f"{self.case}/{line.method}/{line.key.view}/{regime}/{point.setting}"
                 if utility == "score":
                     yield Row(self.suite, case, "bytes", point.bytes_per_tile, unit="B/tile")
                 yield Row(self.suite, case, name, point.value, point.low, point.high, unit)
-                if utility != "agreement":
-                    yield self._difference_row(line, case, number, utility)
-
-    def _difference_row(self, line: Contender, case: str, number: int, utility: Utility) -> Row:
-        """A setting's utility less that of head `one` on uncompressed embeddings, paired over places and training sets."""
-        found = bootstrap(
-            self.measured(line, utility).sums[:, number],
-            self.judge.uncompressed(utility),
-            statistic=self.judge.statistic(utility),
-            same_seeds=True,
-            draws=DRAWS,
-        )
-        name, unit = self.judge.name(utility), self.judge.unit(utility)
-        return Row(
-            self.suite, case, f"{name}-difference", found.value, found.low, found.high, f"{unit} [95% interval]",
-            "uncompressed, one",
-        )  # fmt: skip
+                if utility != "agreement":  # paired over places and training sets
+                    yield Row(
+                        self.suite, case, f"{name}-difference", less.value, less.low, less.high, unit, "uncompressed, one"
+                    )  # fmt: skip
 
     def _points(self, line: Contender, utility: Utility) -> Iterator[Point]:
         """Every setting that takes bytes, from the finest."""
@@ -206,7 +208,7 @@ class Question:
             yield self._row(ours, regime, f"times fewer bytes at −{100 * loss:g}", found, "ratio", line.label)
         if min(mine.sums.shape[1], measured.sums.shape[1]) > 1:
             rate = bd_rate_interval(mine, measured, replace(how, draws=BD_DRAWS))
-            if np.isfinite(rate.value):
+            if np.isfinite((rate.value, rate.low, rate.high)).all():
                 case = f"{self.case}/{ours.method}/{ours.key.view}/{regime}"
                 yield Row(
                     self.suite, case, "BD-rate", rate.value, rate.low, rate.high, "% of bytes [95% interval]", line.label
@@ -226,16 +228,12 @@ class Question:
 
     def _smallest_row(self) -> Row:
         """The smallest true difference to the uncompressed embedding that this set shows in 80 % of all repetitions, by the
-        middle rate of our codec."""
-        statistic = self.judge.statistic("score")
+        middle rate of our codec.
+        """
         line = next(line for line in self.lines(REFERENCE_REGIME) if line.method == REFERENCE)
-        middle = self.measured(line).sums
-        found = bootstrap(
-            middle[:, middle.shape[1] // 2],
-            self.judge.uncompressed("score"),
-            statistic=statistic,
-            same_seeds=True,
-        )
+        reference = self.judge.uncompressed("score")
+        lost = point_intervals(self.measured(line), self._bootstrap("score"), reference=reference)
+        found = lost[len(lost) // 2]
         case, unit = f"{self.case}/uncompressed/one", f"{self.judge.unit('score')} [80 % power]"
         return Row(
             self.suite, case, f"{self.judge.name('score')}-smallest-difference", smallest_detectable(found), unit=unit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.interpolate import PchipInterpolator
+from scipy.stats import t
 from sklearn.isotonic import IsotonicRegression
 
 from codec.errors import InputError
@@ -15,9 +16,11 @@ from codec.evaluate.rate.curve_intervals import (
     bd_accuracy_interval,
     bd_rate_interval,
     bytes_interval,
+    point_intervals,
     size_sums,
     smallest_detectable,
     utility_intervals,
+    without_bytes,
 )
 from codec.evaluate.rate.curves import bd_accuracy, bd_rate, bytes_for, curve, utility_at
 
@@ -313,3 +316,16 @@ def test_what_cannot_be_compared_is_refused() -> None:
         size_sums(np.ones((2, 5)), np.arange(4))
     with pytest.raises(InputError, match="power"):
         smallest_detectable(Interval(0, -1, 1), 1.0)
+
+
+def test_a_difference_of_five_training_sets_has_students_width() -> None:
+    """Spread from training sets alone: half the width is t(0.975, 4) · s / √5 (Student 1908), not the normal's 1.96."""
+    lost = np.array([0.01, 0.03, 0.02, 0.05, 0.04])
+    groups = 40
+    ours = np.stack([np.stack([np.full(groups, 0.8 - x), np.ones(groups)], axis=1) for x in lost])
+    reference = np.stack([np.stack([np.full(groups, 0.8), np.ones(groups)], axis=1)] * 5)
+    how = Bootstrap(draws=4000)
+    (found,) = point_intervals(without_bytes(ours), how, reference=reference)
+    assert found.value == pytest.approx(-0.03)
+    expected = t.ppf(0.975, 4) * lost.std(ddof=1) / 5**0.5
+    assert found.half_width == pytest.approx(expected, rel=0.1)
