@@ -7,13 +7,13 @@ blocked folds; no test file is opened). Several processes may share the work: ea
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from codec.errors import InputError, SwathpackError
 from codec.evaluate.rows import Row, load, save
@@ -46,19 +46,16 @@ def candidates(path: Path) -> list[Candidate]:
     ]
 
 
-def claim(folder: Path) -> bool:
-    """Take a run for this process; False where another has it, unless that one is gone."""
+def claim(folder: Path) -> TextIO | None:
+    """Take a run for as long as the file that is returned stays open; None where another process has it."""
     folder.mkdir(parents=True, exist_ok=True)
+    file = open(folder / CLAIM, "w")  # noqa: SIM115 — stays open while the run is ours
     try:
-        with open(folder / CLAIM, "x") as file:
-            file.write(str(os.getpid()))
-        return True
-    except FileExistsError:
-        holder = (folder / CLAIM).read_text()
-        if holder.isdigit() and Path(f"/proc/{holder}").exists():
-            return False
-        (folder / CLAIM).write_text(str(os.getpid()))
-        return True
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, whatever ends it
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
 
 
 def finished(candidate: Candidate, runs: Path) -> bool:
@@ -82,7 +79,7 @@ def work(found: Sequence[Candidate], pool: Path, data: Path, runs: Path) -> None
     views = load_pool(pool)
     for candidate in found:
         folder = runs / candidate.name / f"seed-{candidate.seed}"
-        if finished(candidate, runs) or not claim(folder):
+        if finished(candidate, runs) or (mine := claim(folder)) is None:
             continue
         run = Run(views, candidate.recipe)
         train(run, folder, report_every=1000)
@@ -90,6 +87,7 @@ def work(found: Sequence[Candidate], pool: Path, data: Path, runs: Path) -> None
         encoder = run.encoder.eval().requires_grad_(False)
         rows = select_rows(encoder, data, case, seeds=str(candidate.seed)) + cost_rows(run.report(), case)
         save(rows, folder, ("swathpack", "torch", "numpy"), per_machine=False)
+        mine.close()
         print(f"campaign: {case} done", flush=True)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from codec.errors import InputError
-from codec.evaluate.campaign import REPORT, ROWS, candidates, finished
+from codec.evaluate.campaign import REPORT, ROWS, candidates, claim, finished
 from codec.pretrain.recipe import SHIPPED
 
 FOUND = candidates(SHIPPED / "candidates.yaml")
@@ -40,3 +42,20 @@ def test_a_report_that_names_no_recipe_is_an_error(tmp_path: Path, recipe: objec
     a_run(tmp_path, recipe)
     with pytest.raises(InputError, match="no report of a run"):
         finished(FOUND[0], tmp_path)
+
+
+def test_a_run_is_one_processs_until_it_lets_go_and_a_dead_ones_claim_is_free(tmp_path: Path) -> None:
+    take = "import sys; from pathlib import Path; from codec.evaluate.campaign import claim; f = claim(Path(sys.argv[1]))"
+
+    def other() -> bool:
+        code = f"{take}; print(f is not None)"
+        return subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+        ).stdout.startswith("True")
+
+    assert other()  # and is gone: its file lies there still
+    mine = claim(tmp_path)
+    assert mine is not None
+    assert not other()
+    mine.close()
+    assert other()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,14 +91,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--processes",
         type=int,
-        default=os.cpu_count() or 1,
-        help="that score side by side (default: processors)",
+        default=min(4, os.cpu_count() or 1),
+        help="that score side by side, some 1.5 GB each (default: processors, at most 4)",
     )
 
 
 def run(options: argparse.Namespace) -> None:
     """Score what is not scored yet, then report."""
     from codec.errors import InputError, PartialResult, UsageError
+    from codec.evaluate.rate.opened import label_of
     from codec.evaluate.rate.report import REFERENCE
     from codec.evaluate.rate.run import Setting
     from codec.evaluate.rate.suite import chosen
@@ -137,7 +139,7 @@ def run(options: argparse.Namespace) -> None:
     suite = options.results.stem if options.results else "rate"
     curves = None if options.all_curves else PLOTTED
     outcome = run_suite(
-        prepare, Report(suite, Path(options.encoder).name, curves, options.plots, PLOTTED), options.processes
+        prepare, Report(suite, label_of(options.encoder), curves, options.plots, PLOTTED), options.processes
     )
     rows = outcome.rows
     print(as_text(row for row in rows if row.case.count("/") < 6))
@@ -176,6 +178,8 @@ def _own(options: argparse.Namespace) -> OwnFolder | None:
             raise InputError(
                 "--scaling is a name or two numbers", found=options.scaling, fix="as --scaling 1e-4,0"
             ) from error
+        if not (isfinite(scale) and isfinite(offset) and scale > 0):
+            raise InputError("a scale is above 0, and both numbers are finite", found=options.scaling)
         scaling = scale, offset
     bands = tuple(part.strip() for part in options.bands.split(",")) if options.bands else None
     classes = tuple(part.strip() for part in options.classes.split(",")) if options.classes else ()

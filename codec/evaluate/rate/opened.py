@@ -18,6 +18,7 @@ _BANDS = {"galileo_nano": TEACHER_BANDS}
 class Opened:
     """An encoder as a command uses it."""
 
+    given: str  # what the command was given
     encoder: PlaneEncoder
     package: Package | None
     bands: tuple[str, ...]  # of the tiles it is shown
@@ -26,7 +27,17 @@ class Opened:
     @property
     def name(self) -> str:
         """As rows call it."""
-        return Path(self.encoder.name).name
+        return label_of(self.given)
+
+
+def label_of(name: str) -> str:
+    """What rows call an encoder: no two that a command tells apart share it, but for folders of one name."""
+    path = Path(name)
+    if any(mark in name for mark in "@#:"):
+        return name.replace("/", "_")
+    if path.suffix == ".safetensors":
+        return path.parent.name if path.stem == "encoder" else path.stem
+    return path.name
 
 
 def opened(name: str, data: Path) -> Opened:
@@ -34,7 +45,7 @@ def opened(name: str, data: Path) -> Opened:
     package = load(name) if _is_package(name) else None
     bands = package.bands if package is not None else _BANDS.get(name, BAND_LISTS["s2"])
     tied = package is not None or name in _BANDS
-    return Opened(open_encoder(name, data=Path(data)), package, bands, tied)
+    return Opened(name, open_encoder(name, data=Path(data)), package, bands, tied)
 
 
 def _is_package(encoder: str) -> bool:

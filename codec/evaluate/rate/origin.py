@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from codec.evaluate.rate.digests import of_code, update
 from codec.evaluate.rate.targets import Evidence
@@ -13,10 +16,16 @@ from codec.types import BoolArray
 _CODE = (
     "codec.bitstream",
     "codec.transform",
+    "codec.package",
+    "codec.pipeline",
+    "codec.heads.linear",
+    "codec.heads.pooling",
     "codec.heads.regimes",
     "codec.heads.ridge",
     "codec.heads.softmax_path",
     "codec.heads.training_set",
+    "codec.evaluate.probes",
+    "codec.evaluate.rate.audit",
     "codec.evaluate.rate.embedding",
     "codec.evaluate.rate.pixels",
     "codec.evaluate.rate.features",
@@ -24,12 +33,24 @@ _CODE = (
     "codec.evaluate.rate.protocol",
     "codec.evaluate.rate.run",
     "codec.evaluate.rate.scoring",
+    "codec.evaluate.rate.targets",
+    "codec.evaluate.rate.types",
 )
 
 
 def code() -> str:
-    """Tag of the sources that answers come from."""
-    return of_code(_CODE)[:16]
+    """Tag of the sources that answers come from, of the compiled core and of the libraries that code."""
+    core = import_module("_swathpack_core").__file__
+    built = hashlib.sha256(Path(core).read_bytes()).hexdigest() if core else ""
+    libraries = [f"{name} {_version(name)}" for name in ("numpy", "imagecodecs")]
+    return of_code(_CODE, built, *libraries)[:16]
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
 
 
 def of_tiles(evidence: Evidence) -> str:

@@ -22,7 +22,16 @@ from codec.data.picture_files import grid_of
 from codec.data.raster import Raster
 from codec.errors import InputError, LimitExceeded
 from codec.evaluate.rate.own_folder import OwnFolder, Part, parts
-from codec.evaluate.rate.own_split import Unit, cells_of, choose, given, groups_of, refuse_twins
+from codec.evaluate.rate.own_split import (
+    Bounds,
+    Unit,
+    cells_of,
+    choose,
+    given,
+    groups_of,
+    refuse_shared_ground,
+    refuse_twins,
+)
 from codec.evaluate.rate.protocol import folds
 from codec.evaluate.rate.sets import PATCH, TILE
 from codec.evaluate.rate.targets import Evidence, Level, Target
@@ -31,6 +40,7 @@ from codec.models.bands import REFLECTANCE_MEAN
 from codec.types import BoolArray, FloatArray
 
 MOST_BYTES = 1 << 29  # of a set's pixels: a pixel rival holds them once more for each of its settings
+DARKEST = -0.1  # atmospheric correction of dark water goes a little below 0
 BRIGHTEST = 2.0  # median reflectance of a band; fresh snow and clouds stay below 1.2
 _SAME_PIXEL = 0.01  # of the pixel size: grids closer than this have one
 
@@ -49,7 +59,18 @@ def own_evidence(folder: OwnFolder, bands: tuple[str, ...] | None, out: Path, sp
         splits = given(units, folder.splits)
     elif not all(splits):
         splits = choose(units, Path(out) / f"{folder.name}-splits.csv", folder.name)
+        refuse_shared_ground(
+            units, splits
+        )  # where a user says the splits, dates of one place may be on both sides
     refuse_twins(units, splits)
+    known = {unit.label for unit, part in zip(units, splits, strict=True) if part == "train"}
+    if not found.dense and len(known) < 2:
+        raise InputError(
+            "the training part holds fewer than two classes: there is nothing to learn",
+            path=folder.path,
+            found=", ".join(sorted(known)) or "none",
+            fix="add pictures of another class, or give --splits",
+        )
     evidence = found.evidence(folder.name, splits, groups_of(cells_of(units), splits))
     folds(evidence, split)  # an empty side is said before anything is computed
     if parent_process() is None:  # every worker reads the folder for itself: it is said once
@@ -107,8 +128,8 @@ class _Reader:
         self.sizes.append(float(abs(affine.a)) if metres else None)
         digest = hashlib.sha256(str(image.native.shape).encode() + image.native.tobytes()).hexdigest()
         if not self.dense:
-            where = _centre(crs, affine, image.width / 2, image.height / 2)
-            self.units.append(Unit(name, part.split, self.classes[int(target)], digest, where))
+            box = _bounds(crs, affine, (0, 0, image.height, image.width))
+            self.units.append(Unit(name, part.split, self.classes[int(target)], digest, *_placed(box)))
         for row in range(n_rows):
             for col in range(n_cols):
                 cut = np.s_[row * TILE : (row + 1) * TILE, col * TILE : (col + 1) * TILE]
@@ -122,9 +143,10 @@ class _Reader:
                     if (label == UNLABELLED).all():
                         continue
                     most = int(np.bincount(label[label != UNLABELLED]).argmax())
-                    where = _centre(crs, affine, (col + 0.5) * TILE, (row + 0.5) * TILE)
+                    corner = (row * TILE, col * TILE)
+                    box = _bounds(crs, affine, (*corner, corner[0] + TILE, corner[1] + TILE))
                     self.units.append(
-                        Unit(name, part.split, self.classes[most], digest, where, (row * TILE, col * TILE))
+                        Unit(name, part.split, self.classes[most], digest, *_placed(box), corner)
                     )
                 known = np.where(valid, image.reflectance(row * TILE, col * TILE, TILE, TILE), np.float32(0))
                 self.pixels.append(place_bands(known, image.bands, self.bands)[0])
@@ -195,7 +217,7 @@ class _Reader:
             if name not in self.first.bands:
                 continue
             values = np.concatenate([x[index][v] for x, v in zip(self.pixels, self.validity, strict=True)])
-            if len(values) and float(np.median(values)) > BRIGHTEST:
+            if len(values) and not DARKEST <= float(np.median(values)) <= BRIGHTEST:
                 raise InputError(
                     f"numbers of band {name} are no reflectance, their median is {float(np.median(values)):.4g}",
                     path=self.folder.path,
@@ -230,12 +252,19 @@ class _Reader:
         return "; ".join([f"{len(self.sizes)} pictures of {', '.join(i.bands)}", rule, *self.notes])
 
 
-def _centre(crs: object, affine: object, col: float, row: float) -> tuple[float, float] | None:
-    """Latitude and longitude, degrees, of a point of a picture; None where the file has no place on the map."""
+def _bounds(crs: object, affine: object, box: tuple[int, int, int, int]) -> Bounds | None:
+    """On the ground, of rows and columns [row, column, end row, end column]; None where the file is on no map."""
     if crs is None:
         return None
     from rasterio.warp import transform
 
-    x, y = affine * (col, row)  # type: ignore[operator]
-    lon, lat = transform(crs, "EPSG:4326", [x], [y])
-    return float(lat[0]), float(lon[0])
+    rows, cols = (box[0], box[0], box[2], box[2]), (box[1], box[3], box[1], box[3])
+    points = [affine * (col, row) for row, col in zip(rows, cols, strict=True)]  # type: ignore[operator]
+    xs, ys = zip(*points, strict=True)
+    lon, lat = transform(crs, "EPSG:4326", xs, ys)
+    return min(lat), min(lon), max(lat), max(lon)
+
+
+def _placed(box: Bounds | None) -> tuple[tuple[float, float] | None, Bounds | None]:
+    """Centre and bounds."""
+    return (None, None) if box is None else (((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), box)

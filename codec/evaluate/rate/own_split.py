@@ -26,6 +26,11 @@ TILES = (8, 4, 2, 1)  # sides of squares in a raster
 SEED = 0  # of the choice of cells; another choice is another table
 
 
+MOST_SHARED = 0.1  # of a scored picture's ground; boxes of neighbours share a little where the map is turned
+
+Bounds = tuple[float, float, float, float]  # south, west, north, east, degrees
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """What goes to a split as a whole: a picture with a class, or a tile of a raster with a mask."""
@@ -35,6 +40,7 @@ class Unit:
     label: str  # class; of a mask the one that most tokens have
     digest: str  # of the picture's numbers
     where: tuple[float, float] | None = None  # latitude and longitude of its centre, degrees
+    bounds: Bounds | None = None  # on the ground
     corner: tuple[int, int] | None = None  # first row and column in the picture; None: the picture
 
     @property
@@ -128,6 +134,27 @@ def refuse_twins(units: Sequence[Unit], splits: Sequence[str]) -> None:
                 path=unit.picture,
                 found=name,
                 fix="remove one of them",
+            )
+
+
+def refuse_shared_ground(units: Sequence[Unit], splits: Sequence[str]) -> None:
+    """Raises InputError where a scored picture or tile shows ground that is learnt from: its pixels would be known."""
+    placed = [(u.bounds, u.name, s) for u, s in zip(units, splits, strict=True) if u.bounds is not None]
+    learnt = np.array([bounds for bounds, _, split in placed if split == "train"])
+    if not len(learnt):
+        return
+    for bounds, name, split in placed:
+        if split == "train":
+            continue
+        south, west, north, east = bounds
+        height = np.minimum(learnt[:, 2], north) - np.maximum(learnt[:, 0], south)
+        width = np.minimum(learnt[:, 3], east) - np.maximum(learnt[:, 1], west)
+        shared = float((np.maximum(height, 0) * np.maximum(width, 0)).max())
+        if shared > MOST_SHARED * (north - south) * (east - west):
+            raise InputError(
+                f"{name} is scored ({split}), and shows ground that is learnt from",
+                found=f"{100 * shared / ((north - south) * (east - west)):.0f} % of it",
+                fix="give --splits that keep what overlaps together, or cut pictures without overlap",
             )
 
 

@@ -49,19 +49,19 @@ def folds(
 ) -> list[Fold]:
     """The folds of a set. `split` names what is held out of the sets that keep the collection's split.
 
-    `blocked` > 0: lone tiles are folded by groups instead, every tile scored once. `all_places`: tiles of the training part
-    of a folded set are scored too, which is right for encoders that never saw them; heads are fitted on every tile outside
+    `blocked` > 0: lone tiles are folded by groups instead, every tile scored once. `all_places`: all tiles
+    of a folded set are scored, which is right for encoders that never saw them; heads are fitted on every tile outside
     the fold either way. Raises InputError for an empty side.
     """
     tiles, unseen = evidence.tiles, np.ones(len(evidence.tiles), np.bool_)
     if is_folded(evidence):
         number = _by_columns(tiles.scene, tiles.place[:, 1])
         if not all_places:
-            unseen = np.asarray(evidence.split != "train")
+            unseen = np.isin(evidence.split, HELD_OUT[split])
             if not unseen.any():
                 raise InputError(
-                    f"set {tiles.name!r} has no tile outside the training part: nothing is left to score",
-                    fix="for an encoder that was not trained on the collection, score all places",
+                    f"set {tiles.name!r} has no tile outside the training part in split {split}: nothing is left to score",
+                    fix="choose another split; for an encoder that was not trained on the collection, score all places",
                 )
     elif blocked:
         number = grouped_folds(tiles.groups, blocked, seed)

@@ -128,7 +128,7 @@ class Question:
     def rows(self) -> Iterator[Row]:
         """Reference, curves, bytes at each loss, ratios and BD-rates against ours."""
         yield self._reference_row()
-        yield self._smallest_row()
+        yield from self._smallest_row()
         skill = self.target.is_class or self._uncompressed().low > 0  # without any, nothing can be lost
         for regime in sorted({key.regime for s in self.scored.values() for key in s.answers}):
             ours = [(line, self.measured(line)) for line in self.ours(regime)]
@@ -226,7 +226,7 @@ class Question:
         case = f"{self.case}/{line.method}/{line.key.view}/{regime}"
         return Row(self.suite, case, metric, found.value, found.low, found.high, f"{unit} [{note}]", rival)
 
-    def _smallest_row(self) -> Row:
+    def _smallest_row(self) -> Iterator[Row]:
         """The smallest true difference to the uncompressed embedding that this set shows in 80 % of all repetitions, by the
         middle rate of our codec.
         """
@@ -234,8 +234,10 @@ class Question:
         reference = self.judge.uncompressed("score")
         lost = point_intervals(self.measured(line), self._bootstrap("score"), reference=reference)
         found = lost[len(lost) // 2]
+        if not found.half_width > 0:
+            return  # so few samples that nothing differed: that shows nothing
         case, unit = f"{self.case}/uncompressed/one", f"{self.judge.unit('score')} [80 % power]"
-        return Row(
+        yield Row(
             self.suite, case, f"{self.judge.name('score')}-smallest-difference", smallest_detectable(found), unit=unit
         )  # fmt: skip
 

@@ -47,11 +47,14 @@ def choose_penalty(x: FloatArray, samples: Samples, n_classes: int, seed: int = 
     """The penalty of the smallest held-out loss over grouped folds; n_classes 0 is a regression."""
     grid = RIDGE_PENALTIES if not n_classes else _TOKEN_PENALTIES if len(x) > _MANY else PENALTIES
     fold = grouped_folds(samples.groups, 5, seed)
+    if len(np.unique(fold)) < 2:
+        raise InputError(
+            "all samples to fit on are of one place: there is nothing to choose the penalty on",
+            fix="use more places, or fewer folds",
+        )
     total = np.zeros(len(grid))
     for k in np.unique(fold):
         held = fold == k
-        if held.all():
-            continue
         rest = samples.part(~held)
         (of,) = training_sets("one", {UNCOMPRESSED: x[~held]}, _labels(rest, n_classes), rest.groups).values()
         for i, head in enumerate(_path(of, n_classes, grid)):

@@ -16,7 +16,7 @@ from codec.evaluate.rate.opened import opened
 from codec.evaluate.rate.own_folder import OwnFolder
 from codec.evaluate.rate.own_set import own_evidence
 from codec.evaluate.rate.pixels import PixelRival
-from codec.evaluate.rate.report import Question, error_rows, scored_rows
+from codec.evaluate.rate.report import REFERENCE, Question, error_rows, scored_rows
 from codec.evaluate.rate.run import Entry, Run, Setting
 from codec.evaluate.rate.sets import read
 from codec.evaluate.rate.store import Scored
@@ -111,6 +111,9 @@ def run(prepare: Callable[[], Work], report: Report, processes: int = 1) -> Outc
             f"{number}/{len(todo)} {', '.join(piece)}; {left:.0f} s left to score",
             file=sys.stderr, flush=True,
         )  # fmt: skip
+    for name in work.sets:
+        if why := refused.get((name, REFERENCE), ""):
+            raise InternalError(why)  # without it nothing can be compared
     asked = [(name, target.name) for name in work.sets for target in work.run.sets[name].targets]
     made = {}
     tell = partial(_question, tuple(refused), report)

@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any, TypeVar
+
+from codec.errors import LimitExceeded
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _here: list[Any] = []  # what this worker prepared
@@ -45,6 +48,12 @@ def side_by_side(
         try:
             for future in as_completed(pending):
                 yield pending[future], future.result()
+        except BrokenProcessPool as error:
+            raise LimitExceeded(
+                "a process died, probably for want of memory",
+                found=f"{processes} processes",
+                fix="give fewer --processes; the run goes on where it was",
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -14,6 +14,7 @@ from codec.data.labelled import LabelledTiles
 from codec.errors import IdentityError, InputError
 from codec.evaluate import features
 from codec.evaluate.rate.encoders import Basis, basis_of, open_encoder
+from codec.evaluate.rate.opened import label_of
 from codec.evaluate.rate.plain_encoders import normalised_batches, patch_statistics
 from codec.evaluate.rate.types import Planes, TileSet
 from codec.evaluate.scenes import Scenes, eurosat
@@ -263,3 +264,16 @@ def test_a_callable_that_gives_no_planes_is_refused(
 def test_a_name_that_means_nothing_is_refused_by_name(module: str, name: str, what: str) -> None:
     with pytest.raises((InputError, IdentityError), match=re.escape(what)):
         open_encoder(name)
+
+
+def test_rows_of_encoders_that_a_command_tells_apart_have_names_of_their_own() -> None:
+    names = (
+        "s2-nano",
+        "models/s2-nano",
+        "random-twin@models/s2-nano",
+        "onnx@models/s2-nano",
+        "a/encoder.safetensors",
+    )
+    assert [label_of(name) for name in (*names, "runs/b-1.safetensors", "my.module:encode")] == [
+        "s2-nano", "s2-nano", "random-twin@models_s2-nano", "onnx@models_s2-nano", "a", "b-1", "my.module:encode"
+    ]  # fmt: skip

@@ -443,3 +443,33 @@ def test_a_folder_of_masks_is_scored_by_a_shipped_package_by_embeddings_and_by_p
     # Squares of 32 pixels, four times as bright: tokens of 8 pixels show them.
     assert rows["s2-nano/mine/mask/uncompressed/one", "mean IoU"].value > 0.9
     assert rows["s2-nano/mine", "tiles scored"].n == 20
+
+
+def test_crops_of_one_raster_that_overlap_are_not_learnt_from_and_scored(tmp_path: Path) -> None:
+    """Half of each crop is in the next one: wherever places are split, the two sides share ground."""
+    rng = np.random.default_rng(5)
+    for row in range(12):
+        for col in range(12):
+            where = {"crs": "EPSG:4326", "transform": from_origin(0.032 * col, 10 - 0.032 * row, 1e-3, 1e-3)}
+            path = tmp_path / "crops" / ("field", "lake")[(row + col) % 2] / f"{row}-{col}.tif"
+            tiff(path, numbers(rng, 64, 64, 1500), **where)
+    with pytest.raises(
+        InputError, match=r"is scored \(\w+\), and shows ground that is learnt from.*--splits"
+    ):
+        read(tmp_path / "crops", tmp_path / "out")
+
+
+def test_one_class_alone_is_refused(tmp_path: Path) -> None:
+    shutil.rmtree(by_class(tmp_path / "one", each=60) / "field")
+    shutil.rmtree(tmp_path / "one" / "lake")
+    with pytest.raises(InputError, match="class"):
+        read(tmp_path / "one", tmp_path / "out")
+
+
+@pytest.mark.parametrize("scaling", ["nan,0", "0,0", "1e-4,inf"])
+def test_a_scaling_that_makes_no_reflectance_is_refused(
+    scaling: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_class(tmp_path / "mine", each=2)
+    assert main(["rate", "--data", str(tmp_path / "mine"), "--scaling", scaling, "--fast"]) == 3
+    assert "a scale is above 0" in capsys.readouterr().err

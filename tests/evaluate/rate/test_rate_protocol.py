@@ -164,6 +164,6 @@ def test_numbers_out_of_range_are_refused_before_anything_is_read(
 ) -> None:
     assert main(["rate", "--data", str(tmp_path / "none"), "--out", str(tmp_path / "out"), option]) == 3
     said = capsys.readouterr().err
-    assert said.startswith("error: --threads is at least 1")
+    assert said.startswith("error: --processes is at least 1")
     assert said.count("\n") == 1
     assert not (tmp_path / "out").exists()
