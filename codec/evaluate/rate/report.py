@@ -22,6 +22,7 @@ from codec.evaluate.rate.curve_intervals import (
     bytes_interval,
     point_intervals,
     smallest_detectable,
+    utility_intervals,
     without_bytes,
 )
 from codec.evaluate.rate.plots import Line
@@ -34,7 +35,8 @@ from codec.evaluate.rows import Row
 from codec.types import BoolArray
 
 DRAWS = 400
-BD_DRAWS = 200  # of BD-rates, which are slow: their ends move by a few percent of their width
+BD_DRAWS = 200  # of what needs cubics, which are slow: its ends move by a few percent of their width
+EQUAL_BYTES = (16, 64, 256, 1024)  # a tile, at which methods are compared
 LOSSES = {"scene": (0.01, 0.03), "tile": (0.01, 0.03), "token": (0.03, 0.06)}  # of accuracy, of mean IoU
 NUMBER_LOSS = (0.05,)  # of explained variance
 # What rivals are compared with: our training-free codec as each level uses it, and everything it can send.
@@ -206,10 +208,19 @@ class Question:
         for loss in self.losses:
             found = bytes_interval(mine, measured, -loss, how, reference=reference)
             yield self._row(ours, regime, f"times fewer bytes at −{100 * loss:g}", found, "ratio", line.label)
+        fewer = replace(how, draws=BD_DRAWS)
+        case, name = f"{self.case}/{ours.method}/{ours.key.view}/{regime}", self.judge.name("score")
+        for size, gain in zip(
+            EQUAL_BYTES, utility_intervals(mine, measured, EQUAL_BYTES, fewer), strict=True
+        ):
+            if np.isfinite((gain.value, gain.low, gain.high)).all():
+                yield Row(
+                    self.suite, case, f"{name}-difference at {size} B", gain.value, gain.low, gain.high,
+                    f"{self.judge.unit('score')} [95% interval]", line.label,
+                )  # fmt: skip
         if min(mine.sums.shape[1], measured.sums.shape[1]) > 1:
-            rate = bd_rate_interval(mine, measured, replace(how, draws=BD_DRAWS))
+            rate = bd_rate_interval(mine, measured, fewer)
             if np.isfinite((rate.value, rate.low, rate.high)).all():
-                case = f"{self.case}/{ours.method}/{ours.key.view}/{regime}"
                 yield Row(
                     self.suite, case, "BD-rate", rate.value, rate.low, rate.high, "% of bytes [95% interval]", line.label
                 )  # fmt: skip

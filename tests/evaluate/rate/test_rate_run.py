@@ -12,7 +12,7 @@ from codec.errors import Corrupt, IdentityError, InputError, InternalError
 from codec.evaluate.rate import store
 from codec.evaluate.rate.embedding import embedding_methods
 from codec.evaluate.rate.plane_encoder import PlaneEncoder
-from codec.evaluate.rate.report import Question, error_rows
+from codec.evaluate.rate.report import EQUAL_BYTES, Question, error_rows
 from codec.evaluate.rate.run import Entry, Run, Setting
 from codec.evaluate.rate.targets import Evidence, Target
 from codec.evaluate.rate.types import Coded, Method, Planes, TileSet
@@ -219,3 +219,34 @@ def test_a_rival_of_one_setting_still_has_its_ratio_as_a_bound(sets, scored, tmp
     assert {r.case.rsplit("/", 1)[1] for r in ratios} == {"one", "mixed"}
     assert all("open" in r.unit for r in ratios)
     assert not [r for r in rows if r.metric == "BD-rate"]
+
+
+def test_methods_are_compared_at_equal_bytes_where_both_were_measured(sets, scored, tmp_path: Path) -> None:
+    run = Run(ENCODER, sets, tmp_path, SETTING)
+    rival = run.score("here", Entry(embedding_methods(["per-channel prior"])[0]))
+    of = sets["here"]
+    question = Question("made", of, of.targets[0], {"base": scored, "per-channel prior": rival}, "rate")
+    rows = [r for r in question.rows() if "-difference at " in r.metric and "/mixed" in r.case]
+    both = (
+        max(scored.bytes_per_tile.min(), rival.bytes_per_tile.min()),
+        min(scored.bytes_per_tile.max(), rival.bytes_per_tile.max()),
+    )
+    inside = [size for size in EQUAL_BYTES if both[0] < size < both[1]]
+    assert inside
+    assert {int(r.metric.split()[-2]) for r in rows} <= set(EQUAL_BYTES)
+    for size in inside:
+        (row,) = [r for r in rows if r.metric == f"mean IoU-difference at {size} B"]
+        lines = {line.method: line for line in question.lines("mixed")}
+        score = {
+            name: np.interp(
+                np.log(size),
+                np.log(
+                    question.measured(line).sizes.sum(1).T[0][::-1]
+                    / question.measured(line).sizes.sum(1).T[1][::-1]
+                ),
+                [point.value for point in question._points(line, "score")][::-1],
+            )
+            for name, line in lines.items()
+        }
+        assert row.rival == "per-channel prior, tokens"
+        assert row.value == pytest.approx(score["base"] - score["per-channel prior"], abs=0.05)
