@@ -25,10 +25,6 @@ def check_place(folder: Path, *, again: bool) -> None:
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise InputError("there is something else than a folder", path=folder, fix="name a new folder")
-    if not folder.absolute().parent.is_dir():
-        raise InputError(
-            "there is no folder to put the package in", path=folder.absolute().parent, fix="make it first"
-        )
     found = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
     if found and not again:
         raise InputError(
@@ -44,11 +40,15 @@ def check_place(folder: Path, *, again: bool) -> None:
 
 @contextmanager
 def whole_folder(folder: Path, *, again: bool) -> Iterator[Path]:
-    """A new folder beside `folder` to build in; moved there when the block ends well, removed when it does not."""
+    """A new folder beside `folder` to build in; moved there when the block ends well, removed when it does not.
+
+    Folders above it are made where they are missing.
+    """
     place = folder.absolute()
     check_place(place, again=again)
     old: Path | None = None
     try:
+        place.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent))
     except OSError as error:
         raise _refusal(error, place) from error
