@@ -53,9 +53,6 @@ struct Kernels {
 
   // CRC-32C register after `data`, from register `state`; no initial value, no final XOR.
   uint32_t (*crc32c_register)(uint32_t state, const uint8_t* data, size_t n);
-
-  // target[i] ^= coefficient · source[i] over GF(2^8) mod 0x11D.
-  void (*gf256_multiply_add)(uint8_t* target, const uint8_t* source, size_t n, uint8_t coefficient);
 };
 
 extern const Kernels kScalarKernels;

@@ -139,34 +139,8 @@ uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
   return state;
 }
 
-// Rows of the multiplication table of GF(2^8) mod x^8 + x^4 + x^3 + x^2 + 1 (0x11D): row c holds c · 0 … c ·
-// 255.
-struct ProductTable {
-  std::array<std::array<uint8_t, 256>, 256> row;
-  ProductTable() {
-    for (unsigned c = 0; c < 256; ++c) {
-      row[c][0] = 0;
-      for (unsigned bit = 0; bit < 8; ++bit) {
-        unsigned product = c;
-        for (unsigned i = 0; i < bit; ++i) product = product << 1 ^ (product & 0x80 ? 0x11Du : 0u);
-        // Multiplication is linear: the products of the numbers below 2^bit give those below 2^(bit+1).
-        for (unsigned low = 0; low < 1u << bit; ++low) {
-          row[c][(1u << bit) + low] = static_cast<uint8_t>(row[c][low] ^ product);
-        }
-      }
-    }
-  }
-};
-
-void gf256_multiply_add(uint8_t* target, const uint8_t* source, size_t n, uint8_t coefficient) {
-  static const ProductTable products;
-  const std::array<uint8_t, 256>& row = products.row[coefficient];
-  for (size_t i = 0; i < n; ++i) target[i] = static_cast<uint8_t>(target[i] ^ row[source[i]]);
-}
-
 }  // namespace
 
-const Kernels kScalarKernels = {"scalar",     decode_run,      decode_lanes,
-                                encode_lanes, crc32c_register, gf256_multiply_add};
+const Kernels kScalarKernels = {"scalar", decode_run, decode_lanes, encode_lanes, crc32c_register};
 
 }  // namespace swathpack
