@@ -18,7 +18,7 @@ from scipy.stats import norm, t
 
 from codec.errors import InputError
 from codec.evaluate.intervals import Interval, Statistic, mean_of
-from codec.evaluate.rate.curves import Curve, bd_accuracy, bd_rate, bytes_for, curve, utility_at
+from codec.evaluate.rate.curves import Curve, bd_rate, bytes_for, curve, utility_at
 
 FloatVector = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -159,11 +159,6 @@ def bd_rate_interval(ours: Measured, rival: Measured, how: Bootstrap = Bootstrap
     return _intervals(ours, rival, lambda curves: bd_rate(curves[0], curves[1]).value, how)[0]
 
 
-def bd_accuracy_interval(ours: Measured, rival: Measured, how: Bootstrap = Bootstrap()) -> Interval:
-    """BD-accuracy, in units of utility."""
-    return _intervals(ours, rival, lambda curves: bd_accuracy(curves[0], curves[1]).value, how)[0]
-
-
 @dataclass(frozen=True, slots=True)
 class ByteInterval:
     """Bytes, or a ratio of bytes, with its interval; `low_open`, `high_open`: that end is a bound, the curve ended."""
@@ -174,6 +169,16 @@ class ByteInterval:
     low_open: bool
     high_open: bool
     reached: bool  # whether the value itself lies inside the curves
+
+    @property
+    def note(self) -> str:
+        """What a row's unit says of it."""
+        said = [
+            "not reached inside the curves, the value is their end" if not self.reached else "",
+            "low end open" if self.low_open else "",
+            "high end open" if self.high_open else "",
+        ]
+        return "; ".join(["95% interval", *filter(None, said)])
 
 
 def bytes_interval(

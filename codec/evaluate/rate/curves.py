@@ -99,7 +99,7 @@ class Mean:
     """A mean difference over the common range, or NaN and why."""
 
     value: float
-    low: float  # the common range: utilities of a BD-rate, bytes of a BD-accuracy
+    low: float  # the common range of utilities
     high: float
     reason: str | None = None
 
@@ -119,19 +119,6 @@ def bd_rate(ours: Curve, rival: Curve) -> Mean:
         return _undefined(low, high, "the curves have no utility in common")
     gap = (_integral(*a, low, high) - _integral(*b, low, high)) / (high - low)
     return Mean(100 * (2**gap - 1), low, high)
-
-
-def bd_accuracy(ours: Curve, rival: Curve) -> Mean:
-    """Mean difference of utility at equal bytes over the range of log bytes that both were measured in."""
-    low, high = max(ours.size[0], rival.size[0]), min(ours.size[-1], rival.size[-1])
-    for measured, name in ((ours, "ours"), (rival, "the rival")):
-        if len(measured.size) < 2:
-            return _undefined(low, high, f"{name} has one rate only")
-    if not low < high:
-        return _undefined(low, high, "the curves have no bytes in common")
-    ends = float(np.log2(low)), float(np.log2(high))
-    gap = _integral(ours.log_size, ours.utility, *ends) - _integral(rival.log_size, rival.utility, *ends)
-    return Mean(gap / (ends[1] - ends[0]), float(low), float(high))
 
 
 def _undefined(low: float, high: float, reason: str) -> Mean:

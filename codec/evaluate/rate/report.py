@@ -228,14 +228,10 @@ class Question:
     def _row(
         self, line: Contender, regime: str, metric: str, found: ByteInterval, unit: str, rival: str
     ) -> Row:
-        said = [
-            "not reached inside the curves, the value is their end" if not found.reached else "",
-            "low end open" if found.low_open else "",
-            "high end open" if found.high_open else "",
-        ]
-        note = "; ".join(["95% interval", *filter(None, said)])
         case = f"{self.case}/{line.method}/{line.key.view}/{regime}"
-        return Row(self.suite, case, metric, found.value, found.low, found.high, f"{unit} [{note}]", rival)
+        return Row(
+            self.suite, case, metric, found.value, found.low, found.high, f"{unit} [{found.note}]", rival
+        )
 
     def _smallest_row(self) -> Iterator[Row]:
         """The smallest true difference to the uncompressed embedding that this set shows in 80 % of all repetitions, by the

@@ -77,14 +77,8 @@ def _bytes(
     measured = Measured(np.stack([sums[s] for s in sent], axis=1), size_sums(of.sizes[sent], groups))
     for loss in LOSSES[measure in RECALLS]:
         found = bytes_interval(measured, None, -loss, _HOW, reference=reference.sums())
-        said = [
-            "not reached inside the curve, the value is its end" if not found.reached else "",
-            "low end open" if found.low_open else "",
-            "high end open" if found.high_open else "",
-        ]
-        note = "; ".join(["95% interval", *filter(None, said)])
         metric = f"bytes at −{100 * loss:g} of {measure}"
-        yield Row(suite, case, metric, found.value, found.low, found.high, f"B/tile [{note}]")
+        yield Row(suite, case, metric, found.value, found.low, found.high, f"B/tile [{found.note}]")
 
 
 def table(found: Sequence[Row]) -> str:

@@ -13,7 +13,6 @@ from codec.evaluate.intervals import Interval, accuracy_of, bootstrap, confusion
 from codec.evaluate.rate.curve_intervals import (
     Bootstrap,
     Measured,
-    bd_accuracy_interval,
     bd_rate_interval,
     bytes_interval,
     point_intervals,
@@ -22,7 +21,7 @@ from codec.evaluate.rate.curve_intervals import (
     utility_intervals,
     without_bytes,
 )
-from codec.evaluate.rate.curves import bd_accuracy, bd_rate, bytes_for, curve, utility_at
+from codec.evaluate.rate.curves import bd_rate, bytes_for, curve, utility_at
 
 SIZES = np.array([16.0, 32, 64, 128, 256, 512])
 LINE = 0.5 + 0.05 * np.log2(SIZES / 16)  # 0.05 per doubling: straight in log bytes
@@ -33,13 +32,6 @@ def test_half_the_bytes_at_every_utility_is_minus_fifty_percent() -> None:
     assert found.value == pytest.approx(-50, abs=1e-9)
     assert (found.low, found.high, found.reason) == (LINE[0], LINE[-1], None)
     assert bd_rate(curve(SIZES, LINE), curve(SIZES / 2, LINE)).value == pytest.approx(100, abs=1e-9)
-
-
-def test_on_straight_lines_half_the_bytes_is_one_doubling_s_utility() -> None:
-    """Ours at b has what the rival has at 2b: 0.05 more, over the bytes that both were measured at (16 … 256)."""
-    found = bd_accuracy(curve(SIZES / 2, LINE), curve(SIZES, LINE))
-    assert found.value == pytest.approx(0.05, abs=1e-9)
-    assert (found.low, found.high) == pytest.approx((16, 256))
 
 
 def test_rates_need_not_be_the_same_nor_in_order() -> None:
@@ -54,19 +46,13 @@ def test_curves_without_common_utility_have_no_bd_rate_and_say_why() -> None:
     found = bd_rate(curve(SIZES, LINE), curve(SIZES, LINE + 1))
     assert np.isnan(found.value)
     assert found.reason == "the curves have no utility in common"
-    apart = bd_accuracy(curve(SIZES, LINE), curve(SIZES * 100, LINE))
-    assert np.isnan(apart.value)
-    assert apart.reason == "the curves have no bytes in common"
     flat = bd_rate(curve(SIZES, np.full(6, 0.7)), curve(SIZES, LINE))
     assert np.isnan(flat.value)
     assert flat.reason == "ours has one level of utility only"
-    alone = bd_accuracy(curve([100.0], [0.7]), curve(SIZES, LINE))
-    assert np.isnan(alone.value)
-    assert alone.reason == "ours has one rate only"
 
 
-def test_bd_measures_are_the_mean_of_monotone_cubics_on_a_fine_grid() -> None:
-    """The same means from scipy's interpolant evaluated point by point, midpoint rule, instead of its exact integral."""
+def test_a_bd_rate_is_the_mean_of_monotone_cubics_on_a_fine_grid() -> None:
+    """The same mean from scipy's interpolant evaluated point by point, midpoint rule, instead of its exact integral."""
     a_size, a = np.array([20.0, 55, 130, 400, 900]), np.array([0.52, 0.71, 0.78, 0.83, 0.84])
     b_size, b = np.array([30.0, 80, 200, 700]), np.array([0.50, 0.60, 0.80, 0.82])
     middle = (np.arange(200_000) + 0.5) / 200_000
@@ -75,9 +61,6 @@ def test_bd_measures_are_the_mean_of_monotone_cubics_on_a_fine_grid() -> None:
     assert bd_rate(curve(a_size, a), curve(b_size, b)).value == pytest.approx(
         100 * (np.exp(gap.mean()) - 1), rel=1e-6
     )
-    logs = np.log(30) + middle * np.log(700 / 30)
-    more = PchipInterpolator(np.log(a_size), a)(logs) - PchipInterpolator(np.log(b_size), b)(logs)
-    assert bd_accuracy(curve(a_size, a), curve(b_size, b)).value == pytest.approx(more.mean(), rel=1e-6)
 
 
 def test_utility_is_never_extrapolated_and_never_overshoots() -> None:
@@ -272,6 +255,9 @@ def test_a_ratio_of_bytes_is_a_bound_where_one_curve_ends(
 
     found = bytes_interval(at(ours), at(rival), 0.6, Bootstrap(draws=20))
     assert (found.low_open, found.high_open, found.reached) == (low_open, high_open, False)
+    parts = found.note.split("; ")
+    assert parts[:2] == ["95% interval", "not reached inside the curves, the value is their end"]
+    assert ("low end open" in parts, "high end open" in parts) == (low_open, high_open)
 
 
 def test_the_ratio_of_bytes_of_half_the_bytes_is_two() -> None:
@@ -284,13 +270,11 @@ def test_the_ratio_of_bytes_of_half_the_bytes_is_two() -> None:
 
 def test_where_few_draws_give_a_number_there_is_no_interval() -> None:
     """At the smallest measured mean size half of the drawn curves begin above it."""
-    ours, rival = two_methods(np.random.default_rng(3), 30, 5)
+    ours, _ = two_methods(np.random.default_rng(3), 30, 5)
     smallest = float((ours.sizes[0, :, 0].sum()) / 30)
     found = utility_intervals(ours, None, [smallest], Bootstrap(draws=200))[0]
     assert np.isfinite(found.value)
     assert np.isnan([found.low, found.high]).all()
-    gap = bd_accuracy_interval(ours, rival, Bootstrap(draws=200))
-    assert gap.low < 0.05 < gap.high
 
 
 def test_the_smallest_detectable_difference_is_that_of_the_textbook() -> None:
