@@ -100,6 +100,7 @@ def run(options: argparse.Namespace) -> None:
     """Score what is not scored yet, then report."""
     from codec.errors import InputError, PartialResult, UsageError
     from codec.evaluate.rate.opened import label_of
+    from codec.evaluate.rate.plots import check_drawable
     from codec.evaluate.rate.report import REFERENCE
     from codec.evaluate.rate.run import Setting
     from codec.evaluate.rate.suite import chosen
@@ -129,6 +130,8 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(
             f"method {REFERENCE!r} is what all are compared with", fix=f"add --method {REFERENCE}"
         )
+    if options.plots:
+        check_drawable()
     setting = Setting(
         options.split, options.blocked, 2 if options.fast else 5, options.seed, regimes, options.all_places
     )

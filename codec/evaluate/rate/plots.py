@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,14 @@ class Line:
     high: FloatVector
 
 
+def check_drawable() -> None:
+    """Raises BackendUnavailable without matplotlib: to be asked before hours of scoring, not after."""
+    if find_spec("matplotlib") is None:
+        raise BackendUnavailable(
+            "plots need matplotlib", fix="install the `bench` extra: pip install 'swathpack[bench]'"
+        )
+
+
 def draw(
     path: Path,
     lines: Sequence[Line],
@@ -45,13 +54,9 @@ def draw(
     """
     if not lines:
         raise InputError("there is nothing to draw", path=path)
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise BackendUnavailable(
-            "plots need matplotlib", fix="install the `bench` extra: pip install 'swathpack[bench]'"
-        ) from error
+    check_drawable()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     axes = figure.add_subplot()

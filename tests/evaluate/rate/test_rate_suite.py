@@ -61,6 +61,17 @@ def test_fast_and_another_suite_are_refused_as_usage(
         assert f"--fast is a suite, and so is --suite {other}" in capsys.readouterr().err
 
 
+def test_plots_without_matplotlib_are_refused_before_anything_is_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codec.evaluate.rate.plots.find_spec", lambda name: None)
+    out = tmp_path / "out"
+    arguments = ["rate", "--data", str(tmp_path), "--out", str(out), "--plots", str(tmp_path / "plots")]
+    assert main(arguments) == 8
+    assert "plots need matplotlib" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_a_method_that_the_suite_lacks_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"no method 'nonsense'.*base"):
         suite.entries(suite.SUITES["fast"], None, ["nonsense"])
