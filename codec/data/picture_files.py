@@ -1,7 +1,9 @@
 """One picture file as a Raster: GDAL reads it, the caller or the file says what its bands and numbers are.
 
-Nothing is guessed: bands come from the caller, from the band descriptions, or from the colour interpretation red, green,
-blue; numbers become reflectance by a scaling of a known sensor, by scale and offset, or are reflectance already (floats).
+Bands come from the caller, from the band descriptions, or from the colour interpretation red, green, blue; numbers become
+reflectance by a scaling of a known sensor, by scale and offset, or are reflectance already (floats). One thing is assumed:
+8-bit numbers without a scale, in a file that names its own bands, are a display export, scaled as sensor `rgb`
+(`docs/sensors.md`). All else is refused.
 """
 
 from __future__ import annotations

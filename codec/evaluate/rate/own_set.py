@@ -1,8 +1,10 @@
 """A folder of one's own as the one evidence set of a run.
 
 Pictures are cut into tiles of 64 pixels from their first row and column, side by side in a scene; what fills no tile is left
-out. Nothing is guessed: bands and reflectance come from the files or from the caller (`PictureRule`); splits are the
-folder's, those of a table, or chosen by `own_split`, which writes a table of what it chose.
+out. Bands and reflectance come from the files or from the caller (`PictureRule`), else the picture is refused, with one
+assumption: 8-bit numbers without a scale, in files that name their own bands, are a display export, scaled as sensor `rgb`
+(`docs/sensors.md`). The scaling that was taken is printed. Splits are the folder's, those of a table, or chosen by
+`own_split`, which writes a table of what it chose.
 """
 
 from __future__ import annotations
@@ -125,7 +127,8 @@ class _Reader:
         n_rows, n_cols = image.height // TILE, image.width // TILE
         crs, affine = grid_of(path)
         metres = crs is not None and crs.is_projected and crs.linear_units_factor[1] == 1.0
-        self.sizes.append(float(abs(affine.a)) if metres else None)
+        # The side of a square of a pixel's area: grids may be rotated.
+        self.sizes.append(float(abs(affine.determinant)) ** 0.5 if metres else None)
         digest = hashlib.sha256(str(image.native.shape).encode() + image.native.tobytes()).hexdigest()
         if not self.dense:
             box = _bounds(crs, affine, (0, 0, image.height, image.width))

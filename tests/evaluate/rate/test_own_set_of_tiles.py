@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image
-from rasterio.transform import from_origin
+from rasterio.transform import Affine, from_origin
 
 from codec.data.picture_files import PictureRule
 from codec.errors import InputError, LimitExceeded
@@ -235,6 +235,21 @@ def test_two_dates_of_one_raster_share_their_blocks_and_the_pixel_size_is_known(
     ):
         by_place.setdefault((row, col), set()).add((int(group), str(split)))
     assert {len(one) for one in by_place.values()} == {1}
+
+
+def test_the_pixel_size_of_a_turned_grid_is_the_side_of_its_pixels(tmp_path: Path) -> None:
+    """10 m, turned by 30°: a pixel's step along a row is 8.66 m east and 5 m north."""
+    rng = np.random.default_rng(4)
+    for k, name in enumerate(("field", "lake", "town")):
+        for i in range(8):
+            corner = from_origin(200_000 + 40_000 * i, 5_000_000 + 200_000 * k, 10, 10)
+            tiff(
+                tmp_path / "mine" / name / f"{i}.tif",
+                numbers(rng, 64, 64, 1000 + 900 * k),
+                crs="EPSG:32631",
+                transform=corner * Affine.rotation(30),
+            )
+    assert read(tmp_path / "mine", tmp_path / "out").tiles.gsd == pytest.approx(10)
 
 
 def test_pixels_that_were_not_measured_are_invalid_and_zero(tmp_path: Path) -> None:
