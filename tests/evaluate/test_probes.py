@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from codec.errors import InputError
 from codec.evaluate import probes
@@ -35,6 +36,29 @@ def test_probabilities_equal_the_plain_solver_s_within_a_hundredth(n: int, width
         plain = fit_softmax(x, y, 4, penalty=penalty, steps=4000)
         found, expected = probabilities(head.logits(held)), probabilities(plain.logits(held))
         assert np.abs(found - expected).max() < 0.01
+
+
+@pytest.mark.parametrize(("n", "width"), [(60, 12), (60, 90)], ids=["more samples", "more features"])
+def test_probabilities_are_those_of_the_optimum_to_a_thousandth(n: int, width: int) -> None:
+    """The optimum by scipy's L-BFGS-B in float64, down to a gradient of 1e-9."""
+    x, y = labelled(n, width)
+    held, _ = labelled(40, width, 1)
+    mean, spread, truth = x.mean(0, np.float64), x.std(0, dtype=np.float64) + 1e-6, np.eye(4)[y]
+    z, size = (x - mean) / spread, width * 4
+
+    def loss(v: np.ndarray, penalty: float) -> tuple[float, np.ndarray]:
+        w = v[:size].reshape(width, 4)
+        p = probabilities(z @ w + v[size:])
+        rest = (p - truth) / n
+        value = -np.log(p[truth > 0]).mean() + penalty / 2 * (w**2).sum()
+        return float(value), np.r_[(z.T @ rest + penalty * w).ravel(), rest.sum(0)]
+
+    for penalty, head in zip(GRID, fit_path(x, y, 4, GRID), strict=True):
+        limits = {"maxiter": 50_000, "maxfun": 100_000, "ftol": 0, "gtol": 1e-9, "maxcor": 50}
+        at = minimize(loss, np.zeros(size + 4), (penalty,), "L-BFGS-B", jac=True, options=limits)
+        assert np.abs(at.jac).max() < 1e-7
+        expected = probabilities((held - mean) / spread @ at.x[:size].reshape(width, 4) + at.x[size:])
+        assert np.abs(probabilities(head.logits(held)) - expected).max() < 1e-3
 
 
 def test_the_gradient_vanishes_at_the_answer() -> None:
