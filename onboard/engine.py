@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from codec.errors import BackendUnavailable, Corrupt, InputError
+from codec.errors import BackendUnavailable, InputError
+from codec.onnx_session import open_session
 from codec.types import FloatArray
 from onboard.graph import verified_graph
 
@@ -67,24 +68,11 @@ class OnnxRuntimeEngine:
         UnsupportedVersion for another operator set; BackendUnavailable without onnxruntime.
         """
         data, digest = verified_graph(path, sha256)
-        try:
-            import onnxruntime as ort
-        except ImportError as error:
-            raise BackendUnavailable(
-                "onnxruntime is not installed", fix="pip install 'swathpack[onboard]'"
-            ) from error
-        options = ort.SessionOptions()
-        options.log_severity_level = 4  # what it refuses is raised, and said once
         # Without it 8-bit products of an int8 engine saturate on x86 processors that lack VNNI, and numbers depend on them.
-        options.add_session_config_entry("session.x64quantprecision", "1")
-        if threads:
-            options.intra_op_num_threads = threads
-        try:
-            self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises its own, undocumented, types
-            raise Corrupt(
-                f"ONNX Runtime refuses the graph: {str(error).splitlines()[0][:200]}", path=path
-            ) from error
+        exact = {"session.x64quantprecision": "1"}
+        self._session = open_session(data, path=path, threads=threads, config=exact)
+        import onnxruntime as ort  # it is there: it made the session
+
         self._shape = _encoder_shape(self._session, path)
         self._outputs = [o.name for o in self._session.get_outputs() if o.name.startswith(LATENT)]
         self._info = EngineInfo(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from codec.errors import BackendUnavailable, Corrupt, InputError
+from codec.errors import Corrupt, InputError
+from codec.onnx_session import open_session
 from codec.types import Embedding
 from onboard.graph import verified_graph
 
@@ -37,19 +38,7 @@ class PackageHead:
             raise Corrupt("a head has level tile or token", path=card_path, found=self.level)
         self.name = name
         data, _ = verified_graph(path, None)  # the package's own hashes were checked when it was loaded
-        try:
-            import onnxruntime as ort
-        except ImportError as error:
-            raise BackendUnavailable(
-                "onnxruntime is not installed", fix="pip install 'swathpack[onboard]'"
-            ) from error
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 4
-        try:
-            self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises its own, undocumented, types
-            raise Corrupt(f"ONNX Runtime refuses the head {name}", path=path) from error
+        self._session = open_session(data, path=path, what=f"the head {name}", threads=1)
         self._inputs = [node.name for node in self._session.get_inputs()]
 
     def classes(self, embeddings: Mapping[str, Embedding]) -> npt.NDArray[np.int64]:

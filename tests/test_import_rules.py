@@ -22,7 +22,14 @@ TORCH_FREE_ROOMS = (
     "onboard",
     "swathpack",
 )
-TORCH_FREE_MODULES = ("codec", "codec.errors", "codec.types", "codec.atomic", "codec.heads.graph")
+TORCH_FREE_MODULES = (
+    "codec",
+    "codec.errors",
+    "codec.types",
+    "codec.atomic",
+    "codec.onnx_session",
+    "codec.heads.graph",
+)
 MAY_NEED_TORCH = frozenset({"onboard.export"})
 HEAVY = frozenset({"numpy", "pydantic", "onnxruntime", "onnx", "torch", "rasterio", "PIL"})
 COMMANDS = ("encode", "decode", "link send", "link-sim", "ground serve", "demo", "doctor")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from codec.errors import BackendUnavailable, InternalError
+from codec.errors import InternalError
 from codec.heads.attention import AttentionHead
 from codec.heads.dense import DenseHead
 from codec.heads.graphs import attention_graph, dense_graph, neighbour_graph, pooled_linear_graph
 from codec.heads.kinds import Fitted
 from codec.heads.linear import LinearHead
 from codec.heads.neighbours import NeighbourHead
+from codec.onnx_session import open_session
 from codec.types import BoolArray, FloatArray
 
 PLANE = "tokens"
@@ -36,18 +37,11 @@ def graph_of(fitted: Fitted, channels: int) -> bytes:
 def graph_difference(fitted: Fitted, x: FloatArray, validity: BoolArray) -> float:
     """The largest difference between the logits of graph and head on grids n×h×w×C, over the largest logit.
 
-    Raises InternalError where it is above the tolerance, BackendUnavailable without onnxruntime.
+    Raises InternalError where it is above the tolerance, and as `open_session`.
     """
-    try:
-        import onnxruntime as ort
-    except ImportError as error:
-        raise BackendUnavailable(
-            "onnxruntime is not installed", fix="pip install 'swathpack[onboard]'"
-        ) from error
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(graph_of(fitted, x.shape[-1]), options, providers=["CPUExecutionProvider"])
+    session = open_session(
+        graph_of(fitted, x.shape[-1]), what=f"the graph of head {fitted.kind.name!r}", threads=1
+    )
     feeds = {PLANE: x.astype(np.float32), "validity": validity.astype(np.float32)}
     (found,) = session.run(["logits"], feeds)
     expected = fitted.outputs(x, validity)

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from codec.errors import BackendUnavailable, Corrupt, InputError
+from codec.errors import InputError
 from codec.evaluate.rate.plain_encoders import grid_validity
 from codec.evaluate.rate.types import Planes, TileSet
 from codec.models.vit import Encoder
+from codec.onnx_session import open_session
 from codec.package import Package
 from codec.types import FloatArray
 
@@ -80,21 +81,8 @@ def graph_planes(package: Package, graph: Path) -> Callable[[TileSet], Planes]:
 
     Raises BackendUnavailable without onnxruntime, Corrupt where it refuses the graph.
     """
-    try:
-        import onnxruntime as ort
-    except ImportError as error:
-        raise BackendUnavailable(
-            "onnxruntime is not installed", fix="pip install 'swathpack[onboard]'"
-        ) from error
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    try:
-        session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-        outputs = [o.name for o in session.get_outputs() if o.name.startswith(_LATENT)]
-    except Exception as error:  # onnxruntime raises its own, undocumented, types
-        raise Corrupt(
-            f"onnxruntime refuses the graph: {str(error).splitlines()[0][:200]}", path=graph
-        ) from error
+    session = open_session(graph)
+    outputs = [o.name for o in session.get_outputs() if o.name.startswith(_LATENT)]
 
     def run(pixels: FloatArray, present: FloatArray, valid: FloatArray) -> dict[str, FloatArray]:
         latents = session.run(outputs, {"pixels": pixels, "bands": present, "validity": valid})
