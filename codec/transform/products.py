@@ -26,10 +26,12 @@ Real = TypeVar("Real", np.float32, np.float64)
 
 
 def product(a: npt.NDArray[Real], b: npt.NDArray[Real]) -> npt.NDArray[Real]:
-    """M×K times K×N → M×N, both float32 or both float64. Best for M much larger than K and N."""
+    """M×K times K×N → M×N, both float32 or both float64. Best for M much larger than K and N; sums of no terms are 0."""
     rows, depth, columns = len(a), a.shape[1], b.shape[1]
+    if not (depth and columns):
+        return np.zeros((rows, columns), a.dtype)
     b = _filled(b, 1, _up(columns, _MULTIPLE))
-    deep = max(1, min(depth, _DEPTH))
+    deep = min(depth, _DEPTH)
     wide = min(b.shape[1], _WIDTH)
     high = _MULTIPLICATIONS // (deep * wide)
     whole = rows // high * high
@@ -50,23 +52,25 @@ def _stacked(a: npt.NDArray[Real], b: npt.NDArray[Real], deep: int, wide: int) -
     """S×M×K times K×N → S×M×N in pieces M×deep×wide."""
     out = np.empty((*a.shape[:2], b.shape[1]), a.dtype)
     for column in range(0, b.shape[1], wide):
-        target = out[:, :, column : column + wide]
-        for first in range(0, max(1, b.shape[0]), deep):
-            part = a[:, :, first : first + deep], b[first : first + deep, column : column + wide]
-            if first:
-                target += np.matmul(*part)
-            else:
-                np.matmul(*part, out=target)
+        _multiply(a, b[:, column : column + wide], deep, out[:, :, column : column + wide])
     return out
+
+
+def _multiply(a: npt.NDArray[Real], b: npt.NDArray[Real], deep: int, out: npt.NDArray[Real]) -> None:
+    """…×M×K times …×K×N into `out`, `deep` terms of the sums at a time, added in order."""
+    for first in range(0, b.shape[-2], deep):
+        part = a[..., first : first + deep], b[..., first : first + deep, :]
+        if first:
+            out += np.matmul(*part)
+        else:
+            np.matmul(*part, out=out)
 
 
 def tiles_to_channels(tokens: npt.NDArray[Real], basis: npt.NDArray[Real]) -> npt.NDArray[Real]:
     """Tokens n×F×C of tiles times the rows of a basis k×C → n×k×F."""
     n, n_tokens, channels = tokens.shape
-    if (
-        n_tokens < _WIDTH // 2 or n_tokens > 2 * _WIDTH
-    ):  # tiles of few tokens, or of very many: as one long list
-        flat = product(tokens.reshape(-1, channels), np.ascontiguousarray(basis.T))
+    if not (_is_piece(n_tokens) and channels and len(basis)):
+        flat = product(tokens.reshape(n * n_tokens, channels), np.ascontiguousarray(basis.T))
         return np.ascontiguousarray(flat.reshape(n, n_tokens, len(basis)).transpose(0, 2, 1))
     n_rows = len(basis)
     basis = _filled(basis, 0, _up(n_rows, _MULTIPLE))
@@ -76,12 +80,7 @@ def tiles_to_channels(tokens: npt.NDArray[Real], basis: npt.NDArray[Real]) -> np
     columns = tokens.transpose(0, 2, 1)
     for row in range(0, len(basis), high):
         target = out[:, row : row + high]
-        for first in range(0, channels, deep):
-            part = basis[row : row + high, first : first + deep], columns[:, first : first + deep]
-            if first:
-                target += np.matmul(*part)
-            else:
-                np.matmul(*part, out=target)
+        _multiply(basis[row : row + high], columns, deep, target)
     return out[:, :n_rows]
 
 
@@ -89,21 +88,21 @@ def channels_to_tiles(latents: npt.NDArray[Real], basis: npt.NDArray[Real]) -> n
     """Latents n×k×F of tiles times the rows of a basis k×C → tokens n×F×C: the way back of `tiles_to_channels`."""
     n, depth, n_tokens = latents.shape
     tokens = latents.transpose(0, 2, 1)
-    if n_tokens < _WIDTH // 2 or n_tokens > 2 * _WIDTH or basis.shape[1] % _MULTIPLE:
-        flat = product(np.ascontiguousarray(tokens).reshape(-1, depth), basis)
+    if not (_is_piece(n_tokens) and depth) or basis.shape[1] % _MULTIPLE:
+        flat = product(np.ascontiguousarray(tokens).reshape(n * n_tokens, depth), basis)
         return np.ascontiguousarray(flat).reshape(n, n_tokens, basis.shape[1])
     deep = min(depth, _DEPTH)
     wide = _MULTIPLICATIONS // (deep * n_tokens) // _MULTIPLE * _MULTIPLE
     out = np.empty((n, n_tokens, basis.shape[1]), latents.dtype)
     for column in range(0, basis.shape[1], wide):
         target = out[:, :, column : column + wide]
-        for first in range(0, depth, deep):
-            part = tokens[:, :, first : first + deep], basis[first : first + deep, column : column + wide]
-            if first:
-                target += np.matmul(*part)
-            else:
-                np.matmul(*part, out=target)
+        _multiply(tokens, basis[:, column : column + wide], deep, target)
     return out
+
+
+def _is_piece(n_tokens: int) -> bool:
+    """Whether the tokens of a tile are a piece by themselves; tiles of few or of very many are taken as one long list."""
+    return _WIDTH // 2 <= n_tokens <= 2 * _WIDTH
 
 
 def gram(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -29,6 +29,11 @@ for array in found:
 """
 
 
+_TILES = (
+    (7, 64, 128, 40), (7, 64, 300, 300), (9, 1, 5, 3), (3, 256, 20, 20), (5, 48, 129, 129), (2, 64, 8, 1),
+)  # fmt: skip
+
+
 def _digests(threads: int) -> list[str]:
     count = {name: str(threads) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     done = subprocess.run(
@@ -49,7 +54,17 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
 
 @pytest.mark.parametrize(
     ("rows", "depth", "columns"),
-    [(1000, 128, 128), (33, 300, 70), (5, 6, 6), (1, 1, 1), (0, 4, 4), (70, 5, 1)],
+    [
+        (1000, 128, 128),
+        (33, 300, 70),
+        (5, 6, 6),
+        (1, 1, 1),
+        (0, 4, 4),
+        (70, 5, 1),
+        (3, 0, 2),
+        (0, 0, 0),
+        (4, 2, 0),
+    ],
 )
 def test_a_product_is_numpys(rows: int, depth: int, columns: int) -> None:
     rng = np.random.default_rng(0)
@@ -59,7 +74,16 @@ def test_a_product_is_numpys(rows: int, depth: int, columns: int) -> None:
 
 @pytest.mark.parametrize(
     ("n", "tokens", "channels", "rows"),
-    [(7, 64, 128, 40), (7, 64, 300, 300), (9, 1, 5, 3), (3, 256, 20, 20), (5, 48, 129, 129), (2, 64, 8, 1)],
+    [
+        (7, 64, 128, 40),
+        (7, 64, 300, 300),
+        (9, 1, 5, 3),
+        (3, 256, 20, 20),
+        (5, 48, 129, 129),
+        (2, 64, 8, 1),
+        (2, 64, 8, 0),
+        (2, 1, 8, 0),
+    ],
 )
 def test_tiles_come_out_as_channels_by_tokens(n: int, tokens: int, channels: int, rows: int) -> None:
     rng = np.random.default_rng(0)
@@ -71,7 +95,16 @@ def test_tiles_come_out_as_channels_by_tokens(n: int, tokens: int, channels: int
 
 @pytest.mark.parametrize(
     ("n", "tokens", "channels", "rows"),
-    [(7, 64, 128, 40), (7, 64, 300, 300), (9, 1, 5, 3), (3, 256, 20, 20), (5, 48, 129, 129), (2, 64, 8, 1)],
+    [
+        (7, 64, 128, 40),
+        (7, 64, 300, 300),
+        (9, 1, 5, 3),
+        (3, 256, 20, 20),
+        (5, 48, 129, 129),
+        (2, 64, 8, 1),
+        (2, 64, 8, 0),
+        (2, 1, 8, 0),
+    ],
 )
 def test_channels_come_back_as_tokens(n: int, tokens: int, channels: int, rows: int) -> None:
     rng = np.random.default_rng(0)
