@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from codec.errors import InputError, SwathpackError
+from codec.evaluate import shared_options
 
 MODEL_RESULTS = Path("benchmarks/results/model.csv")
 CANDIDATE_RESULTS = Path("benchmarks/results/candidates.csv")
@@ -40,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     encoder = commands.add_parser("encoder", help="score the seeds of one model, and its rivals beside them")
-    encoder.add_argument("--data", type=Path, required=True, help="folder of the data collection")
+    shared_options.add_data(encoder)
     encoder.add_argument(
         "--encoder", type=Path, action="append", required=True, help="again for each further seed"
     )
@@ -62,21 +63,19 @@ def _parser() -> argparse.ArgumentParser:
     encoder.add_argument(
         "--samples", type=Path, default=Path(".demo-data"), help="folder of the sample scenes"
     )
-    encoder.add_argument(
-        "--results", type=Path, help="CSV of results to write the rows to; its name is the suite"
-    )
+    shared_options.add_results(encoder)
     encoder.add_argument("--again", action="store_true", help="replace a release's rows of other encoders")
-    encoder.add_argument("--threads", type=int, default=2)
+    shared_options.add_threads(encoder)
 
     compare = commands.add_parser("compare", help="two candidates, seeds of each, by the selection protocol")
-    compare.add_argument("--data", type=Path, required=True)
+    shared_options.add_data(compare)
     for side in ("ours", "rival"):
         compare.add_argument(
             f"--{side}", type=Path, action="append", required=True, help="again for each seed"
         )
         compare.add_argument(f"--{side}-name", required=True)
     compare.add_argument("--results", type=Path, help=f"as {CANDIDATE_RESULTS}")
-    compare.add_argument("--threads", type=int, default=2)
+    shared_options.add_threads(compare)
 
     candidates = commands.add_parser("candidates", help="write the table of candidates into a document")
     candidates.add_argument("--results", type=Path, default=CANDIDATE_RESULTS)
@@ -93,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     card = commands.add_parser("card", help="write card.md of a package from measured rows")
     card.add_argument("--package", type=Path, required=True)
     card.add_argument("--results", type=Path, default=MODEL_RESULTS)
-    card.add_argument("--data", type=Path, required=True)
+    shared_options.add_data(card)
     return parser
 
 
@@ -105,8 +104,6 @@ def _margin(encoder: Path) -> int:
 
 
 def _encoder(options: argparse.Namespace) -> None:
-    import torch
-
     from codec.evaluate.bank import RIVALS, Bank
     from codec.evaluate.measured import Subject
     from codec.evaluate.protocols import PROTOCOLS, Setting, run
@@ -114,7 +111,7 @@ def _encoder(options: argparse.Namespace) -> None:
     from codec.evaluate.rows import as_text, save
     from codec.models.weights import load_encoder
 
-    torch.set_num_threads(options.threads)
+    shared_options.use_threads(options.threads)
     paths: list[Path] = options.encoder
     name = options.name or paths[0].resolve().parent.name
     seeds = options.seeds or ",".join(str(i) for i in range(len(paths)))
@@ -137,14 +134,12 @@ def _encoder(options: argparse.Namespace) -> None:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    import torch
-
     from codec.evaluate.release import PACKAGES
     from codec.evaluate.rows import as_text, save
     from codec.evaluate.select import compare_rows
     from codec.models.weights import load_encoder
 
-    torch.set_num_threads(options.threads)
+    shared_options.use_threads(options.threads)
     ours, rival = ([load_encoder(path) for path in side] for side in (options.ours, options.rival))
     rows = compare_rows((options.ours_name, ours), (options.rival_name, rival), options.data)
     print(as_text(rows))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from codec.evaluate import shared_options
 
 if TYPE_CHECKING:  # the parser is made for every command: it must not load torch
     from codec.evaluate.demonstrations.coded import Demonstration
@@ -18,33 +19,23 @@ BYTES = 100.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data collection")
-    parser.add_argument(
-        "--encoder",
-        default="s2-nano",
-        help="a package, weights, galileo_nano, module:function, … (see encoders.py)",
-    )
+    shared_options.add_data(parser)
+    shared_options.add_encoder(parser)
     parser.add_argument("--task", action="append", help=f"{', '.join(TASKS)}; again for more (default: all)")
     parser.add_argument("--bytes", type=float, default=BYTES, help="of a coded tile, about")
-    parser.add_argument(
-        "--results", type=Path, help="CSV of results to write the rows to; its name is the suite"
-    )
-    parser.add_argument("--threads", type=int, default=2)
+    shared_options.add_results(parser)
+    shared_options.add_threads(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Train and score every task's head, print the table, write the rows."""
-    import torch
-
     from codec.errors import InputError
     from codec.evaluate.demonstrations import change, detection, multi_label, series
     from codec.evaluate.demonstrations.coded import sender
     from codec.evaluate.rate.opened import opened
     from codec.evaluate.rows import save
 
-    if options.threads < 1:
-        raise InputError("--threads is at least 1", found=options.threads)
-    torch.set_num_threads(options.threads)
+    shared_options.use_threads(options.threads)
     tasks = dict(zip(TASKS, (detection, change, multi_label, series), strict=True))
     names = options.task or TASKS
     if unknown := [name for name in names if name not in tasks]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from codec.atomic import write_atomic
 from codec.errors import InputError
+from codec.evaluate import shared_options
 
 ENCODERS = ("s2-nano", "galileo_nano", "pixel-statistics", "random-convolutions", "random-twin@s2-nano")
 FAST_SPLITS, FAST_FEATURES = 8, 256
@@ -43,13 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--results", type=Path, help="CSV of results to write the rows to, as neuco.csv")
     parser.add_argument("--table", type=Path, help="Markdown file for the table")
-    parser.add_argument("--threads", type=int, default=2)
+    shared_options.add_threads(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Score, print the table, and write what was asked for."""
-    import torch
-
     from codec.evaluate.neuco import own_set
     from codec.evaluate.neuco.byte_axis import BUDGETS
     from codec.evaluate.neuco.entries import read_entries, read_groups, read_labels
@@ -67,7 +66,7 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(
             "a results file is named after its suite", expected=f"{SUITE}.csv", found=options.results.name
         )
-    torch.set_num_threads(options.threads)
+    shared_options.use_threads(options.threads)
     entries = read_entries(options.embeddings)
     groups = None
     if options.data is not None:

@@ -9,10 +9,11 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codec.evaluate import shared_options
+
 if TYPE_CHECKING:  # the parser is made for every command: it must not load torch
     from codec.evaluate.rate.own_folder import OwnFolder
 
-ENCODER = "s2-nano"
 _OF_YOURS = ("bands", "sensor", "scaling", "nodata", "classes", "splits")
 _OF_COLLECTION = ("set", "release", "blocked", "all_places")
 PLOTTED = (
@@ -42,11 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     own.add_argument(
         "--splits", type=Path, help="table of splits, as a run without it writes one under --out"
     )
-    parser.add_argument(
-        "--encoder",
-        default=ENCODER,
-        help="a package, weights, galileo_nano, module:function, … (see encoders.py)",
-    )
+    shared_options.add_encoder(parser)
     parser.add_argument("--suite", help="default, full, rgb or fast (default: default)")
     parser.add_argument("--fast", action="store_true", help="the same as --suite fast with two resamples")
     parser.add_argument(
@@ -76,12 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--regime", action="append", help="one, mixed, per-rate; again for more (default: one, mixed)"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/rate"), help="scored answers; a run goes on there"
-    )
-    parser.add_argument(
-        "--results", type=Path, help="CSV of results to write the rows to; its name is the suite"
-    )
+    shared_options.add_out(parser)
+    shared_options.add_results(parser)
     parser.add_argument(
         "--all-curves",
         action="store_true",
@@ -98,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Score what is not scored yet, then report."""
-    from codec.errors import InputError, PartialResult, UsageError
+    from codec.errors import InputError, UsageError
     from codec.evaluate.rate.opened import label_of
     from codec.evaluate.rate.plots import check_drawable
     from codec.evaluate.rate.report import REFERENCE
@@ -148,12 +141,7 @@ def run(options: argparse.Namespace) -> None:
     print(as_text(row for row in rows if row.case.count("/") < 6))
     if options.results:
         save(rows, options.results.parent, ("swathpack", "numpy", "torch", "imagecodecs"), per_machine=False)
-    if outcome.refused:
-        raise PartialResult(
-            f"{len(outcome.refused)} methods were refused and are not in the rows: {outcome.refused[0]}",
-            found="; ".join(outcome.refused[1:]) or None,
-            fix="mend the method; the others need not run again",
-        )
+    shared_options.raise_refused(outcome.refused)
 
 
 def _own(options: argparse.Namespace) -> OwnFolder | None:

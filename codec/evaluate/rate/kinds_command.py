@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+
+from codec.evaluate import shared_options
 
 METHOD = "base"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data collection")
-    parser.add_argument(
-        "--encoder",
-        default="s2-nano",
-        help="a package, weights, galileo_nano, module:function, … (see encoders.py)",
-    )
+    shared_options.add_data(parser)
+    shared_options.add_encoder(parser)
     parser.add_argument("--set", action="append", help="again for more (default: eurosat)")
     parser.add_argument(
         "--method", action="append", help=f"of `rate`'s default suite; again for more (default: {METHOD})"
@@ -28,17 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--release", action="store_true", help="the set that is held back for releases too")
     parser.add_argument("--draws", type=int, default=2, help="of the labels of each share")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("runs/rate"), help="embeddings are kept there")
-    parser.add_argument(
-        "--results", type=Path, help="CSV of results to write the rows to; its name is the suite"
-    )
-    parser.add_argument("--threads", type=int, default=2)
+    shared_options.add_out(parser, holds="embeddings are kept there")
+    shared_options.add_results(parser)
+    shared_options.add_threads(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Fit and score every head of every set and method, print tables, and write the rows."""
-    import torch
-
     from codec.errors import InputError
     from codec.evaluate.rate.grids import grids
     from codec.evaluate.rate.kinds_report import Found, rows, table
@@ -51,16 +44,13 @@ def run(options: argparse.Namespace) -> None:
     from codec.heads.label_shares import SHARES
     from codec.heads.regimes import REGIMES, UNCOMPRESSED
 
-    if options.threads < 1 or options.draws < 1 or options.seed < 0:
-        raise InputError(
-            "--threads and --draws are at least 1, --seed at least 0",
-            found=(options.threads, options.draws, options.seed),
-        )
+    if options.draws < 1 or options.seed < 0:
+        raise InputError("--draws is at least 1, --seed at least 0", found=(options.draws, options.seed))
     regimes = options.regime or REGIMES[:2]
     if unknown := [name for name in regimes if name not in REGIMES[:2]]:
         raise InputError(f"there is no regime {unknown[0]!r} here", expected=", ".join(REGIMES[:2]))
     shares = tuple(options.share or SHARES)
-    torch.set_num_threads(options.threads)
+    shared_options.use_threads(options.threads)
     names = options.set or ["eurosat"]
     suite = chosen("rgb" if names == ["ucmerced"] else "default", names, release=options.release)
     if unknown := [name for name in names if name not in suite.sets]:

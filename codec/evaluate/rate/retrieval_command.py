@@ -5,19 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
+
+from codec.evaluate import shared_options
 
 SUITE = "default"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data collection")
-    parser.add_argument(
-        "--encoder",
-        default="s2-nano",
-        help="a package, weights, galileo_nano, module:function, … (see encoders.py)",
-    )
+    shared_options.add_data(parser)
+    shared_options.add_encoder(parser)
     parser.add_argument(
         "--method",
         action="append",
@@ -30,20 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="unseen",
         help="columns that are searched (default: all that no codec and no encoder saw)",
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs/rate"), help="scored answers; a run goes on there"
-    )
-    parser.add_argument(
-        "--results", type=Path, help="CSV of results to write the rows to; its name is the suite"
-    )
-    parser.add_argument("--threads", type=int, default=2)
+    shared_options.add_out(parser)
+    shared_options.add_results(parser)
+    shared_options.add_threads(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """Score what is not scored yet, then report."""
-    import torch
-
-    from codec.errors import InputError, InternalError, PartialResult
+    from codec.errors import InternalError
     from codec.evaluate.rate.opened import opened
     from codec.evaluate.rate.retrieval_report import rows, table
     from codec.evaluate.rate.retrieval_run import RetrievalRun
@@ -51,9 +42,7 @@ def run(options: argparse.Namespace) -> None:
     from codec.evaluate.rate.suite import chosen, entries
     from codec.evaluate.rows import save
 
-    if options.threads < 1:
-        raise InputError("--threads is at least 1", found=options.threads)
-    torch.set_num_threads(options.threads)
+    shared_options.use_threads(options.threads)
     found = opened(options.encoder, options.data)
     suite = chosen(SUITE)
     wanted = entries(suite, found.package, options.method)
@@ -75,9 +64,4 @@ def run(options: argparse.Namespace) -> None:
     if options.results:
         packages = ("swathpack", "numpy", "torch", "imagecodecs")
         save(out, options.results.parent, packages, per_machine=False)
-    if refused:
-        raise PartialResult(
-            f"{len(refused)} methods were refused and are not in the rows: {refused[0]}",
-            found="; ".join(refused[1:]) or None,
-            fix="mend the method; the others need not run again",
-        )
+    shared_options.raise_refused(refused)
