@@ -71,7 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     shared_options.add_data(compare)
     for side in ("ours", "rival"):
         compare.add_argument(
-            f"--{side}", type=Path, action="append", required=True, help="again for each seed"
+            f"--{side}",
+            type=Path,
+            action="append",
+            required=True,
+            help="weights, or a run's checkpoint.pt; again for each seed",
         )
         compare.add_argument(f"--{side}-name", required=True)
     compare.add_argument("--results", type=Path, help=f"as {CANDIDATE_RESULTS}")
@@ -137,10 +141,10 @@ def _compare(options: argparse.Namespace) -> None:
     from codec.evaluate.release import PACKAGES
     from codec.evaluate.rows import as_text, save
     from codec.evaluate.select import compare_rows
-    from codec.models.weights import load_encoder
+    from codec.pretrain.fit import open_encoder
 
     shared_options.use_threads(options.threads)
-    ours, rival = ([load_encoder(path) for path in side] for side in (options.ours, options.rival))
+    ours, rival = ([open_encoder(path) for path in side] for side in (options.ours, options.rival))
     rows = compare_rows((options.ours_name, ours), (options.rival_name, rival), options.data)
     print(as_text(rows))
     if options.results:

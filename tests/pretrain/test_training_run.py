@@ -11,6 +11,7 @@ import torch
 
 from codec.errors import BackendUnavailable, InputError
 from codec.models.bands import S2_NANO_BANDS
+from codec.pretrain.fit import open_encoder
 from codec.pretrain.labels import Pool
 from codec.pretrain.recipe import Recipe
 from codec.pretrain.run import CHECKPOINT, REPORT, Run, rate, resolve_precision, train
@@ -170,3 +171,14 @@ def test_a_device_that_is_not_here_is_said_and_bf16_is_only_chosen_where_it_is_n
     for native, expected in ((True, torch.bfloat16), (False, torch.float32)):
         monkeypatch.setattr("codec.pretrain.run.native_bf16", lambda native=native: native)
         assert resolve_precision(recipe(precision="auto"), torch.device("cpu")) == expected
+
+
+def test_the_encoder_of_a_checkpoint_is_the_one_that_was_trained(tmp_path: Path) -> None:
+    run = Run(pool(), recipe())
+    before = [p.detach().clone() for p in run.encoder.parameters()]
+    run.advance()
+    run.save(tmp_path / CHECKPOINT)
+    found = open_encoder(tmp_path / CHECKPOINT)
+    trained = list(run.encoder.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(found.parameters(), trained, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(before, trained, strict=True))
