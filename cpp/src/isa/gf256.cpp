@@ -17,7 +17,18 @@ struct Entry {
 };
 
 // Best first.
-std::vector<Entry> entries() { return {{&kGf256Scalar, "scalar", true}}; }
+std::vector<Entry> entries() {
+  return {
+#if defined(__x86_64__)
+      {&kGf256Avx512Gfni, "avx512", processor().avx512 && processor().gfni},
+      {&kGf256Avx512, "avx512", processor().avx512},
+      {&kGf256Avx2Gfni, "avx2", processor().avx2 && processor().gfni},
+      {&kGf256Avx2, "avx2", processor().avx2},
+#elif defined(__aarch64__)
+      {&kGf256Neon, "neon", processor().neon},
+#endif
+      {&kGf256Scalar, "scalar", true}};
+}
 
 std::vector<const Gf256Kernels*> runnable() {
   std::vector<const Gf256Kernels*> found;

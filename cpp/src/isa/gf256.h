@@ -22,6 +22,8 @@ struct Gf256Kernels {
 };
 
 extern const Gf256Kernels kGf256Scalar;
+extern const Gf256Kernels kGf256Avx2, kGf256Avx2Gfni, kGf256Avx512, kGf256Avx512Gfni;  // x86-64 only
+extern const Gf256Kernels kGf256Neon;                                                  // AArch64 only
 
 // Those that this build has and this processor can run, best first; the last is the scalar one.
 [[nodiscard]] std::span<const Gf256Kernels* const> gf256_back_ends();
