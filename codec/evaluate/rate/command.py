@@ -76,9 +76,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared_options.add_out(parser)
     shared_options.add_results(parser)
     parser.add_argument(
-        "--all-curves",
-        action="store_true",
-        help="rows for every setting of every method, not of the plotted ones alone: a hundred thousand",
+        "--curves",
+        choices=("none", "plotted", "all"),
+        default="plotted",
+        help="methods with a row for every setting, beside what is said of a whole curve; all: a hundred thousand rows",
     )
     parser.add_argument("--plots", type=Path, help="folder for the curves")
     parser.add_argument(
@@ -133,7 +134,7 @@ def run(options: argparse.Namespace) -> None:
         tuple(options.set), tuple(options.method), _own(options),
     )  # fmt: skip
     suite = options.results.stem if options.results else "rate"
-    curves = None if options.all_curves else PLOTTED
+    curves = {"none": (), "plotted": PLOTTED, "all": None}[options.curves]
     outcome = run_suite(
         prepare, Report(suite, label_of(options.encoder), curves, options.plots, PLOTTED), options.processes
     )

@@ -127,6 +127,21 @@ def test_two_processes_say_what_one_says(shared_data: Path, tmp_path: Path) -> N
     assert np.mean(close) > 0.99  # a rounded product may turn a single answer
 
 
+def test_without_curves_all_else_is_said_the_same(shared_data: Path, tmp_path: Path) -> None:
+    made = small(shared_data, tmp_path)
+    full, bare = (run(made, Report("rate", "made", curves)).rows for curves in (None, ()))
+    kept = {(row.case, row.metric, row.rival) for row in bare}
+    points = [row for row in full if row.metric != "wall" and (row.case, row.metric, row.rival) not in kept]
+    assert len(full) - len(points) in (len(bare), len(bare) + 1)
+    curve = {"bytes", "mean IoU", "log-likelihood", "agreement"}
+    assert {row.metric.removesuffix("-difference") for row in points} == curve
+    assert {row.metric for row in bare} >= {
+        "bytes at −3",
+        "times fewer bytes at −3",
+        "feature error of tokens",
+    }
+
+
 def test_pixels_of_lone_tiles_are_not_coded_twice(shared_data: Path, tmp_path: Path) -> None:
     names = ("base", "klt-jpeg2000-scene")
     pieces = small(shared_data, tmp_path, sets=("eurosat", "water"), methods=names)().pieces
