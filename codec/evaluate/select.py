@@ -130,9 +130,9 @@ def compare_rows(
                     SUITE,
                     f"{ours[0]}/{case}",
                     f"{metric}-difference",
-                    found.value,
-                    found.low,
-                    found.high,
+                    round(found.value, 9),  # what cancels leaves 1e-16
+                    round(found.low, 9) + 0.0,
+                    round(found.high, 9) + 0.0,
                     text,
                     rival[0],
                     n,
