@@ -17,7 +17,7 @@ LOSS ?= 0.1
 OUT ?= demo-out
 SEED ?= 7
 
-.PHONY: help setup setup-demo demo test test-long check core-test numbers bench gpu fuzz clean
+.PHONY: help setup setup-demo demo test test-long check core-test numbers bench bench-peers bench-entropy gpu fuzz clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -90,6 +90,20 @@ fuzz: $(V)/.dev  ## libFuzzer with sanitizers on every parser of the core: FUZZ_
 
 bench: setup ## throughput on this CPU, into benchmarks/results/
 	$(BIN)/python -m pytest benchmarks --benchmark-only -m cpu
+
+# compressai pins old versions of numpy and torch's companions: installed alone, used in parts (benchmarks/entropy).
+# htscodecs comes from Debian's package, unpacked beside the build where it is not installed.
+PEERS := build/peers
+bench-peers: $(V)/.dev ## rivals of the entropy benchmark that no extra can list
+	$(BIN)/uv pip install -q -p $(BIN)/python --no-deps compressai==1.2.8 || echo "compressai has no wheel here: its rows are skipped"
+	@if ls $(PEERS)/usr/lib/*/libhtscodecs.so.2 >/dev/null 2>&1 || ldconfig -p 2>/dev/null | grep -q libhtscodecs; then :; \
+	elif command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then mkdir -p $(PEERS) && cd $(PEERS) && \
+	  { apt-get download -qq libhtscodecs2 || { apt-get update -qq && apt-get download -qq libhtscodecs2; }; } && \
+	  dpkg-deb -x libhtscodecs2_*.deb . || echo "libhtscodecs2 could not be fetched: its rows are skipped"; \
+	else echo "htscodecs: no Debian package here; HTSCODECS_LIBRARY=/path/to/libhtscodecs.so.2 names one, else its rows are skipped"; fi
+
+bench-entropy: setup bench-peers ## the entropy core against its rivals: one thread, CPU time, idle machine
+	$(BIN)/python -m pytest benchmarks -m entropy -s
 
 gpu: setup ## GPU tests and benchmarks; says what it needs where there is none
 	$(BIN)/python -m pytest benchmarks --benchmark-only -m gpu
