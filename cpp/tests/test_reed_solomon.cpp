@@ -31,9 +31,9 @@ uint8_t inverse_of(unsigned a) {
   return 0;
 }
 
-// Sizes around every vector width and tile, and the usual symbol.
-constexpr size_t kSizes[] = {0,  1,  2,  15, 16,  17,  31,  32,  33,  47,  48,  63,  64,
-                             65, 95, 96, 97, 127, 128, 129, 191, 192, 255, 257, 960, 1000};
+// Sizes around every vector width and tile and around the scalar back end's pieces, and the usual symbol.
+constexpr size_t kSizes[] = {0,  1,  2,   15,  16,  17,  31,  32,  33,  47,  48,   63,   64,   65,  95,
+                             96, 97, 127, 128, 129, 191, 192, 255, 257, 960, 1000, 1024, 1025, 2100};
 
 TEST_CASE("all products of two bytes are those of the definition, on every back end") {
   Buffer every(256), target(256), expected(256);
@@ -104,7 +104,8 @@ TEST_CASE("every back end gives the scalar one's bytes for any size, alignment a
 TEST_CASE("the scalar product is the sum of the products of the definition") {
   Random random(21);
   for (int i = 0; i < 20; ++i) {
-    const Product product(random, random.below(40), 1 + random.below(5), random.below(9));
+    const Product product(random, i % 5 == 0 ? 1000 + random.below(100) : random.below(40),
+                          1 + random.below(20), random.below(9));
     const auto out = product.run(kGf256Scalar);
     for (size_t t = 0; t < out.size(); ++t) {
       Buffer expected = product.targets[t];

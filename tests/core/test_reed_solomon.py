@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 
 import numpy as np
@@ -133,6 +134,21 @@ def test_the_result_does_not_depend_on_which_extra_symbols_came() -> None:
     every = np.concatenate([source, rs_encode(source, 4)])
     every[7] ^= 1  # a damaged extra symbol: the repair symbols of lowest index are used
     np.testing.assert_array_equal(rs_decode(every[[7, 5, 4, 1, 0]], [7, 5, 4, 1, 0], 4), source)
+
+
+def test_threads_that_decode_other_losses_at_once_do_not_disturb_each_other() -> None:
+    """What restores a loss pattern is kept from call to call: here more patterns than are kept, by turns."""
+    rng = np.random.default_rng(5)
+    source = random_source(20, 100, 3)
+    every = np.concatenate([source, rs_encode(source, 10)])
+    patterns = [np.sort(rng.permutation(30)[:20]) for _ in range(12)]
+
+    def decode(turn: int) -> bool:
+        kept = patterns[turn % len(patterns) if turn % 3 else 0]
+        return np.array_equal(rs_decode(every[kept], kept, 20), source)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(decode, range(2000)))
 
 
 @pytest.mark.parametrize(
