@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
+from pathlib import Path
 
 import pytest
 from nec_files import nec_of
@@ -56,6 +58,36 @@ def test_the_documented_example_holds() -> None:
     source = [bytes.fromhex(h) for h in ("4E00", "4501", "43FF")]
     assert repair_symbol(source, 3) == bytes.fromhex("D571")
     assert repair_symbol(source, 4) == bytes.fromhex("4B03")
+
+
+def product(factors: list[int]) -> int:
+    return functools.reduce(times, factors, 1)
+
+
+def restoring(lost: list[int], used: list[int], inputs: list[int]) -> list[list[int]]:
+    """F_b · W_z / (z ⊕ y_b) for each lost source symbol and each symbol used (docs/link.md §8)."""
+    rows = []
+    for y in lost:
+        of_lost = times(product([x ^ y for x in used]), INVERSE[product([m ^ y for m in lost if m != y])])
+        of_input = [
+            times(product([m ^ z for m in lost]), INVERSE[product([x ^ z for x in used if x != z])])
+            for z in inputs
+        ]
+        rows.append([times(times(of_lost, w), INVERSE[z ^ y]) for w, z in zip(of_input, inputs, strict=True)])
+    return rows
+
+
+def test_the_documented_coefficients_restore_the_example(root: Path) -> None:
+    rows = restoring([0, 2], [3, 4], [3, 1, 4])
+    came = [bytes.fromhex(h) for h in ("D571", "4501", "4B03")]
+    for row, expected in zip(rows, ("4E00", "43FF"), strict=True):
+        sums = [0, 0]
+        for factor, symbol in zip(row, came, strict=True):
+            sums = [total ^ times(factor, byte) for total, byte in zip(sums, symbol, strict=True)]
+        assert bytes(sums) == bytes.fromhex(expected)
+    said = " ".join((root / "docs" / "link.md").read_text(encoding="utf-8").split())
+    first, second = (", ".join(f"{c:02X}" for c in row) for row in rows)
+    assert f"s₀ has the coefficients {first} and s₂ has {second}." in said
 
 
 def test_every_k_of_k_plus_r_symbols_rebuild_a_small_block() -> None:
