@@ -6,13 +6,15 @@ they work, and what is passed in must not change meanwhile.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer
 
 _Symbols = npt.NDArray[np.int16] | npt.NDArray[np.int8]
+_Values = _Symbols | npt.NDArray[np.float16] | npt.NDArray[np.float32]
+_Order = Literal["tile", "token"]
 _Mask = npt.NDArray[np.bool_] | npt.NDArray[np.uint8]
 
 class PlaneTables(TypedDict):
@@ -31,7 +33,13 @@ def build_id() -> str:
     """SHA-256 (hex) over the sources the module was built from; cpp/build_id.py computes it from a checkout."""
 
 def isa() -> str:
-    """Instruction set in use: "scalar". SWATHPACK_ISA chooses one by name before the first import."""
+    """Instruction set in use: "avx512", "avx2", "neon" or "scalar". SWATHPACK_ISA chooses one before the first import."""
+
+def isas() -> list[str]:
+    """All that the processor and the operating system can run, best first."""
+
+def set_isa(name: str) -> None:
+    """Chooses one of them, while no other call is in progress. InputError where it cannot run here."""
 
 def crc32c(data: Buffer, seed: int = 0) -> int:
     """CRC-32C; crc32c(b, crc32c(a)) is that of a followed by b."""
@@ -78,19 +86,23 @@ def encode_records(
     tables: TableSet,
     headers: npt.NDArray[np.uint64],
     ladder_index: int,
-    symbols: _Symbols,
+    symbols: _Values,
     tile_mask: _Mask,
     token_mask: _Mask,
     doubled: _Mask,
+    order: _Order = "tile",
+    threads: int = 1,
 ) -> list[bytes]:
     """Complete records (header, payload, CRC), one per packed header of kind 1 whose length and check are 0.
 
-    symbols N×C×F with N the tiles of the file; tile_mask N, True = none of the tile's own tokens is valid;
+    symbols N×C×F (order "tile") or N×F×C (order "token") with N the tiles of the file, int8 or int16; float32 are latents,
+    which go through the reference quantiser (§10.1) first. tile_mask N, True = none of the tile's own tokens is valid;
     token_mask N×F, True = invalid, not looked at in masked tiles and for derived tokens; doubled N×F, True =
-    derived-invalid (§3.1), the others a rectangle of each tile. All records of one call belong to one plane.
+    derived-invalid (§3.1), the others a rectangle of each tile. All records of one call belong to one plane. `threads`
+    work side by side; the bytes do not depend on their number.
 
     InputError (with `record`): a header that does not fit, a symbol −32768, a non-zero symbol whose table has no
-    threshold, a tile without valid token that is not in tile_mask. LimitExceeded: more than 65,536 payload bytes or
+    threshold, a latent that is not a number, a tile without valid token that is not in tile_mask. LimitExceeded: more than 65,536 payload bytes or
     2²⁶ symbols in one record. Nothing is returned when one fails.
     """
 
@@ -100,25 +112,30 @@ def decode_records(
     ladder_index: int,
     n_tiles: int,
     doubled: _Mask,
-    out: _Symbols,
+    out: _Values,
     out_token_mask: _Mask,
     out_layers: npt.NDArray[np.uint16],
     plane: int | None = None,
+    order: _Order = "tile",
+    threads: int = 1,
 ) -> list[tuple[str, str, int] | None]:
-    """Decodes complete records into `out` (N×C×F), the N×F token mask and the N layer bit sets.
+    """Decodes complete records into `out` (N×C×F or N×F×C, see `order`), the N×F token mask and the N layer bit sets.
+
+    int8 and int16 receive symbols, float16 and float32 the values of §8.1 (before a mean vector).
 
     Gives one outcome per record: None, or (kind, what, byte of the record). `kind` is that of the codec.errors class:
     "truncated", "corrupt", "unsupported-version", "limit", or "bad-input" for an intact record that is not this
-    call's business (no coefficients, another plane, a symbol beyond an int8 `out`).
+    call's business (no coefficients, another plane, a symbol beyond an int8 `out` or a value beyond float16).
 
-    A refused record leaves the arrays as they were. An intact one sets all coefficients of its (layer, tiles), sets
+    A refused record leaves the arrays as they were, but for coefficients of its layer in its tiles: where that layer had
+    not come yet they may be 0 now. An intact one sets all coefficients of its (layer, tiles), sets
     bit `layer` in out_layers, and, if of layer 0, writes its tiles' rows of out_token_mask (True = invalid). A later
     record of the same tiles and layer overwrites an earlier one. `plane`: whose records these are; None takes the
     plane of the first record with a right check byte and the shape of `out`.
     """
 
 def tile_costs(
-    tables: TableSet, plane: int, layer: int, ladder_index: int, symbols: _Symbols
+    tables: TableSet, plane: int, layer: int, ladder_index: int, symbols: _Symbols, order: _Order = "tile"
 ) -> npt.NDArray[np.uint64]:
     """N one-lane estimates in 1/256 bit (§10.2): magnitudes, signs, escapes; masks are not considered."""
 

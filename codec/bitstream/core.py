@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,8 @@ Buffer: TypeAlias = "bytes | bytearray | memoryview"
 # Why a record was refused: kind of codec.errors, what is wrong, byte of the record.
 Refusal: TypeAlias = "tuple[str, str, int]"
 IntSymbols: TypeAlias = "npt.NDArray[np.int8] | SymbolArray"
+Coefficients: TypeAlias = "IntSymbols | npt.NDArray[np.float16] | npt.NDArray[np.float32]"
+Order: TypeAlias = 'Literal["tile", "token"]'
 
 
 def build_id() -> str:
@@ -41,6 +43,16 @@ def build_id() -> str:
 def isa() -> str:
     """The instruction set in use."""
     return _core.isa()
+
+
+def isas() -> list[str]:
+    """All instruction sets that can run here, best first."""
+    return _core.isas()
+
+
+def set_isa(name: str) -> None:
+    """Use one by name from now on, for tests and benchmarks; InputError where it cannot run here."""
+    _core.set_isa(name)
 
 
 def check_build_id(checkout: Path | None = None) -> str:
@@ -87,18 +99,23 @@ def encode_records(
     tables: TableSet,
     headers: npt.NDArray[np.uint64],
     ladder_index: int,
-    symbols: IntSymbols,
+    symbols: Coefficients,
     tile_mask: BoolArray,
     token_mask: BoolArray,
     doubled: BoolArray,
+    order: Order = "tile",
+    threads: int = 1,
 ) -> list[bytes]:
     """Complete records of one plane.
 
-    `headers` (R) are packed without length and check; `symbols` N×C×F of all tiles of the file; `tile_mask` N,
-    True = none of the tile's own tokens is valid; `token_mask` N×F, True = invalid; `doubled` N×F, True =
-    derived-invalid. Raises InputError and LimitExceeded.
+    `headers` (R) are packed without length and check; `symbols` N×C×F of all tiles of the file, or N×F×C when `order` is
+    "token"; float32 goes through the reference quantiser. `tile_mask` N, True = none of the tile's own tokens is valid;
+    `token_mask` N×F, True = invalid; `doubled` N×F, True = derived-invalid. The bytes do not depend on `threads`. Raises
+    InputError and LimitExceeded.
     """
-    return _core.encode_records(tables, headers, ladder_index, symbols, tile_mask, token_mask, doubled)
+    return _core.encode_records(
+        tables, headers, ladder_index, symbols, tile_mask, token_mask, doubled, order, threads
+    )
 
 
 def decode_records(
@@ -107,25 +124,29 @@ def decode_records(
     ladder_index: int,
     n_tiles: int,
     doubled: BoolArray,
-    out: SymbolArray,
+    out: Coefficients,
     out_token_mask: BoolArray,
     out_layers: npt.NDArray[np.uint16],
     plane: int,
+    order: Order = "tile",
+    threads: int = 1,
 ) -> list[Refusal | None]:
-    """Decode records of one plane into `out` N×C×F, `out_token_mask` N×F and `out_layers` N.
+    """Decode records of one plane into `out`, `out_token_mask` N×F and `out_layers` N.
 
-    Returns per record None or why it was refused; a refused record leaves the outputs as they were.
+    `out` is N×C×F, or N×F×C when `order` is "token": symbols as int8 or int16, values (bitstream §8.1) as float16 or
+    float32. Returns per record None or why it was refused. A refused record leaves the outputs as they were, but where
+    its layer had not come yet the coefficients may be 0 now.
     """
     return _core.decode_records(
-        tables, records, ladder_index, n_tiles, doubled, out, out_token_mask, out_layers, plane
+        tables, records, ladder_index, n_tiles, doubled, out, out_token_mask, out_layers, plane, order, threads
     )
 
 
 def tile_costs(
-    tables: TableSet, plane: int, layer: int, ladder_index: int, symbols: IntSymbols
+    tables: TableSet, plane: int, layer: int, ladder_index: int, symbols: IntSymbols, order: Order = "tile"
 ) -> npt.NDArray[np.uint64]:
-    """One-lane costs in 1/256 bit (bitstream §10.2) of one layer of every tile; `symbols` N×C×F."""
-    return _core.tile_costs(tables, plane, layer, ladder_index, symbols)
+    """One-lane costs in 1/256 bit (bitstream §10.2) of one layer of every tile; `symbols` N×C×F or N×F×C."""
+    return _core.tile_costs(tables, plane, layer, ladder_index, symbols, order)
 
 
 def rs_encode(source: npt.NDArray[np.uint8], r: int) -> npt.NDArray[np.uint8]:

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "swathpack/batch.h"
 #include "swathpack/checksum.h"
 #include "swathpack/isa.h"
 #include "swathpack/record_header.h"
@@ -92,11 +93,13 @@ std::string describe(const py::array& array) {
          (array.flags() & py::array::c_style ? "" : ", not C-contiguous");
 }
 
+using Kinds = std::vector<std::pair<char, py::ssize_t>>;
+
 // A C-contiguous array of one of the dtypes (NumPy kind character and item size), shape −1 = any.
 struct ArrayRule {
   const char* name;
   const char* dtypes;  // for the message
-  std::vector<std::pair<char, py::ssize_t>> kinds;
+  Kinds kinds;
   std::vector<py::ssize_t> shape;
   bool writeable = false;
 };
@@ -128,11 +131,34 @@ py::array check_array(const py::object& object, const ArrayRule& rule) {
   return array;
 }
 
-const std::vector<std::pair<char, py::ssize_t>> kSymbolKinds = {{'i', 1}, {'i', 2}};
-const std::vector<std::pair<char, py::ssize_t>> kMaskKinds = {{'b', 1}, {'u', 1}};
+const Kinds kSymbolKinds = {{'i', 1}, {'i', 2}};
+const Kinds kSourceKinds = {{'i', 1}, {'i', 2}, {'f', 4}};
+const Kinds kTargetKinds = {{'i', 1}, {'i', 2}, {'f', 2}, {'f', 4}};
+const Kinds kMaskKinds = {{'b', 1}, {'u', 1}};
 
-sp::SymbolType symbol_type(const py::array& a) {
-  return a.itemsize() == 1 ? sp::SymbolType::kInt8 : sp::SymbolType::kInt16;
+sp::ElementType element_type(const py::array& a) {
+  if (a.dtype().kind() == 'f')
+    return a.itemsize() == 2 ? sp::ElementType::kFloat16 : sp::ElementType::kFloat32;
+  return a.itemsize() == 1 ? sp::ElementType::kInt8 : sp::ElementType::kInt16;
+}
+
+sp::Order order_of(const std::string& name) {
+  if (name == "tile") return sp::Order::kTile;
+  if (name != "token") raise_bad("an order is not known", "\"tile\" (N×C×F) or \"token\" (N×F×C)", name);
+  return sp::Order::kToken;
+}
+
+// The shape of all coefficients of a plane; −1: any number of tiles.
+std::vector<py::ssize_t> shape_of(py::ssize_t tiles, const sp::Plane& plane, sp::Order order) {
+  const auto channels = static_cast<py::ssize_t>(plane.channels),
+             tokens = static_cast<py::ssize_t>(plane.n_frequencies());
+  if (order == sp::Order::kTile) return {tiles, channels, tokens};
+  return {tiles, tokens, channels};
+}
+
+unsigned thread_count(int64_t threads) {
+  if (threads < 1 || threads > 1024) raise_bad("threads are 1 to 1024", "", std::to_string(threads));
+  return static_cast<unsigned>(threads);
 }
 
 std::span<const uint8_t> as_bytes(const py::array& a) {
@@ -233,21 +259,22 @@ unsigned ladder_index_of(const sp::TableSet& tables, int64_t ladder_index) {
 
 py::list encode_records(const sp::TableSet& tables, const py::object& headers_in, int64_t ladder_index,
                         const py::object& symbols_in, const py::object& tile_mask_in,
-                        const py::object& token_mask_in, const py::object& doubled_in) {
+                        const py::object& token_mask_in, const py::object& doubled_in,
+                        const std::string& order_in, int64_t threads_in) {
+  const sp::Order order = order_of(order_in);
+  const unsigned threads = thread_count(threads_in);
   const py::array headers = check_array(headers_in, {"headers", "uint64", {{'u', 8}}, {-1}});
-  const auto* header = static_cast<const uint64_t*>(headers.data());
-  const auto n_records = static_cast<size_t>(headers.shape(0));
-  if (n_records == 0) return py::list();
+  const std::span header(static_cast<const uint64_t*>(headers.data()), static_cast<size_t>(headers.shape(0)));
+  if (header.empty()) return py::list();
 
   sp::PlaneContext context;
   context.tables = &tables;
   context.plane = sp::RecordHeader::unpack(header[0]).plane;
   context.ladder_index = ladder_index_of(tables, ladder_index);
   const sp::Plane& plane = plane_of(tables, context.plane);
-  const auto n_channels = static_cast<py::ssize_t>(plane.channels),
-             n_tokens = static_cast<py::ssize_t>(plane.n_frequencies());
-  const py::array symbols =
-      check_array(symbols_in, {"symbols", "int8 or int16", kSymbolKinds, {-1, n_channels, n_tokens}});
+  const auto n_tokens = static_cast<py::ssize_t>(plane.n_frequencies());
+  const py::array symbols = check_array(
+      symbols_in, {"symbols", "int8, int16 or float32", kSourceKinds, shape_of(-1, plane, order)});
   const py::ssize_t n_tiles = symbols.shape(0);
   if (n_tiles > sp::kMaxTiles) raise_bad("a file has at most 65536 tiles", "", std::to_string(n_tiles));
   const py::array tile_mask =
@@ -258,27 +285,18 @@ py::list encode_records(const sp::TableSet& tables, const py::object& headers_in
       check_array(doubled_in, {"doubled", "bool or uint8", kMaskKinds, {n_tiles, n_tokens}});
   context.n_tiles = static_cast<uint32_t>(n_tiles);
   context.derived = as_bytes(doubled);
-  const sp::EncodeSource source{symbols.data(), symbol_type(symbols), as_bytes(tile_mask),
+  const sp::EncodeSource source{symbols.data(), element_type(symbols), order, as_bytes(tile_mask),
                                 as_bytes(token_mask)};
 
-  std::vector<uint8_t> out;
-  std::vector<size_t> ends;
-  sp::MaybeError error;
-  {
+  const auto encoded = [&] {
     const py::gil_scoped_release release;
-    sp::RecordEncoder encoder(context, source);
-    for (size_t i = 0; i < n_records && !error; ++i) {
-      error = encoder.encode(header[i], out);
-      ends.push_back(out.size());
-    }
-  }
-  if (error) raise(*error, py::int_(ends.size() - 1));
+    return sp::encode_batch(context, source, header, threads);
+  }();
+  if (const auto* refused = std::get_if<sp::RecordError>(&encoded))
+    raise(refused->error, py::int_(refused->record));
+  const auto& all = std::get<sp::EncodedRecords>(encoded);
   py::list records;
-  size_t begin = 0;
-  for (const size_t end : ends) {
-    records.append(to_bytes(std::span(out).subspan(begin, end - begin)));
-    begin = end;
-  }
+  for (size_t i = 0; i < header.size(); ++i) records.append(to_bytes(all.record(i)));
   return records;
 }
 
@@ -305,12 +323,16 @@ unsigned find_plane(const sp::TableSet& tables, const std::vector<Bytes>& record
 py::list decode_records(const sp::TableSet& tables, const py::sequence& records_in, int64_t ladder_index,
                         int64_t n_tiles_in, const py::object& doubled_in, const py::object& out_in,
                         const py::object& token_mask_in, const py::object& layers_in,
-                        const py::object& plane_in) {
+                        const py::object& plane_in, const std::string& order_in, int64_t threads_in) {
+  const sp::Order order = order_of(order_in);
+  const unsigned threads = thread_count(threads_in);
   if (n_tiles_in < 1 || n_tiles_in > sp::kMaxTiles)
     raise_bad("a file has 1 to 65536 tiles", "", std::to_string(n_tiles_in));
   const auto n_tiles = static_cast<py::ssize_t>(n_tiles_in);
-  py::array out = check_array(out_in, {"out", "int16 or int8", kSymbolKinds, {n_tiles, -1, -1}, true});
-  const py::ssize_t n_tokens = out.shape(2);
+  py::array out =
+      check_array(out_in, {"out", "int8, int16, float16 or float32", kTargetKinds, {n_tiles, -1, -1}, true});
+  const bool by_tile = order == sp::Order::kTile;
+  const py::ssize_t n_channels = out.shape(by_tile ? 1 : 2), n_tokens = out.shape(by_tile ? 2 : 1);
   py::array token_mask =
       check_array(token_mask_in, {"out_token_mask", "bool or uint8", kMaskKinds, {n_tiles, n_tokens}, true});
   py::array layers = check_array(layers_in, {"out_layers", "uint16", {{'u', 2}}, {n_tiles}, true});
@@ -324,7 +346,7 @@ py::list decode_records(const sp::TableSet& tables, const py::sequence& records_
   sp::PlaneContext context;
   context.tables = &tables;
   if (plane_in.is_none()) {
-    context.plane = find_plane(tables, records, out.shape(1), n_tokens);
+    context.plane = find_plane(tables, records, n_channels, n_tokens);
   } else {
     const auto wanted = plane_in.cast<int64_t>();
     if (wanted < 0 || wanted > 7)
@@ -332,7 +354,7 @@ py::list decode_records(const sp::TableSet& tables, const py::sequence& records_
     context.plane = static_cast<unsigned>(wanted);
   }
   const sp::Plane& plane = plane_of(tables, context.plane);
-  if (plane.channels != out.shape(1) || plane.n_frequencies() != n_tokens) {
+  if (plane.channels != n_channels || plane.n_frequencies() != n_tokens) {
     raise_bad("`out` does not have the shape of the plane",
               std::to_string(plane.channels) + " channels × " + std::to_string(plane.n_frequencies()) +
                   " frequencies",
@@ -343,16 +365,18 @@ py::list decode_records(const sp::TableSet& tables, const py::sequence& records_
   context.derived = as_bytes(doubled);
   const sp::DecodeTarget target{
       out.mutable_data(),
-      symbol_type(out),
+      element_type(out),
+      order,
       as_writeable_bytes(token_mask),
       {static_cast<uint16_t*>(layers.mutable_data()), static_cast<size_t>(n_tiles)}};
 
-  std::vector<sp::MaybeError> outcomes(records.size());
-  {
+  std::vector<std::span<const uint8_t>> spans;
+  spans.reserve(records.size());
+  for (const Bytes& record : records) spans.push_back(record.span());
+  const std::vector<sp::MaybeError> outcomes = [&] {
     const py::gil_scoped_release release;
-    sp::RecordDecoder decoder(context, target);
-    for (size_t i = 0; i < records.size(); ++i) outcomes[i] = decoder.decode(records[i].span());
-  }
+    return sp::decode_batch(context, target, spans, threads);
+  }();
   py::list result;
   for (const sp::MaybeError& error : outcomes) {
     if (!error) {
@@ -367,19 +391,17 @@ py::list decode_records(const sp::TableSet& tables, const py::sequence& records_
 }
 
 py::array_t<uint64_t> tile_costs(const sp::TableSet& tables, unsigned plane_index, unsigned layer, int q,
-                                 const py::object& symbols_in) {
-  const sp::Plane& plane = plane_of(tables, plane_index);
-  const py::array symbols = check_array(symbols_in, {"symbols",
-                                                     "int8 or int16",
-                                                     kSymbolKinds,
-                                                     {-1, static_cast<py::ssize_t>(plane.channels),
-                                                      static_cast<py::ssize_t>(plane.n_frequencies())}});
+                                 const py::object& symbols_in, const std::string& order_in) {
+  const sp::Order order = order_of(order_in);
+  const py::array symbols = check_array(symbols_in, {"symbols", "int8 or int16", kSymbolKinds,
+                                                     shape_of(-1, plane_of(tables, plane_index), order)});
   py::array_t<uint64_t> costs(symbols.shape(0));
   const std::span<uint64_t> out(costs.mutable_data(), static_cast<size_t>(costs.size()));
+  const sp::ElementType type = element_type(symbols);  // asks Python: not without the GIL
   sp::MaybeError error;
   {
     const py::gil_scoped_release release;
-    error = sp::tile_costs(tables, plane_index, layer, q, symbols.data(), symbol_type(symbols), out);
+    error = sp::tile_costs(tables, plane_index, layer, q, symbols.data(), type, order, out);
   }
   raise_if(error);
   return costs;
@@ -459,6 +481,8 @@ PYBIND11_MODULE(_swathpack_core, m) {
 
   m.def("build_id", &sp::build_id);
   m.def("isa", &sp::isa_name);
+  m.def("isas", &sp::isa_names);
+  m.def("set_isa", [](const std::string& name) { raise_if(sp::set_isa(name)); }, py::arg("name"));
   m.def(
       "crc32c",
       [](const py::object& data_in, uint32_t seed) {
@@ -508,12 +532,14 @@ PYBIND11_MODULE(_swathpack_core, m) {
           py::arg("plane"), py::arg("layer"), py::arg("ladder_index"));
 
   m.def("encode_records", &encode_records, py::arg("tables"), py::arg("headers"), py::arg("ladder_index"),
-        py::arg("symbols"), py::arg("tile_mask"), py::arg("token_mask"), py::arg("doubled"));
+        py::arg("symbols"), py::arg("tile_mask"), py::arg("token_mask"), py::arg("doubled"),
+        py::arg("order") = "tile", py::arg("threads") = 1);
   m.def("decode_records", &decode_records, py::arg("tables"), py::arg("records"), py::arg("ladder_index"),
         py::arg("n_tiles"), py::arg("doubled"), py::arg("out"), py::arg("out_token_mask"),
-        py::arg("out_layers"), py::arg("plane") = py::none());
+        py::arg("out_layers"), py::arg("plane") = py::none(), py::arg("order") = "tile",
+        py::arg("threads") = 1);
   m.def("tile_costs", &tile_costs, py::arg("tables"), py::arg("plane"), py::arg("layer"),
-        py::arg("ladder_index"), py::arg("symbols"));
+        py::arg("ladder_index"), py::arg("symbols"), py::arg("order") = "tile");
   m.def("scan", &scan, py::arg("data"), py::arg("offset") = 0);
   m.def("rs_encode", &rs_encode, py::arg("source"), py::arg("r"));
   m.def("rs_decode", &rs_decode, py::arg("symbols"), py::arg("indices"), py::arg("k"));

@@ -36,7 +36,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (unsigned layer = 0; layer < plane.n_layers; ++layer) {
       for (int q = -1; q <= static_cast<int>(tables.ladder().size()); ++q) {
         uint64_t cost = 0;
-        (void)tile_costs(tables, p, layer, q, symbols.data(), SymbolType::kInt16, {&cost, 1});
+        (void)tile_costs(tables, p, layer, q, symbols.data(), ElementType::kInt16, Order::kTile, {&cost, 1});
         (void)coded_pairs(tables, p, layer, q);
       }
       if (plane.channels > 64) break;  // one layer of a large plane says enough

@@ -14,6 +14,10 @@ namespace swathpack {
   return uint64_t{load_u32(p)} | uint64_t{load_u32(p + 4)} << 32;
 }
 
+inline void store_u64(uint8_t* p, uint64_t value) {
+  for (unsigned i = 0; i < 8; ++i) p[i] = static_cast<uint8_t>(value >> (8 * i));
+}
+
 template <class Bytes>
 void append_le(Bytes& out, uint64_t value, unsigned n_bytes) {
   for (unsigned i = 0; i < n_bytes; ++i) out.push_back(static_cast<uint8_t>(value >> (8 * i)));

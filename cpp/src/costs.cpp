@@ -2,6 +2,7 @@
 #include <cstdlib>
 
 #include "layer_plan.h"
+#include "layout.h"
 #include "record_context.h"
 #include "swathpack/records.h"
 
@@ -9,16 +10,15 @@ namespace swathpack {
 namespace {
 
 template <class Symbol>
-void add_costs(const TableSet& tables, const Plane& plane, const LayerPlan& plan, const Symbol* symbols,
-               std::span<uint64_t> costs) {
-  const size_t n_frequencies = plane.n_frequencies();
+void add_costs(const TableSet& tables, const Plane& plane, const LayerPlan& plan, const Layout& layout,
+               const Symbol* symbols, std::span<uint64_t> costs) {
   for (uint64_t& cost : costs) {
     cost = 0;
     for (const Run& run : plan.coded) {
       const Table& table = tables.tables()[run.level];
-      const Symbol* channel = symbols + run.channel * n_frequencies;
+      const Symbol* channel = symbols + run.channel * layout.channel;
       for (const uint16_t f : plane.band(run.band)) {
-        const unsigned magnitude = static_cast<unsigned>(std::abs(int{channel[f]}));
+        const unsigned magnitude = static_cast<unsigned>(std::abs(int{channel[f * layout.frequency]}));
         if (magnitude < table.n_thresholds) {
           cost += table.cost[magnitude];
         } else {
@@ -27,22 +27,23 @@ void add_costs(const TableSet& tables, const Plane& plane, const LayerPlan& plan
         }
       }
     }
-    symbols += size_t{plane.channels} * n_frequencies;
+    symbols += layout.tile;
   }
 }
 
 }  // namespace
 
 MaybeError tile_costs(const TableSet& tables, unsigned plane_index, unsigned layer, int q,
-                      const void* symbols, SymbolType type, std::span<uint64_t> costs) {
+                      const void* symbols, ElementType type, Order order, std::span<uint64_t> costs) {
   auto place = find_layer(tables, plane_index, layer, q);
   if (!place.ok()) return place.error();
   const Plane& plane = tables.planes()[plane_index];
   const LayerPlan plan = make_layer_plan(tables, plane, layer, place.value());
-  if (type == SymbolType::kInt8) {
-    add_costs(tables, plane, plan, static_cast<const int8_t*>(symbols), costs);
+  const Layout layout(plane, order);
+  if (type == ElementType::kInt8) {
+    add_costs(tables, plane, plan, layout, static_cast<const int8_t*>(symbols), costs);
   } else {
-    add_costs(tables, plane, plan, static_cast<const int16_t*>(symbols), costs);
+    add_costs(tables, plane, plan, layout, static_cast<const int16_t*>(symbols), costs);
   }
   return std::nullopt;
 }

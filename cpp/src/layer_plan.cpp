@@ -1,6 +1,18 @@
 #include "layer_plan.h"
 
 namespace swathpack {
+namespace {
+
+void extend(std::vector<LayerPlan::Range>& ranges, const Run& run) {
+  if (!ranges.empty() && ranges.back().band == run.band &&
+      ranges.back().channel + ranges.back().n == run.channel) {
+    ++ranges.back().n;
+  } else {
+    ranges.push_back({run.channel, 1, run.band});
+  }
+}
+
+}  // namespace
 
 LayerPlan make_layer_plan(const TableSet& tables, const Plane& plane, unsigned layer, unsigned e) {
   LayerPlan plan;
@@ -10,8 +22,9 @@ LayerPlan make_layer_plan(const TableSet& tables, const Plane& plane, unsigned l
       if (plane.layer_map[cell] != layer) continue;
       const unsigned level = tables.level(plane.class_map[cell], e);
       const Run run{static_cast<uint16_t>(c), static_cast<uint8_t>(b), static_cast<uint8_t>(level)};
+      extend(plan.all, run);
       if (tables.tables()[level].n_thresholds == 0) {
-        plan.silent.push_back(run);
+        extend(plan.silent, run);
       } else {
         plan.coded.push_back(run);
         plan.symbols_per_tile += plane.band(b).size();

@@ -1,65 +1,68 @@
-// The writing half of a RecordDecoder: only what a whole record has been found to say.
+// What a RecordDecoder writes besides the values of coded coefficients: zeros, masks, and the layers that
+// have come.
 #include <algorithm>
+#include <atomic>
+#include <cmath>
 #include <cstring>
 #include <string>
 
 #include "decode_work.h"
+#include "reconstruction.h"
 
 namespace swathpack {
+namespace {
 
-MaybeError RecordDecoder::Work::check_range() const {
-  if (target.type == SymbolType::kInt16) return std::nullopt;
-  for (size_t i = 0; i < n_nonzeros; ++i) {
-    if (nonzeros[i].value < -128 || nonzeros[i].value > 127) {
-      return Error{ErrorKind::kBadInput, "a symbol does not fit int8",      std::nullopt,
-                   "-128 to 127",        std::to_string(nonzeros[i].value), "decode into an int16 array"};
+size_t bytes_of(ElementType type) {
+  switch (type) {
+    case ElementType::kInt8:
+      return 1;
+    case ElementType::kInt16:
+    case ElementType::kFloat16:
+      return 2;
+    case ElementType::kFloat32:
+      break;
+  }
+  return 4;
+}
+
+}  // namespace
+
+MaybeError RecordDecoder::Work::check_value(int symbol, uint8_t level) const {
+  if (target.type == ElementType::kInt8 && (symbol < -128 || symbol > 127)) {
+    return Error{ErrorKind::kBadInput, "a symbol does not fit int8", std::nullopt,
+                 "-128 to 127",        std::to_string(symbol),       "decode into an int16 array"};
+  }
+  if (target.type == ElementType::kFloat16) {
+    const float value = std::abs(value_of(context.tables->tables()[level], step_width(), symbol));
+    if (value >= 65520) {
+      return Error{ErrorKind::kBadInput, "a value does not fit float16", std::nullopt,
+                   "below 65520",        std::to_string(value),          "decode into a float32 array"};
     }
   }
   return std::nullopt;
 }
 
-template <class Symbol>
-void RecordDecoder::Work::clear_layer(Symbol* tile) const {
-  const size_t n_frequencies = plane.n_frequencies();
-  for (unsigned b = 0; b < plane.n_bands; ++b) {
-    const auto band = plane.band(b);
-    const uint8_t* layers = plane.layer_map.data() + size_t{b} * plane.channels;
-    for (unsigned c = 0; c < plane.channels; ++c) {
-      if (layers[c] != header.layer) continue;
-      Symbol* channel = tile + c * n_frequencies;
-      if (band.size() == n_frequencies) {
-        std::memset(channel, 0, n_frequencies * sizeof(Symbol));
-      } else {
-        for (const uint16_t f : band) channel[f] = 0;
-      }
-    }
+// All types write 0 as zero bytes.
+void RecordDecoder::Work::clear(uint32_t tile, const std::vector<LayerPlan::Range>& ranges) {
+  const size_t size = bytes_of(target.type);
+  uint8_t* const base = static_cast<uint8_t*>(target.symbols) + tile * layout.tile * size;
+  for (const LayerPlan::Range& range : ranges) {
+    each_stretch(range, plane.band(range.band), layout.channel, layout.frequency,
+                 [&](size_t first, size_t n) { std::memset(base + first * size, 0, n * size); });
   }
 }
 
-template <class Symbol>
-void RecordDecoder::Work::write_symbols(const LayerPlan& plan, Symbol* symbols) {
-  const size_t n_frequencies = plane.n_frequencies(), tile_size = plane.channels * n_frequencies;
-  for (uint32_t t = 0; t < header.tile_count(); ++t)
-    clear_layer(symbols + (header.first_tile + t) * tile_size);
+void RecordDecoder::Work::clear_layer(const LayerPlan& plan) {
+  for (uint32_t t = 0; t < header.tile_count(); ++t) clear(header.first_tile + t, plan.all);
+}
 
-  size_t i = 0, first = 0;
-  for (const size_t end_nonzero : group_nonzeros) {
-    const auto band = plane.band(plan.coded[first].band);
-    const auto band_size = static_cast<uint32_t>(band.size());
-    // Steps ascend, so the tile is followed instead of divided out.
-    size_t tile = 0;
-    uint32_t tile_end = band_size;
-    for (; i < end_nonzero; ++i) {
-      const Nonzero& s = nonzeros[i];
-      while (s.step >= tile_end) {
-        tile_end += band_size;
-        ++tile;
-      }
-      const uint16_t f = band[s.step - (tile_end - band_size)];
-      const size_t channel = plan.coded[first + s.lane].channel;
-      symbols[live[tile] * tile_size + channel * n_frequencies + f] = static_cast<Symbol>(s.value);
-    }
-    first = plan.group_end(first, header.lanes());
+void RecordDecoder::Work::clear_silent(const LayerPlan& plan) {
+  size_t next_live = 0;
+  for (uint32_t t = 0; t < header.tile_count(); ++t) {
+    const uint32_t tile = header.first_tile + t;
+    const bool is_live = next_live < live.size() && live[next_live] == tile;
+    next_live += is_live;
+    clear(tile, is_live ? plan.silent : plan.all);  // nothing is coded for a masked tile
   }
 }
 
@@ -83,16 +86,19 @@ void RecordDecoder::Work::write_masks() {
   }
 }
 
-void RecordDecoder::Work::write(const LayerPlan& plan) {
-  if (target.type == SymbolType::kInt8) {
-    write_symbols(plan, static_cast<int8_t*>(target.symbols));
-  } else {
-    write_symbols(plan, static_cast<int16_t*>(target.symbols));
-  }
-  if (header.layer == 0) write_masks();
+bool RecordDecoder::Work::any_tile_has_layer() const {
   for (uint32_t t = 0; t < header.tile_count(); ++t) {
-    uint16_t& layers = target.layers[header.first_tile + t];
-    layers = static_cast<uint16_t>(layers | 1u << header.layer);
+    const std::atomic_ref<uint16_t> layers(target.layers[header.first_tile + t]);
+    if (layers.load(std::memory_order_relaxed) >> header.layer & 1) return true;
+  }
+  return false;
+}
+
+// Records of other layers of the same tiles may be decoded by other threads at the same time.
+void RecordDecoder::Work::mark_layer() {
+  for (uint32_t t = 0; t < header.tile_count(); ++t) {
+    const std::atomic_ref<uint16_t> layers(target.layers[header.first_tile + t]);
+    layers.fetch_or(static_cast<uint16_t>(1u << header.layer), std::memory_order_relaxed);
   }
 }
 

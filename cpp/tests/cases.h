@@ -118,7 +118,7 @@ struct Case {
   [[nodiscard]] const Plane& plane() const { return tables.planes()[0]; }
   [[nodiscard]] PlaneContext context() const { return {&tables, 0, ladder_index, n_tiles, derived}; }
   [[nodiscard]] EncodeSource source() const {
-    return {symbols.data(), SymbolType::kInt16, tile_mask, token_mask};
+    return {symbols.data(), ElementType::kInt16, Order::kTile, tile_mask, token_mask};
   }
 };
 
@@ -208,7 +208,9 @@ struct Decoded {
   std::vector<int16_t> symbols;
   Buffer token_mask;
   std::vector<uint16_t> layers;
-  [[nodiscard]] DecodeTarget target() { return {symbols.data(), SymbolType::kInt16, token_mask, layers}; }
+  [[nodiscard]] DecodeTarget target() {
+    return {symbols.data(), ElementType::kInt16, Order::kTile, token_mask, layers};
+  }
 };
 
 // Decodes from a heap copy of exactly the record's size.

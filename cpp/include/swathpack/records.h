@@ -18,7 +18,13 @@ namespace swathpack {
 // A record of more coded symbols than this is refused (§5.6).
 inline constexpr uint64_t kMaxRecordSymbols = uint64_t{1} << 26;
 
-enum class SymbolType : uint8_t { kInt8 = 1, kInt16 = 2 };  // value = bytes per symbol
+// What an array of coefficients holds: symbols, or values in latent units (§8.1, before the mean vector is
+// added).
+enum class ElementType : uint8_t { kInt8, kInt16, kFloat16, kFloat32 };
+
+// How it is ordered: tile × channel × frequency, or tile × frequency × channel. Lanes are channels, so the
+// second is what vector units write and read in one piece.
+enum class Order : uint8_t { kTile, kToken };
 
 // The plane and the tiles a run of records belongs to. `derived` says which tokens the header makes invalid
 // in every tile (§3.1): n_tiles × tokens bytes, non-zero = derived-invalid; the others must be a rectangle of
@@ -32,8 +38,10 @@ struct PlaneContext {
 };
 
 struct EncodeSource {
-  const void* symbols = nullptr;  // n_tiles × channels × frequencies, contiguous
-  SymbolType type = SymbolType::kInt16;
+  const void* symbols = nullptr;  // n_tiles × channels × frequencies in `order`, contiguous
+  ElementType type =
+      ElementType::kInt16;  // float32 goes through the reference quantiser (§10.1); float16 is refused
+  Order order = Order::kTile;
   std::span<const uint8_t> tile_mask = {};  // n_tiles; non-zero = none of the tile's own tokens is valid
   std::span<const uint8_t> token_mask =
       {};  // n_tiles × tokens; non-zero = invalid; not looked at in masked tiles
@@ -58,13 +66,16 @@ class RecordEncoder {
 };
 
 struct DecodeTarget {
-  void* symbols = nullptr;  // n_tiles × channels × frequencies, contiguous
-  SymbolType type = SymbolType::kInt16;
+  void* symbols = nullptr;  // n_tiles × channels × frequencies in `order`, contiguous
+  ElementType type = ElementType::kInt16;
+  Order order = Order::kTile;
   std::span<uint8_t> token_mask = {};  // n_tiles × tokens: 1 = invalid. Written by records of layer 0
   std::span<uint16_t> layers = {};     // n_tiles: bit l is set when layer l of the tile has been decoded
 };
 
-// Reads records of one plane. A record that is refused leaves the target as it was.
+// Reads records of one plane. A record that is refused leaves the target as it was, but for coefficients of
+// its layer in its tiles where that layer had not been decoded: they may be zero now, as if it had never
+// arrived.
 class RecordDecoder {
  public:
   RecordDecoder(const PlaneContext& context, const DecodeTarget& target);
@@ -81,10 +92,11 @@ class RecordDecoder {
 };
 
 // The one-lane estimate of one layer in 1/256 bit, tile by tile (§10.2): magnitudes, signs and escapes of the
-// coded coefficients; `q` is ladder index + offset. `costs` has n_tiles entries. Symbols as in EncodeSource;
-// where nothing is coded they are not looked at.
+// coded coefficients; `q` is ladder index + offset. `costs` has n_tiles entries. int8 or int16 as in
+// EncodeSource; where nothing is coded they are not looked at.
 [[nodiscard]] MaybeError tile_costs(const TableSet& tables, unsigned plane, unsigned layer, int q,
-                                    const void* symbols, SymbolType type, std::span<uint64_t> costs);
+                                    const void* symbols, ElementType type, Order order,
+                                    std::span<uint64_t> costs);
 
 // Number of (band, channel) pairs of the layer that have symbols at q = ladder index + offset (§5.2).
 [[nodiscard]] Result<uint32_t> coded_pairs(const TableSet& tables, unsigned plane, unsigned layer, int q);

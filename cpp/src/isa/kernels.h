@@ -1,10 +1,11 @@
 // The seam between the format and the machine: what a faster instruction set may replace, and nothing else.
 //
 // A back end is one source file in this folder that fills a Kernels table; dispatch.cpp picks one table once
-// per process. Every back end gives the same bytes and the same states as the scalar one. Calls are coarse: a
+// per process. Every back end gives the same bytes, symbols and states as the scalar one. Calls are coarse: a
 // run of one channel, a lane group over many steps, a row of bytes, never a symbol.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -13,12 +14,11 @@
 
 namespace swathpack {
 
-// One non-zero symbol met while decoding. `step` counts (tile, frequency) inside the lane group.
+// One non-zero symbol met while decoding one lane. `step` counts (tile, frequency) inside the run.
 struct Nonzero {
   uint32_t step;
   int16_t value;  // the symbol index k; later the signed value
-  uint8_t lane;
-  bool escape;  // k = K: the magnitude is K + v, v from the escape string
+  bool escape;    // k = K: the magnitude is K + v, v from the escape string
 };
 
 // The words of a record not yet read: u16, little-endian, forward. Never read at or beyond `end`.
@@ -33,6 +33,55 @@ enum class RunEnd : uint8_t {
   kTooMany,     // more non-zero symbols than `capacity`
 };
 
+inline constexpr unsigned kMostLanes = 128;
+
+// The tables of one lane group, side by side: a vector of lanes finds the thresholds of its channels in one
+// load. Rows have `width` entries, 32, 64 or 128; those of lanes that the group lacks say what does no harm.
+struct LaneTables {
+  unsigned lanes = 0;
+  unsigned width = 0;
+  unsigned n_thresholds = 0;  // K, the most of any lane
+
+  // T_(k+1) XOR 0x8000 in row k, so that a signed comparison orders them; K + 1 rows. Where a lane has no
+  // such threshold stands that of 65536, which is 0 in 16 bits: as the neutral element of the search below,
+  // and as the end of the last symbol's range.
+  const uint16_t* thresholds = nullptr;
+  const uint16_t* last = nullptr;  // K of each lane, the symbol index of its escape; 0 where there is no lane
+  const uint16_t* escape = nullptr;  // the same; 255 where there is no lane, whose symbols are 0
+  const uint16_t* first =
+      nullptr;  // T_1 of each lane XOR 0x8000; that of 65535 where there is no lane, whose slot is 0
+  const uint16_t* final = nullptr;    // T_K of each lane, likewise
+  const uint16_t* present = nullptr;  // 65535 where there is a lane, else 0
+  // Row k: the float16 bits of the value of symbol k, or of the lane's last one where it has fewer. K + 1
+  // rows, or null. The value of symbol 0 is 0.
+  const uint16_t* half_values = nullptr;
+  const Table* const* tables = nullptr;  // of each lane, for back ends that look up
+};
+
+// What is left of the payload of a record of several lanes: words are read forward from `next`, sign bits
+// backward from `top` (§5.5). Vectors load more than they use, so a kernel stops before a step when fewer
+// than `gap` bytes lie between; the caller then moves what is left into a buffer with room on both sides and
+// goes on with a gap of 0.
+struct LaneStream {
+  const uint8_t* next;
+  const uint8_t* top;  // one past the byte that holds the next sign bit
+  unsigned used = 0;   // bits already taken from that byte, 0–7
+  ptrdiff_t gap = 0;
+};
+
+// Bytes a kernel may touch beyond what it uses, in front of `next` + the words of one step and below `top` −
+// its signs.
+inline constexpr size_t kStreamSlack = 64;
+inline constexpr ptrdiff_t kStreamGap = 2 * kMostLanes + kMostLanes / 8 + 2 * kStreamSlack;
+
+enum class ValueType : uint8_t { kInt8, kInt16, kFloat16 };
+
+// A step with escapes among its symbols, and which lanes they are.
+struct EscapeStep {
+  uint32_t step;
+  std::array<uint64_t, 2> lanes;
+};
+
 struct Kernels {
   const char* name;
 
@@ -41,24 +90,48 @@ struct Kernels {
   RunEnd (*decode_run)(const Table& table, uint32_t n, bool long_form, uint32_t& state, WordSource& words,
                        Nonzero* out, size_t* count, size_t capacity);
 
-  // `lanes` lanes side by side over `steps` steps; symbol indices k to symbols[step · lanes + lane].
-  RunEnd (*decode_lanes)(const Table* const* tables, unsigned lanes, uint32_t steps, uint32_t* states,
-                         WordSource& words, uint8_t* symbols);
+  // The reverse of decode_run, from the last symbol to the first; words go to *--top, with room for n of
+  // them.
+  void (*encode_run)(const Table& table, size_t n, const uint8_t* symbols, uint32_t& state, uint16_t*& top);
 
-  // The reverse of decode_lanes, from the last step to the first: values[step · lanes + lane] are signed
-  // symbols (magnitude ≤ 32767; the part above K is the escape string's business). Words go to *--top; the
-  // caller has made room for steps · lanes of them.
-  void (*encode_lanes)(const Table* const* tables, unsigned lanes, uint32_t steps, const int16_t* values,
-                       uint32_t* states, uint16_t*& top);
+  // The lanes of a group side by side over at most `steps` steps, signs applied: rows[step][lane], int8,
+  // int16 or float16, each row `width` values long. In int8 no table may have more than 127 thresholds.
+  // Escapes have the value of K; their steps are appended to `escapes`. Returns the steps done: fewer than
+  // asked when the stream has become too short (see LaneStream).
+  uint32_t (*decode_lanes)(const LaneTables& tables, uint32_t steps, uint32_t* states, LaneStream& stream,
+                           ValueType type, void* const* rows, EscapeStep* escapes, size_t* n_escapes);
+
+  // What the encoder needs to know of a block before it codes it: symbols[step · width + lane] = min(|value|,
+  // K), the sign bits of non-zero values appended to `signs` (bit `n_bits` on; whole 64-bit words are
+  // written, the bits behind the last one zero), steps with escapes. rows[step] has `width` values, int8 or
+  // int16; those without a lane are ignored.
+  void (*collect_lanes)(const LaneTables& tables, uint32_t steps, ValueType type, const void* const* rows,
+                        uint8_t* symbols, uint8_t* signs, size_t& n_bits, EscapeStep* escapes,
+                        size_t* n_escapes);
+
+  // The reverse of decode_lanes, from the last step to the first, from the symbols that collect_lanes has
+  // made. Words go to *--top; the caller has made room for steps · lanes of them and kStreamSlack bytes
+  // below.
+  void (*encode_lanes)(const LaneTables& tables, uint32_t steps, const uint8_t* symbols, uint32_t* states,
+                       uint16_t*& top);
 
   // CRC-32C register after `data`, from register `state`; no initial value, no final XOR.
   uint32_t (*crc32c_register)(uint32_t state, const uint8_t* data, size_t n);
 };
 
 extern const Kernels kScalarKernels;
+#if defined(__x86_64__)
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
+#elif defined(__aarch64__)
+extern const Kernels kNeonKernels;
+#endif
 
 // The table in use, chosen at the first call: the best the processor has, or what SWATHPACK_ISA names. A name
 // that this build or this processor lacks is refused, see isa.h.
 [[nodiscard]] const Kernels& kernels();
+
+// All that this processor can run, best first.
+[[nodiscard]] std::span<const Kernels* const> runnable_kernels();
 
 }  // namespace swathpack

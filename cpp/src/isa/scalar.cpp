@@ -27,7 +27,7 @@ RunEnd decode_run_of(const Table& table, uint32_t n, bool long_form, uint32_t& s
     } else {
       const unsigned k = table.find(slot);
       x = table.range[k].frequency * (x >> 16) + slot - table.range[k].start;
-      out[n_out] = {step, static_cast<int16_t>(k), 0, k == table.n_thresholds};
+      out[n_out] = {step, static_cast<int16_t>(k), k == table.n_thresholds};
       n_out += k != 0;
       if (n_out > capacity) {
         result = RunEnd::kTooMany;
@@ -60,55 +60,122 @@ RunEnd decode_run(const Table& table, uint32_t n, bool long_form, uint32_t& stat
                                                                      count, capacity);
 }
 
-RunEnd decode_lanes(const Table* const* tables, unsigned lanes, uint32_t steps, uint32_t* states,
-                    WordSource& words, uint8_t* symbols) {
-  const uint8_t* next = words.next;
-  const uint8_t* const end = words.end;
-  for (uint32_t step = 0; step < steps; ++step) {
-    for (unsigned lane = 0; lane < lanes; ++lane) {
-      const Table& table = *tables[lane];
-      uint32_t x = states[lane];
-      const uint32_t slot = x & 0xFFFF;
-      const unsigned k = table.find(slot);
-      x = table.range[k].frequency * (x >> 16) + slot - table.range[k].start;
-      if (x < 65536) {
-        if (end - next < 2) return RunEnd::kOutOfWords;
-        x = x << 16 | load_u16(next);
-        next += 2;
-      }
-      states[lane] = x;
-      *symbols++ = static_cast<uint8_t>(k);
-    }
-  }
-  words.next = next;
-  return RunEnd::kDone;
-}
-
 // Division by a frequency f costs as much as all the rest, so ⌊x / f⌋ = ⌊x · m / 2^48⌋ with m = ⌈2^48 / f⌉.
 // Exact: after the renormalisation x < f · 2^16, and m = (2^48 + e) / f with e < f, so x · m / 2^48 exceeds x
 // / f by x · e / (f · 2^48) < f / 2^32 < 1 / f for f < 2^16: the next integer is never reached. x · m stays
 // below 2^64, as (f · 2^16 − 1) · (2^48 / f + 1) < 2^64 + f · 2^16 − 2^48 / f ≤ 2^64.
-void encode_lanes(const Table* const* tables, unsigned lanes, uint32_t steps, const int16_t* values,
-                  uint32_t* states, uint16_t*& top) {
-  uint16_t* words = top;
-  const int16_t* value = values + size_t{steps} * lanes;
-  for (uint32_t step = steps; step-- > 0;) {
-    for (unsigned lane = lanes; lane-- > 0;) {
-      const Table& table = *tables[lane];
-      const unsigned magnitude = static_cast<unsigned>(*--value < 0 ? -*value : *value);
-      const unsigned k = magnitude < table.n_thresholds ? magnitude : table.n_thresholds;
-      const SymbolRange range = table.range[k];
+uint32_t push(uint32_t x, const Table& table, unsigned k, uint16_t*& words) {
+  const SymbolRange range = table.range[k];
+  // Whether a word is due cannot be predicted: it is written in any case, and kept or overwritten.
+  const bool due = x >> 16 >= range.frequency;
+  words[-1] = static_cast<uint16_t>(x);
+  words -= due;
+  x >>= due ? 16 : 0;
+  const auto quotient = static_cast<uint32_t>(x * table.reciprocal[k] >> 48);
+  return (quotient << 16) + (x - quotient * range.frequency) + range.start;
+}
+
+void encode_run(const Table& table, size_t n, const uint8_t* symbols, uint32_t& state, uint16_t*& top) {
+  uint32_t x = state;
+  while (n-- > 0) x = push(x, table, symbols[n], top);
+  state = x;
+}
+
+template <class Value, bool kHalf>
+uint32_t decode_rows(const LaneTables& t, uint32_t steps, uint32_t* states, LaneStream& stream,
+                     void* const* rows, EscapeStep* escapes, size_t* n_escapes) {
+  const uint8_t* next = stream.next;
+  const uint8_t* const top = stream.top;
+  size_t bit = stream.used;
+  uint32_t step = 0;
+  for (; step < steps; ++step) {
+    if (top - static_cast<ptrdiff_t>(bit >> 3) - next < stream.gap) break;
+    auto* const values = static_cast<Value*>(rows[step]);
+    EscapeStep found{step, {0, 0}};
+    for (unsigned lane = 0; lane < t.lanes; ++lane) {
+      const Table& table = *t.tables[lane];
       uint32_t x = states[lane];
-      // Whether a word is due cannot be predicted: it is written in any case, and kept or overwritten.
-      const bool due = x >> 16 >= range.frequency;
-      words[-1] = static_cast<uint16_t>(x);
-      words -= due;
-      x >>= due ? 16 : 0;
-      const auto quotient = static_cast<uint32_t>(x * table.reciprocal[k] >> 48);
-      states[lane] = (quotient << 16) + (x - quotient * range.frequency) + range.start;
+      const uint32_t slot = x & 0xFFFF;
+      const unsigned k = table.find(slot);
+      x = table.range[k].frequency * (x >> 16) + slot - table.range[k].start;
+      // Neither a refill nor a sign can be predicted: both are taken in any case, and used or not.
+      const bool need = x < 65536;
+      const uint32_t refilled = x << 16 | load_u16(next);
+      states[lane] = need ? refilled : x;
+      next += need ? 2 : 0;
+      const unsigned is_nonzero = k != 0;
+      const unsigned is_negative = is_nonzero & (top[-1 - static_cast<ptrdiff_t>(bit >> 3)] >> (bit & 7));
+      bit += is_nonzero;
+      const unsigned magnitude = kHalf ? t.half_values[k * t.width + lane] : k;
+      values[lane] = static_cast<Value>(kHalf ? magnitude | is_negative << 15
+                                              : (magnitude ^ (0u - is_negative)) + is_negative);
+      found.lanes[lane / 64] |= uint64_t{k == table.n_thresholds} << lane % 64;
     }
+    if ((found.lanes[0] | found.lanes[1]) != 0) escapes[(*n_escapes)++] = found;
   }
-  top = words;
+  stream.next = next;
+  stream.top = top - static_cast<ptrdiff_t>(bit >> 3);
+  stream.used = bit & 7;
+  return step;
+}
+
+uint32_t decode_lanes(const LaneTables& tables, uint32_t steps, uint32_t* states, LaneStream& stream,
+                      ValueType type, void* const* rows, EscapeStep* escapes, size_t* n_escapes) {
+  switch (type) {
+    case ValueType::kInt8:
+      return decode_rows<int8_t, false>(tables, steps, states, stream, rows, escapes, n_escapes);
+    case ValueType::kInt16:
+      return decode_rows<int16_t, false>(tables, steps, states, stream, rows, escapes, n_escapes);
+    case ValueType::kFloat16:
+      break;
+  }
+  return decode_rows<uint16_t, true>(tables, steps, states, stream, rows, escapes, n_escapes);
+}
+
+template <class Value>
+void collect_rows(const LaneTables& t, uint32_t steps, const void* const* rows, uint8_t* symbols,
+                  uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
+  uint8_t* out = signs + n_bits / 64 * 8;
+  unsigned n_held = n_bits % 64;
+  uint64_t held = n_held == 0 ? 0 : load_u64(out);
+  for (uint32_t step = 0; step < steps; ++step, symbols += t.width) {
+    const auto* const values = static_cast<const Value*>(rows[step]);
+    EscapeStep found{step, {0, 0}};
+    for (unsigned lane = 0; lane < t.lanes; ++lane) {
+      const int value = values[lane];
+      const uint64_t is_negative = value < 0;
+      const unsigned magnitude = static_cast<unsigned>(value < 0 ? -value : value), last = t.last[lane];
+      symbols[lane] = static_cast<uint8_t>(magnitude < last ? magnitude : last);
+      found.lanes[lane / 64] |= uint64_t{magnitude >= last} << lane % 64;
+      held |= is_negative << n_held;
+      n_held += value != 0;
+      if (n_held == 64) {
+        store_u64(out, held);
+        out += 8;
+        held = n_held = 0;
+      }
+    }
+    if ((found.lanes[0] | found.lanes[1]) != 0) escapes[(*n_escapes)++] = found;
+  }
+  store_u64(out, held);
+  n_bits = static_cast<size_t>(out - signs) * 8 + n_held;
+}
+
+void collect_lanes(const LaneTables& t, uint32_t steps, ValueType type, const void* const* rows,
+                   uint8_t* symbols, uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
+  if (type == ValueType::kInt8)
+    return collect_rows<int8_t>(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
+  collect_rows<int16_t>(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
+}
+
+void encode_lanes(const LaneTables& t, uint32_t steps, const uint8_t* symbols, uint32_t* states,
+                  uint16_t*& top) {
+  const uint8_t* row = symbols + size_t{steps} * t.width;
+  for (uint32_t step = steps; step-- > 0;) {
+    row -= t.width;
+    for (unsigned lane = t.lanes; lane-- > 0;)
+      states[lane] = push(states[lane], *t.tables[lane], row[lane], top);
+  }
 }
 
 // Slicing by 8: table j gives the effect of a byte that stands j bytes before the end of an 8-byte group.
@@ -141,6 +208,7 @@ uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
 
 }  // namespace
 
-const Kernels kScalarKernels = {"scalar", decode_run, decode_lanes, encode_lanes, crc32c_register};
+const Kernels kScalarKernels = {"scalar",      decode_run,   encode_run,     decode_lanes,
+                                collect_lanes, encode_lanes, crc32c_register};
 
 }  // namespace swathpack

@@ -1,0 +1,297 @@
+// From a caller's array to words, signs and escapes (bitstream §5.2 to §5.5): forward over all symbols to
+// collect what stands beside the words, then backward, since rANS is a stack.
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+
+#include "encode_work.h"
+
+namespace swathpack {
+namespace {
+
+constexpr float kMaxMagnitude = 32767;
+
+template <class Element>
+void gather_rows(const Element* source, const Layout& layout, const Steps& steps, size_t width, auto* rows) {
+  const size_t lanes = steps.runs.size(), first_channel = steps.runs.front().channel;
+  const bool in_one_piece = layout.channel == 1 && steps.channels_are_consecutive();
+  steps.each_tile([&](uint32_t tile, std::span<const uint16_t> band, uint32_t row) {
+    const Element* const base = source + tile * layout.tile;
+    auto* to = rows + row * width;
+    if (in_one_piece) {
+      for (const uint16_t f : band) {
+        const Element* const from = base + f * layout.frequency + first_channel;
+        for (size_t lane = 0; lane < lanes; ++lane) to[lane] = from[lane];
+        to += width;
+      }
+      return;
+    }
+    for (size_t lane = 0; lane < lanes; ++lane) {
+      const Element* const from = base + steps.runs[lane].channel * layout.channel;
+      for (size_t i = 0; i < band.size(); ++i) to[i * width + lane] = from[band[i] * layout.frequency];
+    }
+  });
+}
+
+// The reference quantiser (§10.1), to be compiled without contraction. `theta` has one dead zone per lane.
+// Adding 2^23 and taking it away rounds a float below 2^22 to the nearest integer, ties to even.
+bool quantise_row(const float* from, size_t lanes, float inv_step, const float* theta, int16_t* to) {
+  constexpr float kRound = 8388608.0f;
+  bool is_nan = false;
+  for (size_t lane = 0; lane < lanes; ++lane) {
+    const float x = from[lane], magnitude = (x < 0 ? -x : x) * inv_step - theta[lane];
+    const float cut = magnitude > 0 ? (magnitude < kMaxMagnitude ? magnitude : kMaxMagnitude) : 0.0f;
+    const auto q = static_cast<int32_t>((cut + kRound) - kRound);
+    to[lane] = static_cast<int16_t>(x < 0 ? -q : q);
+    is_nan |= x != x;
+  }
+  return is_nan;
+}
+
+Error not_a_number(uint32_t tile, unsigned channel) {
+  return bad("a latent of tile " + std::to_string(tile) + ", channel " + std::to_string(channel) +
+                 " is not a number",
+             "finite values", "NaN",
+             "look for NaN pixels or weights before the encoder; mark unmeasured pixels invalid instead");
+}
+
+}  // namespace
+
+// A non-zero symbol whose table has no threshold cannot be written; losing it in silence would be worse. The
+// quantiser makes zeros there.
+MaybeError RecordEncoder::Work::check_silent(const LayerPlan& plan) const {
+  const auto look = [&]<class Element>(const Element* array) -> MaybeError {
+    const auto is_wrong = [](Element value) {
+      if constexpr (std::is_same_v<Element, float>) return value != value;
+      return value != 0;
+    };
+    for (const uint32_t tile : live) {
+      const Element* const base = array + tile * layout.tile;
+      for (const LayerPlan::Range& range : plan.silent) {
+        size_t wrong = layout.tile;
+        each_stretch(range, plane.band(range.band), layout.channel, layout.frequency,
+                     [&](size_t first, size_t n) {
+                       bool any = false;
+                       for (size_t i = first; i < first + n; ++i) any |= is_wrong(base[i]);
+                       for (size_t i = first; any && i < first + n; ++i) {
+                         if (is_wrong(base[i])) wrong = std::min(wrong, i);
+                       }
+                     });
+        if (wrong == layout.tile) continue;
+        const size_t channel = wrong / layout.channel % plane.channels,
+                     f = wrong / layout.frequency % plane.n_frequencies();
+        if constexpr (std::is_same_v<Element, float>)
+          return not_a_number(tile, static_cast<unsigned>(channel));
+        const unsigned level =
+            context.tables->level(plane.class_map[size_t{range.band} * plane.channels + channel], e);
+        return bad("a symbol of tile " + std::to_string(tile) + ", channel " + std::to_string(channel) +
+                       ", frequency " + std::to_string(f) + " has a table without thresholds (level " +
+                       std::to_string(level) + ")",
+                   "0", std::to_string(base[wrong]), "quantise it to 0");
+      }
+    }
+    return std::nullopt;
+  };
+  if (source.type == ElementType::kInt8) return look(static_cast<const int8_t*>(source.symbols));
+  if (source.type == ElementType::kInt16) return look(static_cast<const int16_t*>(source.symbols));
+  return look(static_cast<const float*>(source.symbols));
+}
+
+MaybeError RecordEncoder::Work::quantise(const Steps& steps, size_t width) {
+  gather_rows(static_cast<const float*>(source.symbols), layout, steps, width, latents.data());
+  std::array<float, kMaxLanes> theta;
+  const size_t lanes = steps.runs.size();
+  for (size_t lane = 0; lane < lanes; ++lane)
+    theta[lane] = context.tables->tables()[steps.runs[lane].level].theta;
+  const float inv_step = 1.0f / context.tables->ladder()[e];
+  bool is_nan = false;
+  if (width == 1) {
+    // One lane: a row is a single symbol, so the block is taken as one long row.
+    std::array<float, 64> same;
+    same.fill(theta[0]);
+    for (size_t i = 0; i < steps.n; i += same.size()) {
+      is_nan |= quantise_row(latents.data() + i, std::min(same.size(), steps.n - i), inv_step, same.data(),
+                             block.data() + i);
+    }
+  } else {
+    for (size_t s = 0; s < steps.n; ++s) {
+      is_nan |=
+          quantise_row(latents.data() + s * width, lanes, inv_step, theta.data(), block.data() + s * width);
+    }
+  }
+  if (!is_nan) return std::nullopt;
+  for (size_t i = 0;; ++i) {
+    if (i % width >= lanes || latents[i] == latents[i]) continue;
+    return not_a_number(steps.tiles[(steps.first + i / width) / steps.band.size()],
+                        steps.runs[i % width].channel);
+  }
+}
+
+MaybeError RecordEncoder::Work::gather(const Steps& steps, size_t width) {
+  switch (source.type) {
+    case ElementType::kInt8:
+      gather_rows(static_cast<const int8_t*>(source.symbols), layout, steps, width, block.data());
+      return std::nullopt;
+    case ElementType::kInt16:
+      gather_rows(static_cast<const int16_t*>(source.symbols), layout, steps, width, block.data());
+      return std::nullopt;
+    case ElementType::kFloat32:
+      return quantise(steps, width);
+    case ElementType::kFloat16:
+      break;
+  }
+  return bad("float16 is not encoded", "int8, int16 or float32", "float16", "convert it to float32");
+}
+
+Steps RecordEncoder::Work::steps_of(const LayerPlan& plan, size_t first, size_t end) const {
+  return {std::span(plan.coded).subspan(first, end - first), plane.band(plan.coded[first].band), live, 0, 0};
+}
+
+MaybeError RecordEncoder::Work::put_escape(int value, unsigned n_thresholds) {
+  if (value == -32768) {
+    return bad("a symbol lies outside what the format can say", "-32767 to 32767", "-32768");
+  }
+  const unsigned code = static_cast<unsigned>(std::abs(value)) - n_thresholds + 1;
+  const unsigned n = static_cast<unsigned>(std::bit_width(code)) - 1;
+  escapes.put(0, n);
+  escapes.put(1, 1);
+  escapes.put(code, n);  // without its leading one, least significant first
+  ++n_escapes;
+  return std::nullopt;
+}
+
+MaybeError RecordEncoder::Work::collect_one_lane(const LayerPlan& plan) {
+  signs.clear();
+  escapes.clear();
+  symbols.clear();
+  first_signs = 0;
+  n_nonzeros = n_escapes = 0;
+  for (size_t first = 0; first < plan.coded.size(); ++first) {
+    Steps steps = steps_of(plan, first, first + 1);
+    const auto n_steps = static_cast<uint32_t>(live.size() * steps.band.size());
+    const unsigned n_thresholds = context.tables->tables()[plan.coded[first].level].n_thresholds;
+    for (; steps.first < n_steps; steps.first += steps.n) {
+      steps.n = std::min(static_cast<uint32_t>(kBlockValues), n_steps - steps.first);
+      if (auto error = gather(steps, 1)) return error;
+      const size_t begin = symbols.size();
+      symbols.resize(begin + steps.n);  // zeros
+      for (size_t i = 0; i < steps.n; ++i) {
+        const int value = block[i];
+        if (value == 0) continue;
+        const unsigned is_negative = value < 0;
+        if (n_nonzeros < 16) {
+          first_signs |= is_negative << (15 - n_nonzeros);
+        } else {
+          signs.put(is_negative, 1);
+        }
+        ++n_nonzeros;
+        const auto magnitude = static_cast<unsigned>(std::abs(value));
+        symbols[begin + i] = static_cast<uint8_t>(std::min(magnitude, n_thresholds));
+        if (magnitude >= n_thresholds) {
+          if (auto error = put_escape(value, n_thresholds)) return error;
+        }
+      }
+      if (signs.n_bits() + escapes.n_bits() > size_t{8} * kMaxPayloadBytes) return too_long();
+    }
+  }
+  return std::nullopt;
+}
+
+MaybeError RecordEncoder::Work::collect_lanes(const std::vector<LaneGroup>& all, const LayerPlan& plan) {
+  const auto collect = kernels().collect_lanes;
+  const ValueType type = source.type == ElementType::kInt8 ? ValueType::kInt8 : ValueType::kInt16;
+  escapes.clear();
+  n_escapes = 0;
+  n_sign_bits = 0;
+  size_t n_symbols = 0;
+  for (const LaneGroup& group : all)
+    n_symbols += plane.band(plan.coded[group.first].band).size() * live.size() * group.tables.width;
+  if (symbols.size() < n_symbols) symbols.resize(n_symbols);
+  uint8_t* out = symbols.data();
+  for (const LaneGroup& group : all) {
+    Steps steps = steps_of(plan, group.first, group.end);
+    const size_t width = group.tables.width;
+    const auto n_steps = static_cast<uint32_t>(live.size() * steps.band.size());
+    const auto most = static_cast<uint32_t>(kBlockValues / width);
+    escape_steps.resize(most);
+    // Vectors read whole rows: straight from the source where it has such rows, else from a gathered block.
+    const bool is_direct =
+        source.type != ElementType::kFloat32 && group.tables.lanes == width && steps.are_rows(layout);
+    row_pointers.resize(most);
+    if (!is_direct) {
+      for (size_t s = 0; s < most; ++s) row_pointers[s] = block.data() + s * width;
+    }
+    for (; steps.first < n_steps; steps.first += steps.n) {
+      steps.n = std::min(most, n_steps - steps.first);
+      if (is_direct) {
+        steps.rows(static_cast<const uint8_t*>(source.symbols), type == ValueType::kInt8 ? 1 : 2, layout,
+                   row_pointers.data());
+      } else if (auto error = gather(steps, width)) {
+        return error;
+      }
+      const size_t sign_bytes_needed = (n_sign_bits + kBlockValues) / 8 + 16;
+      if (sign_bytes.size() < sign_bytes_needed) sign_bytes.resize(2 * sign_bytes_needed);
+      size_t n_found = 0;
+      const ValueType row_type = is_direct ? type : ValueType::kInt16;
+      collect(group.tables, steps.n, row_type, row_pointers.data(), out, sign_bytes.data(), n_sign_bits,
+              escape_steps.data(), &n_found);
+      out += steps.n * width;
+      for (size_t i = 0; i < n_found; ++i) {
+        const EscapeStep& found = escape_steps[i];
+        for (size_t half = 0; half < 2; ++half) {
+          for (uint64_t lanes = found.lanes[half]; lanes != 0; lanes &= lanes - 1) {
+            const size_t lane = 64 * half + static_cast<size_t>(std::countr_zero(lanes));
+            const void* const row = row_pointers[found.step];
+            const int value = row_type == ValueType::kInt8 ? static_cast<const int8_t*>(row)[lane]
+                                                           : static_cast<const int16_t*>(row)[lane];
+            if (auto error = put_escape(value, group.tables.last[lane])) return error;
+          }
+        }
+      }
+      if (n_sign_bits + escapes.n_bits() > size_t{8} * kMaxPayloadBytes) return too_long();
+    }
+  }
+  return std::nullopt;
+}
+
+MaybeError RecordEncoder::Work::encode_one_lane(const LayerPlan& plan, uint32_t& state, uint16_t*& top) {
+  const auto encode_run = kernels().encode_run;
+  const uint8_t* end = symbols.data() + symbols.size();
+  for (size_t r = plan.coded.size(); r-- > 0;) {
+    const Run& run = plan.coded[r];
+    size_t left = live.size() * plane.band(run.band).size();
+    while (left > 0) {
+      const size_t n = std::min(left, kBlockValues);
+      if (static_cast<size_t>(top - words.data()) < kWordSlack) return too_long();
+      end -= n;
+      encode_run(context.tables->tables()[run.level], n, end, state, top);
+      left -= n;
+    }
+  }
+  return std::nullopt;
+}
+
+MaybeError RecordEncoder::Work::encode_lanes(const std::vector<LaneGroup>& all, const LayerPlan& plan,
+                                             uint32_t* states, uint16_t*& top) {
+  const auto encode = kernels().encode_lanes;
+  size_t end = 0;
+  for (const LaneGroup& group : all)
+    end += plane.band(plan.coded[group.first].band).size() * live.size() * group.tables.width;
+  for (size_t g = all.size(); g-- > 0;) {
+    const LaneTables& t = all[g].tables;
+    const size_t most = kBlockValues / t.width;
+    size_t left = plane.band(plan.coded[all[g].first].band).size() * live.size();
+    while (left > 0) {
+      const size_t steps = std::min(left, most);
+      if (static_cast<size_t>(top - words.data()) < kWordSlack) return too_long();
+      end -= steps * t.width;
+      encode(t, static_cast<uint32_t>(steps), symbols.data() + end, states, top);
+      left -= steps;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace swathpack

@@ -1,0 +1,352 @@
+// AVX2: 16 lanes to a vector. Needs BMI2 (pdep and pext place and collect sign bits), FMA, and CRC32 of
+// SSE4.2.
+#include <immintrin.h>
+
+#include "isa/kernels.h"
+
+namespace swathpack {
+namespace {
+
+#include "isa/lanes.h"
+
+// Words for the lanes of an 8-bit mask, in both directions, as indices for a byte shuffle.
+struct ShuffleTables {
+  alignas(64) uint8_t expand[256][16];  // word i of the source to the i-th lane of the mask, others become 0
+  alignas(64) uint8_t compress[256][16];  // the lanes of the mask, in order, to the upper end of the register
+  constexpr ShuffleTables() : expand{}, compress{} {
+    for (unsigned mask = 0; mask < 256; ++mask) {
+      unsigned n = 0, n_set = 0;
+      for (unsigned lane = 0; lane < 8; ++lane) n_set += mask >> lane & 1;
+      for (unsigned j = 0; j < 16; ++j) expand[mask][j] = compress[mask][j] = 0x80;
+      for (unsigned lane = 0; lane < 8; ++lane) {
+        if ((mask >> lane & 1) == 0) continue;
+        for (unsigned j = 0; j < 2; ++j) {
+          expand[mask][2 * lane + j] = static_cast<uint8_t>(2 * n + j);
+          compress[mask][2 * (8 - n_set + n) + j] = static_cast<uint8_t>(2 * lane + j);
+        }
+        ++n;
+      }
+    }
+  }
+};
+constexpr ShuffleTables kShuffles;
+
+struct Avx2 {
+  static constexpr unsigned kWidth = 16;
+  using Vector = __m256i;
+  using Mask = __m256i;  // all ones in a lane, or zero
+
+  template <ValueType kType>
+  struct Found {
+    Vector value;                     // symbol index, or float16 bits
+    Vector below_first, below_final;  // float16: slot < T_1, slot < T_K
+  };
+
+  static Vector load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  static Mask mask(const uint16_t* present) { return load(present); }
+
+  static void split(const uint32_t* states, Mask present, Vector& hi, Vector& lo) {
+    const __m256i a = load(states), b = load(states + 8), low = _mm256_set1_epi32(0xFFFF);
+    const __m256i l = _mm256_packus_epi32(_mm256_and_si256(a, low), _mm256_and_si256(b, low));
+    const __m256i h = _mm256_packus_epi32(_mm256_srli_epi32(a, 16), _mm256_srli_epi32(b, 16));
+    lo = _mm256_and_si256(_mm256_permute4x64_epi64(l, 0xD8), present);
+    hi = _mm256_and_si256(_mm256_permute4x64_epi64(h, 0xD8), present);
+  }
+  static void join(uint32_t* states, Mask present, Vector hi, Vector lo) {
+    const __m256i l = _mm256_permute4x64_epi64(lo, 0xD8), h = _mm256_permute4x64_epi64(hi, 0xD8);
+    const __m256i p = _mm256_permute4x64_epi64(present, 0xD8);
+    auto* out = reinterpret_cast<int*>(states);
+    _mm256_maskstore_epi32(out, _mm256_unpacklo_epi16(p, p), _mm256_unpacklo_epi16(l, h));
+    _mm256_maskstore_epi32(out + 8, _mm256_unpackhi_epi16(p, p), _mm256_unpackhi_epi16(l, h));
+  }
+
+  // The differences slot − T_k modulo 2^16: that of the last threshold at or below the slot is the smallest
+  // and gives the offset in the symbol's range, that of the first one above is the largest and gives its end.
+  template <unsigned kK, ValueType kType>
+  static void search(const LaneTables& t, unsigned v, unsigned n_thresholds, Vector slot, Vector& offset,
+                     Vector& frequency, Found<kType>& found) {
+    const Vector biased = _mm256_xor_si256(slot, _mm256_set1_epi16(-32768));
+    const uint16_t* thresholds = t.thresholds + v * kWidth;
+    Vector low = slot, high = slot;
+    Vector value;
+    const unsigned n = kK != 0 ? kK : n_thresholds;
+    if constexpr (kType == ValueType::kFloat16) {
+      value = load(t.half_values + n * t.width + v * kWidth);
+      found.below_first = _mm256_cmpgt_epi16(load(t.first + v * kWidth), biased);
+      found.below_final = _mm256_cmpgt_epi16(load(t.final + v * kWidth), biased);
+    } else {
+      value = load(t.last + v * kWidth);
+    }
+    // Downward, so that the value of the symbol below the lowest threshold above the slot is the one that
+    // stays.
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < n; ++i) {
+      const unsigned k = n - 1 - i;
+      const Vector threshold = load(thresholds + k * t.width);
+      const Vector difference = _mm256_sub_epi16(biased, threshold);
+      const Vector above = _mm256_cmpgt_epi16(threshold, biased);
+      low = _mm256_min_epu16(low, difference);
+      high = _mm256_max_epu16(high, difference);
+      if constexpr (kType == ValueType::kFloat16) {
+        value = _mm256_blendv_epi8(value, load(t.half_values + k * t.width + v * kWidth), above);
+      } else {
+        value = _mm256_add_epi16(value, above);
+      }
+    }
+    offset = low;
+    frequency = _mm256_sub_epi16(low, high);
+    found.value = value;
+  }
+
+  static unsigned lane_bits(Mask m) {
+    return static_cast<unsigned>(
+        _mm_movemask_epi8(_mm_packs_epi16(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1))));
+  }
+
+  template <bool kPartial>
+  static void advance(Vector& hi, Vector& lo, Vector offset, Vector frequency, Mask present,
+                      const uint8_t*& next) {
+    const Vector product = _mm256_mullo_epi16(frequency, hi);
+    const Vector sum = _mm256_add_epi16(product, offset);
+    // A carry exactly when the sum is below what was added to it.
+    const Vector carry = _mm256_min_epu16(_mm256_subs_epu16(offset, sum), _mm256_set1_epi16(1));
+    const Vector upper = _mm256_add_epi16(_mm256_mulhi_epu16(frequency, hi), carry);
+    Mask need = _mm256_cmpeq_epi16(upper, _mm256_setzero_si256());
+    if constexpr (kPartial) need = _mm256_and_si256(need, present);
+    const unsigned lanes = lane_bits(need), first = lanes & 0xFF;
+    const auto* words = reinterpret_cast<const __m128i*>(next);
+    const __m128i low = _mm_shuffle_epi8(
+        _mm_loadu_si128(words), _mm_load_si128(reinterpret_cast<const __m128i*>(kShuffles.expand[first])));
+    const auto* more = reinterpret_cast<const __m128i*>(next + 2 * __builtin_popcount(first));
+    const __m128i high =
+        _mm_shuffle_epi8(_mm_loadu_si128(more),
+                         _mm_load_si128(reinterpret_cast<const __m128i*>(kShuffles.expand[lanes >> 8])));
+    next += 2 * __builtin_popcount(lanes);
+    hi = _mm256_blendv_epi8(upper, sum, need);
+    lo = _mm256_blendv_epi8(sum, _mm256_set_m128i(high, low), need);
+  }
+
+  // 32 bits to 32 bytes, all ones or zero.
+  static __m256i spread(uint32_t bits) {
+    const __m256i which = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2,
+                                           2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+    const __m256i bit = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201));
+    const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(bits)), which);
+    return _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
+  }
+  // 32 masks of two vectors to 32 bits.
+  static uint32_t bits_of(Mask a, Mask b) {
+    return static_cast<uint32_t>(
+        _mm256_movemask_epi8(_mm256_permute4x64_epi64(_mm256_packs_epi16(a, b), 0xD8)));
+  }
+  static uint32_t take_signs(uint32_t nonzero, const uint8_t* top, size_t& bit) {
+    const uint32_t signs = _pdep_u32(static_cast<uint32_t>(next_signs(top, bit)), nonzero);
+    bit += static_cast<unsigned>(__builtin_popcount(nonzero));
+    return signs;
+  }
+
+  // Gives the values of one step their signs and writes them; true when one of them is an escape.
+  template <unsigned V, ValueType kType>
+  static bool put_row(const LaneTables& t, const Found<kType>* found, uint8_t* row, const uint8_t* top,
+                      size_t& bit) {
+    const __m256i zero = _mm256_setzero_si256();
+    __m256i escapes = zero;
+    constexpr unsigned kPairs = (V + 1) / 2;
+#pragma GCC unroll 4
+    for (unsigned p = 0; p < kPairs; ++p) {
+      const unsigned a = 2 * p, b = V == 1 ? 0 : 2 * p + 1;
+      const Vector va = found[a].value, vb = V == 1 ? zero : found[b].value;
+      if constexpr (kType == ValueType::kInt8) {
+        const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(va, vb), 0xD8);
+        const __m256i wanted = _mm256_permute4x64_epi64(
+            _mm256_packus_epi16(load(t.escape + a * kWidth), load(t.escape + (a + 1) * kWidth)), 0xD8);
+        escapes = _mm256_or_si256(escapes, _mm256_cmpeq_epi8(bytes, wanted));
+        const auto nonzero = ~static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, zero)));
+        const __m256i negative = spread(take_signs(nonzero, top, bit));
+        const __m256i value = _mm256_sub_epi8(_mm256_xor_si256(bytes, negative), negative);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + 32 * p), value);
+      } else {
+        Mask za, zb;
+        if constexpr (kType == ValueType::kInt16) {
+          za = _mm256_cmpeq_epi16(va, zero);
+          zb = _mm256_cmpeq_epi16(vb, zero);
+          escapes = _mm256_or_si256(
+              escapes, _mm256_or_si256(_mm256_cmpeq_epi16(va, load(t.escape + a * kWidth)),
+                                       _mm256_cmpeq_epi16(vb, load(t.escape + (a + 1) * kWidth))));
+        } else {
+          za = found[a].below_first;
+          zb = V == 1 ? _mm256_set1_epi16(-1) : found[b].below_first;
+          const __m256i all = _mm256_set1_epi16(-1);
+          escapes = _mm256_or_si256(
+              escapes, _mm256_xor_si256(
+                           all, _mm256_and_si256(found[a].below_final, V == 1 ? all : found[b].below_final)));
+        }
+        const uint32_t nonzero = ~bits_of(za, zb);
+        const uint32_t signs = take_signs(nonzero, top, bit);
+        const __m256i bits =
+            _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, -32768);
+        const auto apply = [&](Vector value, uint32_t half) {
+          const __m256i wide = _mm256_and_si256(_mm256_set1_epi16(static_cast<int16_t>(half)), bits);
+          const __m256i negative = _mm256_cmpeq_epi16(wide, bits);
+          if constexpr (kType == ValueType::kInt16)
+            return _mm256_sub_epi16(_mm256_xor_si256(value, negative), negative);
+          return _mm256_or_si256(value, _mm256_slli_epi16(negative, 15));
+        };
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + 64 * p), apply(va, signs & 0xFFFF));
+        if (V > 1) _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + 64 * p + 32), apply(vb, signs >> 16));
+      }
+    }
+    return _mm256_testz_si256(escapes, escapes) == 0;
+  }
+
+  template <ValueType kType>
+  static uint64_t escape_lanes(const LaneTables& t, unsigned v, const Found<kType>& found) {
+    if constexpr (kType == ValueType::kFloat16) return ~lane_bits(found.below_final) & 0xFFFF;
+    return lane_bits(_mm256_cmpeq_epi16(found.value, load(t.escape + v * kWidth)));
+  }
+
+  static void range_of(const LaneTables& t, unsigned v, const uint8_t* symbols, Vector& start,
+                       Vector& frequency) {
+    const Vector symbol = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(symbols)));
+    const uint16_t* thresholds = t.thresholds + v * kWidth;
+    const Vector bias = _mm256_set1_epi16(-32768);
+    Vector from = bias, next = load(thresholds), to = next;
+    Vector rest = symbol;  // symbol − k, above 0 while the symbol lies above threshold k
+    const Vector one = _mm256_set1_epi16(1), zero = _mm256_setzero_si256();
+    for (unsigned k = 0; k < t.n_thresholds; ++k) {
+      const Mask above = _mm256_cmpgt_epi16(rest, zero);
+      from = _mm256_blendv_epi8(from, next, above);
+      next = load(thresholds + (k + 1) * t.width);
+      to = _mm256_blendv_epi8(to, next, above);
+      rest = _mm256_sub_epi16(rest, one);
+    }
+    start = _mm256_xor_si256(from, bias);
+    frequency = _mm256_sub_epi16(to, from);
+  }
+
+  // ⌊x / f⌋ by floating point: y = fl(fl(x) / f) has a relative error below 2^-22, so an absolute one below
+  // 2^-6, and ⌊y − 2^-6⌋ is the quotient or one less; the remainder in integers decides.
+  static __m256i quotient(__m256i hi, __m256i lo, __m256i f) {
+    const __m256 h = _mm256_cvtepi32_ps(hi), l = _mm256_cvtepi32_ps(lo);
+    const __m256 x = _mm256_fmadd_ps(h, _mm256_set1_ps(65536), l);
+    const __m256 y = _mm256_sub_ps(_mm256_div_ps(x, _mm256_cvtepi32_ps(f)), _mm256_set1_ps(1.0f / 64));
+    return _mm256_cvttps_epi32(y);
+  }
+
+  static void retreat(Vector& hi, Vector& lo, Vector start, Vector frequency, Mask present, uint8_t*& words) {
+    const Vector zero = _mm256_setzero_si256();
+    const Mask due = _mm256_and_si256(_mm256_cmpeq_epi16(_mm256_max_epu16(hi, frequency), hi), present);
+    const unsigned lanes = lane_bits(due);
+    const auto put = [&](__m128i from, unsigned which) {
+      const __m128i order = _mm_load_si128(reinterpret_cast<const __m128i*>(kShuffles.compress[which]));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(words - 16), _mm_shuffle_epi8(from, order));
+      words -= 2 * __builtin_popcount(which);
+    };
+    put(_mm256_extracti128_si256(lo, 1), lanes >> 8);
+    put(_mm256_castsi256_si128(lo), lanes & 0xFF);
+    const Vector low = _mm256_blendv_epi8(lo, hi, due), high = _mm256_andnot_si256(due, hi);
+
+    const __m256i q_even = quotient(_mm256_unpacklo_epi16(high, zero), _mm256_unpacklo_epi16(low, zero),
+                                    _mm256_unpacklo_epi16(frequency, zero));
+    const __m256i q_odd = quotient(_mm256_unpackhi_epi16(high, zero), _mm256_unpackhi_epi16(low, zero),
+                                   _mm256_unpackhi_epi16(frequency, zero));
+    const Vector q = _mm256_packus_epi32(q_even, q_odd);
+    // The remainder x − q · f < 2 · f may have 17 bits: its upper half is 0 or 1.
+    const Vector product = _mm256_mullo_epi16(q, frequency);
+    const Vector rest = _mm256_sub_epi16(low, product);
+    const Vector no_borrow = _mm256_cmpeq_epi16(_mm256_max_epu16(low, product), low);
+    const Vector over = _mm256_sub_epi16(_mm256_sub_epi16(high, _mm256_mulhi_epu16(q, frequency)),
+                                         _mm256_andnot_si256(no_borrow, _mm256_set1_epi16(1)));
+    const Mask once_more = _mm256_or_si256(_mm256_cmpgt_epi16(over, zero),
+                                           _mm256_cmpeq_epi16(_mm256_max_epu16(rest, frequency), rest));
+    hi = _mm256_sub_epi16(q, once_more);
+    lo = _mm256_add_epi16(_mm256_sub_epi16(rest, _mm256_and_si256(once_more, frequency)), start);
+  }
+};
+
+uint32_t decode_lanes(const LaneTables& t, uint32_t steps, uint32_t* states, LaneStream& stream,
+                      ValueType type, void* const* rows, EscapeStep* escapes, size_t* n_escapes) {
+  switch (type) {
+    case ValueType::kInt8:
+      return decode_type<Avx2, ValueType::kInt8>(t, steps, states, stream, rows, escapes, n_escapes);
+    case ValueType::kInt16:
+      return decode_type<Avx2, ValueType::kInt16>(t, steps, states, stream, rows, escapes, n_escapes);
+    case ValueType::kFloat16:
+      break;
+  }
+  return decode_type<Avx2, ValueType::kFloat16>(t, steps, states, stream, rows, escapes, n_escapes);
+}
+
+void encode_lanes(const LaneTables& t, uint32_t steps, const uint8_t* symbols, uint32_t* states,
+                  uint16_t*& top) {
+  encode_any<Avx2>(t, steps, symbols, states, top);
+}
+
+template <class Value>
+void collect_rows(const LaneTables& t, uint32_t steps, const void* const* rows, uint8_t* symbols,
+                  uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
+  SignSink sink(signs, n_bits);
+  const __m256i zero = _mm256_setzero_si256();
+  for (uint32_t step = 0; step < steps; ++step, symbols += t.width) {
+    const auto* values = static_cast<const Value*>(rows[step]);
+    EscapeStep found{step, {0, 0}};
+    for (unsigned lane = 0; lane < t.lanes; lane += 32) {
+      __m256i k[2], is_escape[2], sign[2];
+      for (unsigned i = 0; i < 2; ++i) {
+        const Value* const from = values + lane + 16 * i;
+        __m256i value;
+        if constexpr (sizeof(Value) == 1) {
+          value = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+        } else {
+          value = Avx2::load(from);
+        }
+        k[i] = _mm256_min_epu16(_mm256_abs_epi16(value), Avx2::load(t.last + lane + 16 * i));
+        is_escape[i] = _mm256_cmpeq_epi16(k[i], Avx2::load(t.escape + lane + 16 * i));
+        sign[i] = value;
+      }
+      const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(k[0], k[1]), 0xD8);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(symbols + lane), bytes);
+      const auto nonzero = ~static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, zero)));
+      sink.put(_pext_u32(Avx2::bits_of(sign[0], sign[1]), nonzero),
+               static_cast<unsigned>(__builtin_popcount(nonzero)));
+      found.lanes[lane / 64] |= uint64_t{Avx2::bits_of(is_escape[0], is_escape[1])} << lane % 64;
+    }
+    if ((found.lanes[0] | found.lanes[1]) != 0) [[unlikely]]
+      escapes[(*n_escapes)++] = found;
+  }
+  n_bits = sink.finish(signs);
+}
+
+void collect_lanes(const LaneTables& t, uint32_t steps, ValueType type, const void* const* rows,
+                   uint8_t* symbols, uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
+  if (type == ValueType::kInt8)
+    return collect_rows<int8_t>(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
+  collect_rows<int16_t>(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
+}
+
+uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
+  uint64_t r = state;
+  for (; n >= 8; data += 8, n -= 8) {
+    uint64_t word;
+    __builtin_memcpy(&word, data, 8);
+    r = _mm_crc32_u64(r, word);
+  }
+  for (; n > 0; --n) r = _mm_crc32_u8(static_cast<uint32_t>(r), *data++);
+  return static_cast<uint32_t>(r);
+}
+
+// One lane is not a matter of vectors.
+RunEnd decode_run(const Table& table, uint32_t n, bool long_form, uint32_t& state, WordSource& words,
+                  Nonzero* out, size_t* count, size_t capacity) {
+  return kScalarKernels.decode_run(table, n, long_form, state, words, out, count, capacity);
+}
+void encode_run(const Table& table, size_t n, const uint8_t* symbols, uint32_t& state, uint16_t*& top) {
+  kScalarKernels.encode_run(table, n, symbols, state, top);
+}
+
+}  // namespace
+
+const Kernels kAvx2Kernels = {"avx2",        decode_run,   encode_run,     decode_lanes,
+                              collect_lanes, encode_lanes, crc32c_register};
+
+}  // namespace swathpack
