@@ -10,7 +10,7 @@ from benchmarks.entropy import buffers, ideal, latents, static_tables, timing
 from benchmarks.entropy.latents import SIDE, LatentSet
 from benchmarks.entropy.machine import row
 from benchmarks.entropy.peers import PEERS, check
-from benchmarks.entropy.plane_coder import CHANNEL_ORDER, OVERHEAD, PlaneCoder, Symbols
+from benchmarks.entropy.plane_coder import OVERHEAD, TILE_ORDER, TOKEN_ORDER, PlaneCoder, Symbols
 from benchmarks.entropy.settings import Settings
 from benchmarks.results import Row
 
@@ -20,7 +20,7 @@ GIGA = 1e9
 class Ours:
     """A set of latents with its coder, planned, checked, and laid out at every alignment."""
 
-    def __init__(self, found: LatentSet, order: str = CHANNEL_ORDER, threads: int | None = None) -> None:
+    def __init__(self, found: LatentSet, order: str = TOKEN_ORDER, threads: int = 1) -> None:
         self.latents = found
         self.tables = static_tables.fit(found.frequencies, rows=SIDE, cols=SIDE)
         self.coder = PlaneCoder(self.tables, found.images, order=order, threads=threads)
@@ -34,7 +34,7 @@ class Ours:
 
     def _in(self, order: str) -> Symbols:
         x = self.latents.symbols
-        return np.ascontiguousarray(x.transpose(0, 2, 1) if order == CHANNEL_ORDER else x)
+        return np.ascontiguousarray(x.transpose(0, 2, 1) if order == TILE_ORDER else x)
 
     def encode(self, number: int) -> object:
         return self.coder.encode(self._inputs[number % len(self._inputs)])
@@ -59,16 +59,16 @@ class Ours:
         return 8 * self.n_bytes / self.latents.cross_entropy_bits()
 
 
-def ours(settings: Settings, name: str, order: str = CHANNEL_ORDER) -> Ours:
+def ours(settings: Settings, name: str, order: str = TOKEN_ORDER) -> Ours:
     return Ours(latents.make(name, settings.images(name)), order)
 
 
-def case(name: str, isa: str, order: str = CHANNEL_ORDER) -> str:
+def case(name: str, isa: str, order: str = TOKEN_ORDER) -> str:
     """How rows call it."""
-    return f"archive, {name}, {isa}" + ("" if order == CHANNEL_ORDER else f", {order} order")
+    return f"archive, {name}, {isa}, {order} order"
 
 
-def against(isa: str, settings: Settings, *, name: str, peer: str, order: str = CHANNEL_ORDER) -> list[Row]:
+def against(isa: str, settings: Settings, *, name: str, peer: str, order: str = TOKEN_ORDER) -> list[Row]:
     """Speed and bytes against one rival."""
     rival = PEERS[peer]()  # first: where it is missing, nothing else is worth doing
     own = ours(settings, name, order)
@@ -130,7 +130,7 @@ def against(isa: str, settings: Settings, *, name: str, peer: str, order: str = 
     return rows
 
 
-def alone(isa: str, settings: Settings, *, name: str, order: str = CHANNEL_ORDER) -> list[Row]:
+def alone(isa: str, settings: Settings, *, name: str, order: str = TOKEN_ORDER) -> list[Row]:
     """Ours: speeds, the spread over alignments, and where the bytes go."""
     own = ours(settings, name, order)
     where = case(name, isa, order)

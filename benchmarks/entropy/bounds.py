@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.entropy import buffers, ideal, timing
 from benchmarks.entropy.archive import case, ours
 from benchmarks.entropy.machine import clock_hz, row
-from benchmarks.entropy.plane_coder import CHANNEL_ORDER
+from benchmarks.entropy.plane_coder import TILE_ORDER, TOKEN_ORDER
 from benchmarks.entropy.settings import Settings
 from benchmarks.results import Row
 
@@ -23,7 +23,7 @@ def port_bound_cycles(mean_thresholds: float) -> float:
     return STEP_CYCLES + THRESHOLD_CYCLES * mean_thresholds
 
 
-def measure(isa: str, settings: Settings, *, name: str, order: str = CHANNEL_ORDER) -> list[Row]:
+def measure(isa: str, settings: Settings, *, name: str, order: str = TOKEN_ORDER) -> list[Row]:
     """Decoding against a copy of its output, by turns, and against the port bound at the clock of this moment."""
     own = ours(settings, name, order)
     source = buffers.empty(own.symbols.shape, own.symbols.dtype, 0)
@@ -58,7 +58,7 @@ def measure(isa: str, settings: Settings, *, name: str, order: str = CHANNEL_ORD
     ]
 
 
-def memory(isa: str, settings: Settings, *, name: str, order: str = CHANNEL_ORDER) -> list[Row]:
+def memory(isa: str, settings: Settings, *, name: str, order: str = TOKEN_ORDER) -> list[Row]:
     """What encoding and decoding take beyond their arrays, by the process' peak; run in a process of its own."""
     from benchmarks.entropy import latents, static_tables
     from benchmarks.entropy.latents import SIDE
@@ -67,7 +67,7 @@ def memory(isa: str, settings: Settings, *, name: str, order: str = CHANNEL_ORDE
     drawn = latents.make(name, settings.images(name))
     tables = static_tables.fit(drawn.frequencies, rows=SIDE, cols=SIDE)
     x = drawn.symbols
-    symbols = np.ascontiguousarray(x.transpose(0, 2, 1) if order == CHANNEL_ORDER else x)
+    symbols = np.ascontiguousarray(x.transpose(0, 2, 1) if order == TILE_ORDER else x)
     coder = PlaneCoder(tables, drawn.images, order=order)
     coder.plan(symbols)
     out = buffers.empty(symbols.shape, symbols.dtype, 0)

@@ -17,7 +17,8 @@ def empty(shape: tuple[int, ...], dtype: npt.DTypeLike, offset: int) -> npt.NDAr
     """An array whose first byte lies `offset` bytes above a page, rounded down to whole elements."""
     kind = np.dtype(dtype)
     size = int(np.prod(shape)) * kind.itemsize
-    raw = np.zeros(size + 2 * _PAGE, dtype=np.uint8)  # zeros: pages are mapped before anything is timed
+    raw = np.empty(size + 2 * _PAGE, dtype=np.uint8)
+    raw.fill(0)  # not np.zeros, whose pages are mapped at the first write: that would be timed
     start = -raw.ctypes.data % _PAGE + offset // kind.itemsize * kind.itemsize
     return raw[start : start + size].view(kind).reshape(shape)
 

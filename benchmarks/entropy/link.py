@@ -11,7 +11,7 @@ from benchmarks.entropy.archive import GIGA
 from benchmarks.entropy.machine import row
 from benchmarks.entropy.peer_compressai import CompressAIAns
 from benchmarks.entropy.peers import check
-from benchmarks.entropy.plane_coder import LINK_TARGET, OVERHEAD, PlaneCoder
+from benchmarks.entropy.plane_coder import LINK_TARGET, OVERHEAD, TILE_ORDER, PlaneCoder
 from benchmarks.entropy.settings import Settings
 from benchmarks.results import Row
 
@@ -19,21 +19,22 @@ ROWS, COLS = 7, 14  # 98 tokens × 768 channels at 0.1 bit: about 940 bytes, one
 _DISTINCT = 256  # tiles that are drawn; more records repeat them, which no predictor can remember
 
 
-def many(isa: str, settings: Settings) -> list[Row]:
+def many(isa: str, settings: Settings, *, order: str = TILE_ORDER) -> list[Row]:
     """4,096 records of about 960 bytes at 0.1 bit per symbol, one call each way."""
     n = settings.link_records
     drawn = latents.make("sparse", min(n, _DISTINCT), tokens=ROWS * COLS)
     tables = static_tables.fit(drawn.frequencies, rows=ROWS, cols=COLS)
     few = np.ascontiguousarray(drawn.symbols.transpose(0, 2, 1))
-    symbols = np.tile(few, (-(-n // len(few)), 1, 1))[:n]
-    coder = PlaneCoder(tables, n, target_bytes=LINK_TARGET)
+    given = few if order == TILE_ORDER else drawn.symbols
+    symbols = np.tile(given, (-(-n // len(few)), 1, 1))[:n]
+    coder = PlaneCoder(tables, n, order=order, target_bytes=LINK_TARGET)
     # A tile that is larger than the target by chance still makes a record of its own.
     coder.plan_equal(symbols, 1)
     if (coder.lanes() != 1).any():
         raise ValueError("a link record has more than one lane")
     records = coder.check(symbols, (0, 1))
     out = buffers.empty(symbols.shape, np.int8, 0)
-    where = f"link, {n} records of about 960 B, {isa}"
+    where = f"link, {n} records of about 960 B, {isa}, {order} order"
     rounds = settings.n_rounds(7)
     decoding = timing.alone(
         lambda _: coder.decode(records, out), unit=symbols.size, rounds=rounds, seconds=settings.seconds
@@ -56,9 +57,9 @@ def many(isa: str, settings: Settings) -> list[Row]:
     ]
 
 
-def tiny(isa: str, settings: Settings) -> list[Row]:
+def tiny(isa: str, settings: Settings, *, shared: bool = False) -> list[Row]:
     """Records of 768 symbols at 0.1 bit: bytes, and speed against compressai.ans with one string a record."""
-    rival = CompressAIAns()
+    rival = CompressAIAns(shared=shared)
     n = settings.tiny_records
     drawn = latents.make("sparse", n, tokens=1)
     tables = static_tables.fit(drawn.frequencies, rows=1, cols=1)

@@ -52,19 +52,26 @@ class CompressAIBottleneck:
 
 
 class CompressAIAns:
-    """`compressai.ans` with all Python lists built before the clock starts; one string per image."""
+    """`compressai.ans` with all Python lists built before the clock starts; one string per image.
 
-    name, images, rounds = "compressai.ans, lists prebuilt", 2, 11
+    Every call converts all its tables, so their number matters where strings are short. By default there is one per
+    channel, as its entropy model has them; `shared`: channels with equal distributions share one.
+    """
 
-    def __init__(self) -> None:
+    images, rounds = 2, 11
+
+    def __init__(self, *, shared: bool = False) -> None:
+        self.name = "compressai.ans, lists prebuilt" + (", tables shared" if shared else "")
+        self._shared = shared
         self._parts = compressai_parts.load()
 
     def version(self) -> str:
         return f"compressai {version('compressai')}"
 
     def prepare(self, latents: LatentSet) -> None:
-        # Every call converts all its tables: channels with equal distributions share one.
-        rows, index = np.unique(latents.frequencies, axis=0, return_inverse=True)
+        rows, index = latents.frequencies, np.arange(len(latents.frequencies))
+        if self._shared:
+            rows, index = np.unique(rows, axis=0, return_inverse=True)
         self._tables = compressai_parts.tables(rows)
         images, tokens, channels = latents.symbols.shape
         # Channel by channel, which keeps one table in its cache.

@@ -49,6 +49,7 @@ class Peer(Protocol):
 PEERS: dict[str, Callable[[], Peer]] = {
     "bottleneck": CompressAIBottleneck,
     "ans": CompressAIAns,
+    "ans-shared": lambda: CompressAIAns(shared=True),
     "constriction": ConstrictionAns,
     "htscodecs-avx2": lambda: Htscodecs("avx2"),
     "htscodecs-avx512": lambda: Htscodecs("avx512"),

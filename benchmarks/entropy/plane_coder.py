@@ -24,12 +24,12 @@ from codec.bitstream.masks import PlaneMasks
 from codec.transform.tables import NEVER_SENT, Tables
 from codec.types import RecordHeader, RecordKind
 
-CHANNEL_ORDER, TOKEN_ORDER = "channel", "token"  # tiles × channels × tokens, tiles × tokens × channels
+TILE_ORDER, TOKEN_ORDER = "tile", "token"  # tiles × channels × tokens, tiles × tokens × channels
 OVERHEAD = rec.OVERHEAD  # bytes of a record that are not payload: header and CRC
 
 Symbols = npt.NDArray[Any]
 
-__all__ = ["ARCHIVE_TARGET", "CHANNEL_ORDER", "LINK_TARGET", "OVERHEAD", "TOKEN_ORDER", "PlaneCoder", "takes"]
+__all__ = ["ARCHIVE_TARGET", "LINK_TARGET", "OVERHEAD", "TILE_ORDER", "TOKEN_ORDER", "PlaneCoder", "takes"]
 
 
 def takes(function: Any, parameter: str) -> bool:
@@ -45,8 +45,8 @@ class PlaneCoder:
     n_tiles: int
     plane: int = 0
     ladder_index: int = 0
-    order: str = CHANNEL_ORDER
-    threads: int | None = None
+    order: str = TILE_ORDER
+    threads: int = 1
     target_bytes: int = ARCHIVE_TARGET
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class PlaneCoder:
         n_frequencies = maps.rows * maps.cols
         self.n_layers, self.n_coefficients = len(maps.layer_shift), maps.channels * n_frequencies
         self._tile_shape = (
-            (maps.channels, n_frequencies) if self.order == CHANNEL_ORDER else (n_frequencies, maps.channels)
+            (maps.channels, n_frequencies) if self.order == TILE_ORDER else (n_frequencies, maps.channels)
         )
         in_layer = np.bincount(maps.bands, minlength=len(maps.layer_map))
         self._per_tile = [
@@ -71,14 +71,14 @@ class PlaneCoder:
         self._layers = np.zeros(self.n_tiles, dtype=np.uint16)
         # What no record writes stays as it was: coefficients that are never sent are 0 from the start, others are not.
         sent = (maps.layer_map[maps.bands].T != NEVER_SENT).astype(np.int8)
-        self._other = sent if self.order == CHANNEL_ORDER else sent.T
+        self._other = sent if self.order == TILE_ORDER else sent.T
         self._extra = self._options()
         self.headers = np.zeros(0, dtype=np.uint64)
 
     def _options(self) -> dict[str, Any]:
         """Arguments beyond those that every version of the core takes."""
         extra: dict[str, Any] = {}
-        for name, value, usual in (("order", self.order, CHANNEL_ORDER), ("threads", self.threads, None)):
+        for name, value, usual in (("order", self.order, TILE_ORDER), ("threads", self.threads, 1)):
             if value == usual:
                 continue
             if not takes(self._core.decode_records, name):
@@ -148,6 +148,7 @@ class PlaneCoder:
 
     def decode(self, records: Sequence[Any], out: Symbols) -> Symbols:
         """All records into `out`; an outcome other than success raises ValueError."""
+        self._layers[...] = 0  # as for a file that was just opened: nothing of it has come yet
         outcome = self._core.decode_records(
             self._set, records, self.ladder_index, self.n_tiles, self._doubled, out, self._out_mask, self._layers,
             self.plane, **self._extra,

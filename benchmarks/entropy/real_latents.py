@@ -202,7 +202,7 @@ def _against(
     rounds = settings.n_rounds(rival.rounds)
     common: dict[str, Any] = {"rival": rival.name, "software": [rival.version()]}
     rows = []
-    if key != "ans":  # its tables here end at ±60; what it saves or loses by that says nothing
+    if not key.startswith("ans"):  # its tables here end at ±60; what it saves or loses by that says nothing
         rows.append(row(isa, where, "bytes, ratio", size / theirs, unit="x", n=len(found.values), **common))
     for metric, mine, other in (
         ("decode", lambda _: coder.decode(records, out), lambda _: rival.decode(coded)),

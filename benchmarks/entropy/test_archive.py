@@ -8,11 +8,11 @@ import pytest
 
 from benchmarks.entropy.back_ends import PORTABLE, every, measured
 from benchmarks.entropy.peers import PEERS
-from benchmarks.entropy.plane_coder import CHANNEL_ORDER, TOKEN_ORDER
+from benchmarks.entropy.plane_coder import TILE_ORDER, TOKEN_ORDER
 
 pytestmark = pytest.mark.entropy
 SETS = ("dense", "sparse")
-ORDERS = (CHANNEL_ORDER, TOKEN_ORDER)
+ORDERS = (TOKEN_ORDER, TILE_ORDER)
 
 
 @pytest.mark.parametrize("order", ORDERS)

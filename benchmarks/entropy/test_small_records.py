@@ -10,18 +10,21 @@ import pytest
 
 from benchmarks.entropy import real_latents
 from benchmarks.entropy.back_ends import PORTABLE, measured
+from benchmarks.entropy.plane_coder import TILE_ORDER, TOKEN_ORDER
 
 pytestmark = pytest.mark.entropy
 
 
+@pytest.mark.parametrize("order", [TILE_ORDER, TOKEN_ORDER])
 @pytest.mark.parametrize("isa", measured())
-def test_thousands_of_link_records(bench: Any, isa: str) -> None:
-    bench(isa, "link-many")
+def test_thousands_of_link_records(bench: Any, isa: str, order: str) -> None:
+    bench(isa, "link-many", order=order)
 
 
+@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("isa", measured())
-def test_smallest_records(bench: Any, isa: str) -> None:
-    bench(isa, "link-tiny")
+def test_smallest_records(bench: Any, isa: str, shared: bool) -> None:
+    bench(isa, "link-tiny", shared=shared)
 
 
 def test_rate_over_static_cross_entropy(bench: Any) -> None:
@@ -42,5 +45,5 @@ def latents(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.mark.parametrize("isa", measured())
 @pytest.mark.parametrize("latents", real_latents.SOURCES, indirect=True)
 def test_real_latents(bench: Any, latents: Path, isa: str, rate: str) -> None:
-    peers = ["htscodecs-avx2", "zstd-1-sorted", "zstd-19-sorted", "ans"]
+    peers = ["htscodecs-avx2", "zstd-1-sorted", "zstd-19-sorted", "ans-shared"]
     bench(isa, "real", source=latents.stem, latents=str(latents), rate=rate, peers=peers)
