@@ -271,11 +271,18 @@ def _several_lanes(
         symbols.append(k)
     if any(x != LOW for x in states):
         raise Corrupt("a lane does not end in 65536")
-    reader = BitReader(payload, words.position)
-    signs = reader.bits(sum(k > 0 for k in symbols))
-    magnitudes = _escapes(reader, order, symbols)
-    if reader.end() != len(payload):
-        raise Corrupt("bytes are left over behind the raw bits")
+    n_signs = sum(k > 0 for k in symbols)
+    sign_bytes = -(-n_signs // 8)
+    between = len(payload) - sign_bytes  # the escape string ends here
+    if between < words.position:
+        raise Corrupt("the payload ends within the signs")
+    escape_reader = BitReader(payload[:between], words.position)
+    magnitudes = _escapes(escape_reader, order, symbols)
+    if escape_reader.end() != between:
+        raise Corrupt("bytes are left over between words and signs")
+    sign_reader = BitReader(payload[between:][::-1], 0)
+    signs = sign_reader.bits(n_signs)
+    sign_reader.end()
     return magnitudes, signs
 
 

@@ -106,6 +106,48 @@ def _all_masked() -> Vector:
     )
 
 
+def _lanes_strip(
+    name: str, reason: str, payload_hex: str, values: list[int], *, ladder_index: int = 8
+) -> Vector:
+    """One record of two lanes; the only channel is coded by lane 0, so lane 1 stays at 65536."""
+    n = len(values)
+    data = assemble(
+        head(ONE, scene=(8, 8 * n), ladder_index=ladder_index),
+        [record(bytes.fromhex(payload_hex), count=n, log2_lanes=1)],
+    )
+    planes = [plane([[0]] * n, ["1"] * n, [[[value]] for value in values])]
+    return Vector(name, reason, ONE, data, Plan(records=outcomes(1), planes=planes))
+
+
+def _lanes_signs() -> list[Vector]:
+    # Index 8: K=2, T = 32768, 49152. ±1 is symbol 1: f = 16384, so x becomes 65536·⌊x/2¹⁴⌋ + x mod 2¹⁴ + 0x8000, after
+    # a word where x >= 2³⁰. From 65536, one symbol after the other:
+    # 48000, 128000, 4A8000, 12A8000, 4AA8000, 12AA8000, 4AAA8000 (seven symbols, no word so far);
+    # eighth: 4AAA8000 >= 2³⁰: word 8000, x = 4AAA = 1·4000 + AAA: 10000 + AAA + 8000 = 18AAA;
+    # ninth: 18AAA = 6·4000 + AAA: 60000 + 8AAA = 68AAA.
+    # Eight signs 0 1 1 1 1 1 1 1: the byte FE, no padding.
+    # Nine signs 0 1 0 0 0 0 0 0 and 1: the bytes 02 and 01, which stand as 01 02.
+    return [
+        _lanes_strip(
+            "lanes-eight-signs", "eight signs are one byte without padding",
+            "1C AA 8A 01 00 00 00 01 00 00 80 FE", [1] + [-1] * 7,
+        ),
+        _lanes_strip(
+            "lanes-nine-signs", "two bytes of signs, the first one last",
+            "1C AA 8A 06 00 00 00 01 00 00 80 01 02", [1, -1, 1, 1, 1, 1, 1, 1, -1],
+        ),
+    ]  # fmt: skip
+
+
+def _lanes_escape() -> Vector:
+    # Index 9: K=1, T = 49152, f = 16384: 65536 = 4·2¹⁴: x = 4·65536 + 49152 = 0x04C000. −5 = −(K + 4): the escape code
+    # of 4 is 0C (see `_escape`), padded for itself; behind it the sign 1: 01.
+    return _lanes_strip(
+        "lanes-escape", "escape string, then sign string, each in a byte of its own",
+        "1C 00 C0 04 00 00 00 01 00 0C 01", [-5], ladder_index=9,
+    )  # fmt: skip
+
+
 def _two_lanes() -> Vector:
     # Two lanes, one coded channel: the group is ragged, lane 1 never steps and its state stays 65536.
     # Value +1, K=2 (index 8), lane 0: 65536 = 4·16384: x = 4·65536 + 32768 = 294912 = 0x00048000.
@@ -134,4 +176,6 @@ def vectors() -> list[Vector]:
         _nothing_coded(),
         _all_masked(),
         _two_lanes(),
+        *_lanes_signs(),
+        _lanes_escape(),
     ]

@@ -6,6 +6,8 @@ Most payloads are typed in; `by_hand.py` explains the arithmetic. Package `one` 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nec_encoder import parts
 from nec_encoder.bits import pack_bits
 from nec_encoder.payload import TileIn, encode_payload
@@ -108,8 +110,8 @@ def _long() -> list[Invalid]:
 
 def _lanes() -> list[Invalid]:
     # Sound (by_hand.py): 1C | 00 80 04 00 | 00 00 01 00 | 00.
-    def lanes(name: str, reason: str, payload: str) -> Invalid:
-        return _one(f"lanes-{name}", reason, payload, log2_lanes=1)
+    def lanes(name: str, reason: str, payload: str, **more: int) -> Invalid:
+        return _one(f"lanes-{name}", reason, payload, log2_lanes=1, **more)
 
     return [
         lanes("form-short", "two lanes in short form", "0C 00 80 04 00 00 00 01 00 00"),
@@ -121,9 +123,51 @@ def _lanes() -> list[Invalid]:
         lanes("idle-state", "lane 1 never steps and is not 65536", "1C 00 80 04 00 01 00 01 00 00"),
         # 0x00018000: k = 1, x = 16384, a word is due.
         lanes("no-word", "no word left", "1C 00 80 01 00 00 00 01 00"),
+        lanes("half-word", "one byte left where a word is due", "1C 00 80 01 00 00 00 01 00 00"),
         lanes("sign-missing", "no sign string", "1C 00 80 04 00 00 00 01 00"),
         lanes("sign-padding", "a one behind the only sign", "1C 00 80 04 00 00 00 01 00 02"),
-        lanes("left-over", "a byte behind the signs", "1C 00 80 04 00 00 00 01 00 00 00"),
+        lanes("left-over", "a byte behind the signs", "1C 00 80 04 00 00 00 01 00 01 00"),
+        lanes("left-between", "a zero byte between words and signs", "1C 00 80 04 00 00 00 01 00 00 01"),
+        # Sound: … 00 80 | 01 02 (by_hand.py, nine signs). Forward, 02 stands where seven bits are padding.
+        lanes("signs-forward", "the bytes of the signs in forward order", "1C AA 8A 06 00 00 00 01 00 00 80 02 01", n=9),
+        lanes("signs-padding-first", "the padding of nine signs is not zero", "1C AA 8A 06 00 00 00 01 00 00 80 81 02", n=9),
+        *_overlaps(lanes),
+        *_lane_escapes(lanes),
+    ]  # fmt: skip
+
+
+def _overlaps(lanes: Callable[..., Invalid]) -> list[Invalid]:
+    # Tiles ±1 ±1 0 and seven more ±1, coded backwards: after seven 4AAA8000 (by_hand.py); 0 has f = 2¹⁵ and T_0 = 0:
+    # 4AAA8000 = 9555·8000: 95550000; then ±1: a word, 0000, goes out, 9555 = 2·4000 + 1555: 20000 + 9555 = 29555;
+    # and 29555 = 10·4000 + 1555: A9555. Sound: 1C | 55 95 0A 00 | 00 00 01 00 | 00 00 | 00 02 with two bytes of signs.
+    return [
+        lanes("signs-in-a-word", "no signs: the word before them would do", "1C 55 95 0A 00 00 00 01 00 00 00", n=10),
+        lanes(
+            "signs-half-in-a-word", "one of two sign bytes: half of the word before would do",
+            "1C 55 95 0A 00 00 00 01 00 00 00 02", n=10,
+        ),
+    ]  # fmt: skip
+
+
+def _lane_escapes(lanes: Callable[..., Invalid]) -> list[Invalid]:
+    # Sound (by_hand.py): 1C | 00 C0 04 00 | 00 00 01 00 | 0C | 01.
+    def escapes(name: str, reason: str, raw: str) -> Invalid:
+        return lanes(f"escape-{name}", reason, "1C 00 C0 04 00 00 00 01 00 " + raw, ladder_index=9)
+
+    return [
+        escapes("nothing", "neither escape string nor signs", ""),
+        # v = 0 is a one, and so is the sign of −1.
+        escapes("shared", "one byte that would do as escape string and as sign string", "01"),
+        escapes("padding", "a one in the padding of the escape string", "8C 01"),
+        escapes("longer", "a zero byte more than the escape string needs", "0C 00 01"),
+        escapes("behind", "signs before the escape string", "01 0C"),
+        # The sign, then 0 0 1 1 0: 0b011001.
+        escapes("one-string", "sign and escape in one bit string", "19"),
+        # Seven zeros, a one; the seven digits would be those of the sign's byte.
+        escapes("cut", "an escape code that goes on in the sign's byte", "80 01"),
+        escapes("16-zeros", "an escape code with n = 16, several lanes", "00 00 01 00 00 00"),
+        # v = 32767: fifteen zeros, a one, fifteen zeros: 1 + 32767 = 32768.
+        escapes("32768", "magnitude 32768, several lanes", "00 80 00 00 00"),
     ]
 
 
