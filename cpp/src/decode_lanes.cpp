@@ -159,7 +159,7 @@ MaybeError RecordDecoder::Work::read_lanes(const LayerPlan& plan, size_t at, boo
     const bool fits =
         target.type != ElementType::kFloat32 && (target.type != ElementType::kInt8 || value_bytes == 1);
     const bool is_direct = !is_trial && fits && t.lanes == t.width && steps.are_rows(layout);
-    row_pointers.resize(most);
+    row_pointers.resize(most + kRowsAhead, nullptr);
     if (!is_direct) {
       for (size_t s = 0; s < most; ++s) row_pointers[s] = block.data() + s * t.width * value_bytes;
     }

@@ -50,6 +50,27 @@ bool quantise_row(const float* from, size_t lanes, float inv_step, const float* 
   return is_nan;
 }
 
+// Whether a stretch has a symbol that is not 0, or a latent that is not a number.
+template <class Element>
+bool any_wrong(const Element* values, size_t n) {
+  if constexpr (std::is_same_v<Element, float>) {
+    bool any = false;
+    for (size_t i = 0; i < n; ++i) any |= values[i] != values[i];
+    return any;
+  } else {
+    const auto* bytes = reinterpret_cast<const uint8_t*>(values);
+    n *= sizeof(Element);
+    uint64_t any = 0;
+    for (; n >= 8; bytes += 8, n -= 8) {
+      uint64_t word;
+      std::memcpy(&word, bytes, 8);
+      any |= word;
+    }
+    for (; n > 0; --n) any |= *bytes++;
+    return any != 0;
+  }
+}
+
 Error not_a_number(uint32_t tile, unsigned channel) {
   return bad("a latent of tile " + std::to_string(tile) + ", channel " + std::to_string(channel) +
                  " is not a number",
@@ -73,8 +94,7 @@ MaybeError RecordEncoder::Work::check_silent(const LayerPlan& plan) const {
         size_t wrong = layout.tile;
         each_stretch(range, plane.band(range.band), layout.channel, layout.frequency,
                      [&](size_t first, size_t n) {
-                       bool any = false;
-                       for (size_t i = first; i < first + n; ++i) any |= is_wrong(base[i]);
+                       const bool any = any_wrong(base + first, n);
                        for (size_t i = first; any && i < first + n; ++i) {
                          if (is_wrong(base[i])) wrong = std::min(wrong, i);
                        }
@@ -219,7 +239,7 @@ MaybeError RecordEncoder::Work::collect_lanes(const std::vector<LaneGroup>& all,
     // Vectors read whole rows: straight from the source where it has such rows, else from a gathered block.
     const bool is_direct =
         source.type != ElementType::kFloat32 && group.tables.lanes == width && steps.are_rows(layout);
-    row_pointers.resize(most);
+    row_pointers.resize(most + kRowsAhead, nullptr);
     if (!is_direct) {
       for (size_t s = 0; s < most; ++s) row_pointers[s] = block.data() + s * width;
     }

@@ -2,6 +2,8 @@
 // SSE4.2.
 #include <immintrin.h>
 
+#include <utility>
+
 #include "isa/kernels.h"
 
 namespace swathpack {
@@ -63,13 +65,13 @@ struct Avx2 {
   // The differences slot − T_k modulo 2^16: that of the last threshold at or below the slot is the smallest
   // and gives the offset in the symbol's range, that of the first one above is the largest and gives its end.
   template <unsigned kK, ValueType kType>
-  static void search(const LaneTables& t, unsigned v, unsigned n_thresholds, Vector slot, Vector& offset,
-                     Vector& frequency, Found<kType>& found) {
+  static void search(const LaneTables& t, unsigned v, Vector slot, Vector& offset, Vector& frequency,
+                     Found<kType>& found) {
     const Vector biased = _mm256_xor_si256(slot, _mm256_set1_epi16(-32768));
     const uint16_t* thresholds = t.thresholds + v * kWidth;
     Vector low = slot, high = slot;
     Vector value;
-    const unsigned n = kK != 0 ? kK : n_thresholds;
+    const unsigned n = kK != 0 ? kK : t.n_thresholds;
     if constexpr (kType == ValueType::kFloat16) {
       value = load(t.half_values + n * t.width + v * kWidth);
       found.below_first = _mm256_cmpgt_epi16(load(t.first + v * kWidth), biased);
@@ -145,59 +147,73 @@ struct Avx2 {
     return signs;
   }
 
-  // Gives the values of one step their signs and writes them; true when one of them is an escape.
+  // Gives the values of one step their signs and writes them; put() says whether one of them is an escape.
   template <unsigned V, ValueType kType>
-  static bool put_row(const LaneTables& t, const Found<kType>* found, uint8_t* row, const uint8_t* top,
-                      size_t& bit) {
-    const __m256i zero = _mm256_setzero_si256();
-    __m256i escapes = zero;
-    constexpr unsigned kPairs = (V + 1) / 2;
-#pragma GCC unroll 4
-    for (unsigned p = 0; p < kPairs; ++p) {
-      const unsigned a = 2 * p, b = V == 1 ? 0 : 2 * p + 1;
-      const Vector va = found[a].value, vb = V == 1 ? zero : found[b].value;
+  struct Row {
+    static constexpr unsigned kPairs = (V + 1) / 2;
+    __m256i escape[kType == ValueType::kInt8 ? kPairs : V];
+
+    explicit Row(const LaneTables& t) {
       if constexpr (kType == ValueType::kInt8) {
-        const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(va, vb), 0xD8);
-        const __m256i wanted = _mm256_permute4x64_epi64(
-            _mm256_packus_epi16(load(t.escape + a * kWidth), load(t.escape + (a + 1) * kWidth)), 0xD8);
-        escapes = _mm256_or_si256(escapes, _mm256_cmpeq_epi8(bytes, wanted));
-        const auto nonzero = ~static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, zero)));
-        const __m256i negative = spread(take_signs(nonzero, top, bit));
-        const __m256i value = _mm256_sub_epi8(_mm256_xor_si256(bytes, negative), negative);
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + 32 * p), value);
+        for (unsigned p = 0; p < kPairs; ++p)
+          escape[p] = in_order(load(t.escape + 32 * p), load(t.escape + 32 * p + 16));
       } else {
-        Mask za, zb;
-        if constexpr (kType == ValueType::kInt16) {
-          za = _mm256_cmpeq_epi16(va, zero);
-          zb = _mm256_cmpeq_epi16(vb, zero);
-          escapes = _mm256_or_si256(
-              escapes, _mm256_or_si256(_mm256_cmpeq_epi16(va, load(t.escape + a * kWidth)),
-                                       _mm256_cmpeq_epi16(vb, load(t.escape + (a + 1) * kWidth))));
-        } else {
-          za = found[a].below_first;
-          zb = V == 1 ? _mm256_set1_epi16(-1) : found[b].below_first;
-          const __m256i all = _mm256_set1_epi16(-1);
-          escapes = _mm256_or_si256(
-              escapes, _mm256_xor_si256(
-                           all, _mm256_and_si256(found[a].below_final, V == 1 ? all : found[b].below_final)));
-        }
-        const uint32_t nonzero = ~bits_of(za, zb);
-        const uint32_t signs = take_signs(nonzero, top, bit);
-        const __m256i bits =
-            _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, -32768);
-        const auto apply = [&](Vector value, uint32_t half) {
-          const __m256i wide = _mm256_and_si256(_mm256_set1_epi16(static_cast<int16_t>(half)), bits);
-          const __m256i negative = _mm256_cmpeq_epi16(wide, bits);
-          if constexpr (kType == ValueType::kInt16)
-            return _mm256_sub_epi16(_mm256_xor_si256(value, negative), negative);
-          return _mm256_or_si256(value, _mm256_slli_epi16(negative, 15));
-        };
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + 64 * p), apply(va, signs & 0xFFFF));
-        if (V > 1) _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + 64 * p + 32), apply(vb, signs >> 16));
+        for (unsigned v = 0; v < V; ++v) escape[v] = load(t.escape + 16 * v);
       }
     }
-    return _mm256_testz_si256(escapes, escapes) == 0;
-  }
+
+    // Two vectors of 16 numbers below 256 to 32 bytes.
+    static __m256i in_order(Vector a, Vector b) {
+      return _mm256_permute4x64_epi64(_mm256_packus_epi16(a, b), 0xD8);
+    }
+
+    bool put(const Found<kType>* found, uint8_t* row, const uint8_t* top, size_t& bit) const {
+      const __m256i zero = _mm256_setzero_si256(), all = _mm256_set1_epi16(-1);
+      __m256i escapes = zero;
+#pragma GCC unroll 4
+      for (unsigned p = 0; p < kPairs; ++p) {
+        const unsigned a = 2 * p, b = V == 1 ? 0 : 2 * p + 1;
+        const Vector va = found[a].value, vb = V == 1 ? zero : found[b].value;
+        if constexpr (kType == ValueType::kInt8) {
+          const __m256i bytes = in_order(va, vb);
+          escapes = _mm256_or_si256(escapes, _mm256_cmpeq_epi8(bytes, escape[p]));
+          const auto nonzero = ~static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, zero)));
+          const __m256i negative = spread(take_signs(nonzero, top, bit));
+          const __m256i value = _mm256_sub_epi8(_mm256_xor_si256(bytes, negative), negative);
+          _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + 32 * p), value);
+        } else {
+          Mask za, zb;
+          if constexpr (kType == ValueType::kInt16) {
+            za = _mm256_cmpeq_epi16(va, zero);
+            zb = _mm256_cmpeq_epi16(vb, zero);
+            escapes = _mm256_or_si256(escapes, _mm256_cmpeq_epi16(va, escape[a]));
+            if (V > 1) escapes = _mm256_or_si256(escapes, _mm256_cmpeq_epi16(vb, escape[b]));
+          } else {
+            za = found[a].below_first;
+            zb = V == 1 ? all : found[b].below_first;
+            const Mask below =
+                V == 1 ? found[a].below_final : _mm256_and_si256(found[a].below_final, found[b].below_final);
+            escapes = _mm256_or_si256(escapes, _mm256_xor_si256(all, below));
+          }
+          const uint32_t signs = take_signs(~bits_of(za, zb), top, bit);
+          _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + 64 * p), with_signs(va, signs & 0xFFFF));
+          if (V > 1)
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + 64 * p + 32), with_signs(vb, signs >> 16));
+        }
+      }
+      return _mm256_testz_si256(escapes, escapes) == 0;
+    }
+
+    static Vector with_signs(Vector value, uint32_t signs) {
+      const __m256i bits =
+          _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, -32768);
+      const __m256i negative =
+          _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(static_cast<int16_t>(signs)), bits), bits);
+      if constexpr (kType == ValueType::kInt16)
+        return _mm256_sub_epi16(_mm256_xor_si256(value, negative), negative);
+      return _mm256_or_si256(value, _mm256_slli_epi16(negative, 15));
+    }
+  };
 
   template <ValueType kType>
   static uint64_t escape_lanes(const LaneTables& t, unsigned v, const Found<kType>& found) {
@@ -205,6 +221,7 @@ struct Avx2 {
     return lane_bits(_mm256_cmpeq_epi16(found.value, load(t.escape + v * kWidth)));
   }
 
+  template <unsigned kK>
   static void range_of(const LaneTables& t, unsigned v, const uint8_t* symbols, Vector& start,
                        Vector& frequency) {
     const Vector symbol = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(symbols)));
@@ -213,12 +230,14 @@ struct Avx2 {
     Vector from = bias, next = load(thresholds), to = next;
     Vector rest = symbol;  // symbol − k, above 0 while the symbol lies above threshold k
     const Vector one = _mm256_set1_epi16(1), zero = _mm256_setzero_si256();
-    for (unsigned k = 0; k < t.n_thresholds; ++k) {
-      const Mask above = _mm256_cmpgt_epi16(rest, zero);
+#pragma GCC unroll 8
+    for (unsigned k = 0; k < (kK != 0 ? kK : t.n_thresholds); ++k) {
+      const Mask above = kK != 0 ? _mm256_cmpgt_epi16(symbol, _mm256_set1_epi16(static_cast<int16_t>(k)))
+                                 : _mm256_cmpgt_epi16(rest, zero);
       from = _mm256_blendv_epi8(from, next, above);
       next = load(thresholds + (k + 1) * t.width);
       to = _mm256_blendv_epi8(to, next, above);
-      rest = _mm256_sub_epi16(rest, one);
+      if constexpr (kK == 0) rest = _mm256_sub_epi16(rest, one);
     }
     start = _mm256_xor_si256(from, bias);
     frequency = _mm256_sub_epi16(to, from);
@@ -233,9 +252,11 @@ struct Avx2 {
     return _mm256_cvttps_epi32(y);
   }
 
+  template <bool kPartial>
   static void retreat(Vector& hi, Vector& lo, Vector start, Vector frequency, Mask present, uint8_t*& words) {
     const Vector zero = _mm256_setzero_si256();
-    const Mask due = _mm256_and_si256(_mm256_cmpeq_epi16(_mm256_max_epu16(hi, frequency), hi), present);
+    Mask due = _mm256_cmpeq_epi16(_mm256_max_epu16(hi, frequency), hi);
+    if constexpr (kPartial) due = _mm256_and_si256(due, present);
     const unsigned lanes = lane_bits(due);
     const auto put = [&](__m128i from, unsigned which) {
       const __m128i order = _mm_load_si128(reinterpret_cast<const __m128i*>(kShuffles.compress[which]));
@@ -283,12 +304,14 @@ void encode_lanes(const LaneTables& t, uint32_t steps, const uint8_t* symbols, u
 }
 
 template <class Value>
-void collect_rows(const LaneTables& t, uint32_t steps, const void* const* rows, uint8_t* symbols,
+void collect_rows(const LaneTables& tables, uint32_t steps, const void* const* rows, uint8_t* symbols,
                   uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
+  const LaneTables t = tables;  // a copy that nothing written below can change
   SignSink sink(signs, n_bits);
   const __m256i zero = _mm256_setzero_si256();
   for (uint32_t step = 0; step < steps; ++step, symbols += t.width) {
     const auto* values = static_cast<const Value*>(rows[step]);
+    __builtin_prefetch(rows[step + kRowsAhead]);
     EscapeStep found{step, {0, 0}};
     for (unsigned lane = 0; lane < t.lanes; lane += 32) {
       __m256i k[2], is_escape[2], sign[2];

@@ -13,6 +13,7 @@ namespace {
 std::vector<const Kernels*> ask() {
   std::vector<const Kernels*> found;
 #if defined(__x86_64__)
+  if (processor().avx512) found.push_back(&kAvx512Kernels);
   if (processor().avx2) found.push_back(&kAvx2Kernels);
 #elif defined(__aarch64__)
   if (processor().neon) found.push_back(&kNeonKernels);

@@ -74,6 +74,10 @@ struct LaneStream {
 inline constexpr size_t kStreamSlack = 64;
 inline constexpr ptrdiff_t kStreamGap = 2 * kMostLanes + kMostLanes / 8 + 2 * kStreamSlack;
 
+// Rows of an array lie far apart, and no prefetcher guesses the next: kernels ask for the row this many steps
+// ahead. The arrays of row pointers are longer by as many, any addresses, which are never read through.
+inline constexpr unsigned kRowsAhead = 16;
+
 enum class ValueType : uint8_t { kInt8, kInt16, kFloat16 };
 
 // A step with escapes among its symbols, and which lanes they are.

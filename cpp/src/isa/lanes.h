@@ -6,40 +6,65 @@
 // state x is kept as two numbers of 16 bits, hi = ⌊x / 65536⌋ and lo = x mod 65536: lo is the slot, and all
 // arithmetic is that of 16 bits (docs/range_coding.md).
 
-// Where the next sign bits lie: n ≤ 57 of them, the first one lowest.
+// body(0) to body(n − 1), written out: a loop over registers that the compiler leaves a loop keeps them in
+// memory.
+template <size_t... kIndices, class Body>
+[[gnu::always_inline]] inline void each_of(std::index_sequence<kIndices...>, Body body) {
+  (body(kIndices), ...);
+}
+template <unsigned kN, class Body>
+[[gnu::always_inline]] inline void each(Body body) {
+  each_of(std::make_index_sequence<kN>{}, body);
+}
+
+// The next sign bits, the first one lowest: at least 57 of them.
 inline uint64_t next_signs(const uint8_t* top, size_t bit) {
   uint64_t bytes;
   __builtin_memcpy(&bytes, top - 8 - (bit >> 3), 8);
   return __builtin_bswap64(bytes) >> (bit & 7);
 }
 
+// 64 of them.
+inline uint64_t next_64_signs(const uint8_t* top, size_t bit) {
+  const uint64_t ninth = top[-9 - static_cast<ptrdiff_t>(bit >> 3)];
+  return next_signs(top, bit) | ninth << 1 << (63 - (bit & 7));
+}
+
+// kK = 0: as many thresholds as the tables say. A vector of lanes at a time: its own search does not depend
+// on the others', so that the processor works on several at once; only the pointer to the words goes from one
+// to the next.
 template <class Arch, unsigned V, unsigned kK, ValueType kType, bool kPartial>
-uint32_t decode_steps(const LaneTables& t, uint32_t steps, uint32_t* states, LaneStream& stream,
+uint32_t decode_steps(const LaneTables& tables, uint32_t steps, uint32_t* states, LaneStream& stream,
                       void* const* rows, EscapeStep* escapes, size_t* n_escapes) {
   using Vector = typename Arch::Vector;
-  const unsigned n_thresholds = kK != 0 ? kK : t.n_thresholds;
+  LaneTables t = tables;  // a copy that nothing written below can change
+  if constexpr (kK != 0) {
+    t.n_thresholds = kK;
+    t.width = V * Arch::kWidth;
+  }
   Vector hi[V], lo[V];
   typename Arch::Mask present[V];
   for (unsigned v = 0; v < V; ++v) {
     present[v] = Arch::mask(t.present + v * Arch::kWidth);
     Arch::split(states + v * Arch::kWidth, present[v], hi[v], lo[v]);
   }
+  const typename Arch::template Row<V, kType> row(t);
   const uint8_t* next = stream.next;
   const uint8_t* const top = stream.top;
+  const ptrdiff_t gap = stream.gap;
   size_t bit = stream.used;
   uint32_t step = 0;
   for (; step < steps; ++step) {
-    if (top - static_cast<ptrdiff_t>(bit >> 3) - next < stream.gap) [[unlikely]]
+    if (top - static_cast<ptrdiff_t>(bit >> 3) - next < gap) [[unlikely]]
       break;
+    __builtin_prefetch(rows[step + kRowsAhead], 1);
     typename Arch::template Found<kType> found[V];
-#pragma GCC unroll 8
-    for (unsigned v = 0; v < V; ++v) {
+    each<V>([&](size_t v) __attribute__((always_inline)) {
       Vector offset, frequency;
-      Arch::template search<kK, kType>(t, v, n_thresholds, lo[v], offset, frequency, found[v]);
+      Arch::template search<kK, kType>(t, static_cast<unsigned>(v), lo[v], offset, frequency, found[v]);
       Arch::template advance<kPartial>(hi[v], lo[v], offset, frequency, present[v], next);
-    }
-    if (Arch::template put_row<V, kType>(t, found, static_cast<uint8_t*>(rows[step]), top, bit))
-        [[unlikely]] {
+    });
+    if (row.put(found, static_cast<uint8_t*>(rows[step]), top, bit)) [[unlikely]] {
       EscapeStep& e = escapes[(*n_escapes)++];
       e = {step, {0, 0}};
       for (unsigned v = 0; v < V; ++v) {
@@ -55,51 +80,16 @@ uint32_t decode_steps(const LaneTables& t, uint32_t steps, uint32_t* states, Lan
   return step;
 }
 
-template <class Arch, ValueType kType>
-uint32_t decode_type(const LaneTables& t, uint32_t steps, uint32_t* states, LaneStream& stream,
-                     void* const* rows, EscapeStep* escapes, size_t* n_escapes) {
-#define SWATHPACK_DECODE(V, K, PARTIAL) \
-  return decode_steps<Arch, V, K, kType, PARTIAL>(t, steps, states, stream, rows, escapes, n_escapes)
-  constexpr unsigned kFull = 64 / Arch::kWidth;  // vectors of the reference encoder's 64 lanes
-  if (t.lanes == 64) {
-    switch (t.n_thresholds) {  // the number of thresholds known to the compiler: unrolled, and no branch to
-                               // mispredict
-      case 1:
-        SWATHPACK_DECODE(kFull, 1, false);
-      case 2:
-        SWATHPACK_DECODE(kFull, 2, false);
-      case 3:
-        SWATHPACK_DECODE(kFull, 3, false);
-      case 4:
-        SWATHPACK_DECODE(kFull, 4, false);
-      case 5:
-        SWATHPACK_DECODE(kFull, 5, false);
-      case 6:
-        SWATHPACK_DECODE(kFull, 6, false);
-      case 7:
-        SWATHPACK_DECODE(kFull, 7, false);
-      case 8:
-        SWATHPACK_DECODE(kFull, 8, false);
-      default:
-        SWATHPACK_DECODE(kFull, 0, false);
-    }
-  }
-  const unsigned vectors = (t.lanes + Arch::kWidth - 1) / Arch::kWidth;
-  if (vectors == 1) SWATHPACK_DECODE(1, 0, true);
-  if (vectors == 2) SWATHPACK_DECODE(2, 0, true);
-  if (vectors <= 4) SWATHPACK_DECODE(4, 0, true);
-  if constexpr (Arch::kWidth <= 16) {
-    if (vectors <= 8) SWATHPACK_DECODE(8, 0, true);
-  }
-  if constexpr (Arch::kWidth <= 8) SWATHPACK_DECODE(16, 0, true);
-#undef SWATHPACK_DECODE
-  __builtin_unreachable();
-}
-
-template <class Arch, unsigned V>
-void encode_steps(const LaneTables& t, uint32_t steps, const uint8_t* symbols, uint32_t* states,
+// Backward over steps and lanes, since the decoder meets what was coded last first.
+template <class Arch, unsigned V, unsigned kK, bool kPartial>
+void encode_steps(const LaneTables& tables, uint32_t steps, const uint8_t* symbols, uint32_t* states,
                   uint16_t*& top) {
   using Vector = typename Arch::Vector;
+  LaneTables t = tables;  // as above
+  if constexpr (kK != 0) {
+    t.n_thresholds = kK;
+    t.width = V * Arch::kWidth;
+  }
   Vector hi[V], lo[V];
   typename Arch::Mask present[V];
   for (unsigned v = 0; v < V; ++v) {
@@ -110,30 +100,70 @@ void encode_steps(const LaneTables& t, uint32_t steps, const uint8_t* symbols, u
   const uint8_t* row = symbols + size_t{steps} * t.width;
   for (uint32_t step = steps; step-- > 0;) {
     row -= t.width;
-#pragma GCC unroll 16
-    for (unsigned i = 0; i < V; ++i) {
-      const unsigned v = V - 1 - i;
+    each<V>([&](size_t i) __attribute__((always_inline)) {
+      const unsigned v = V - 1 - static_cast<unsigned>(i);
       Vector start, frequency;
-      Arch::range_of(t, v, row + v * Arch::kWidth, start, frequency);
-      Arch::retreat(hi[v], lo[v], start, frequency, present[v], words);
-    }
+      Arch::template range_of<kK>(t, v, row + v * Arch::kWidth, start, frequency);
+      Arch::template retreat<kPartial>(hi[v], lo[v], start, frequency, present[v], words);
+    });
   }
   for (unsigned v = 0; v < V; ++v) Arch::join(states + v * Arch::kWidth, present[v], hi[v], lo[v]);
   top = reinterpret_cast<uint16_t*>(words);
 }
 
+// Calls run.template operator()<V, kK, kPartial>() for the vectors that the lanes need and, for the 64 lanes
+// of long records, with the number of thresholds known to the compiler: unrolled, and no branch to
+// mispredict.
+template <class Arch, class Run>
+auto for_shape(const LaneTables& t, Run run) {
+  constexpr unsigned kFull = 64 / Arch::kWidth;
+  if (t.lanes == 64) {
+    switch (t.n_thresholds) {
+      case 1:
+        return run.template operator()<kFull, 1, false>();
+      case 2:
+        return run.template operator()<kFull, 2, false>();
+      case 3:
+        return run.template operator()<kFull, 3, false>();
+      case 4:
+        return run.template operator()<kFull, 4, false>();
+      case 5:
+        return run.template operator()<kFull, 5, false>();
+      case 6:
+        return run.template operator()<kFull, 6, false>();
+      case 7:
+        return run.template operator()<kFull, 7, false>();
+      case 8:
+        return run.template operator()<kFull, 8, false>();
+      default:
+        return run.template operator()<kFull, 0, false>();
+    }
+  }
+  const unsigned vectors = (t.lanes + Arch::kWidth - 1) / Arch::kWidth;
+  if (vectors == 1) return run.template operator()<1, 0, true>();
+  if (vectors == 2) return run.template operator()<2, 0, true>();
+  if (vectors <= 4) return run.template operator()<4, 0, true>();
+  if constexpr (Arch::kWidth <= 16) {
+    if (vectors <= 8) return run.template operator()<8, 0, true>();
+  }
+  if constexpr (Arch::kWidth <= 8) return run.template operator()<16, 0, true>();
+  __builtin_unreachable();
+}
+
+template <class Arch, ValueType kType>
+uint32_t decode_type(const LaneTables& t, uint32_t steps, uint32_t* states, LaneStream& stream,
+                     void* const* rows, EscapeStep* escapes, size_t* n_escapes) {
+  return for_shape<Arch>(t, [&]<unsigned V, unsigned kK, bool kPartial>() {
+    return decode_steps<Arch, V, kK, kType, kPartial>(t, steps, states, stream, rows, escapes, n_escapes);
+  });
+}
+
 template <class Arch>
 void encode_any(const LaneTables& t, uint32_t steps, const uint8_t* symbols, uint32_t* states,
                 uint16_t*& top) {
-  const unsigned vectors = (t.lanes + Arch::kWidth - 1) / Arch::kWidth;
-  if (vectors == 1) return encode_steps<Arch, 1>(t, steps, symbols, states, top);
-  if (vectors == 2) return encode_steps<Arch, 2>(t, steps, symbols, states, top);
-  if (vectors <= 4) return encode_steps<Arch, 4>(t, steps, symbols, states, top);
-  if constexpr (Arch::kWidth <= 16) {
-    if (vectors <= 8) return encode_steps<Arch, 8>(t, steps, symbols, states, top);
-  }
-  if constexpr (Arch::kWidth <= 8) return encode_steps<Arch, 16>(t, steps, symbols, states, top);
-  __builtin_unreachable();
+  for_shape<Arch>(t, [&]<unsigned V, unsigned kK, bool kPartial>() {
+    encode_steps<Arch, V, kK, kPartial>(t, steps, symbols, states, top);
+  });
 }
 
 // Appends the n low bits of `bits` (n ≤ 64; those above are zero) to the sign string.

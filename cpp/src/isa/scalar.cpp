@@ -1,4 +1,5 @@
 // The plain back end: the truth every other one is compared with.
+#include <algorithm>
 #include <array>
 
 #include "bytes.h"
@@ -81,23 +82,43 @@ void encode_run(const Table& table, size_t n, const uint8_t* symbols, uint32_t& 
   state = x;
 }
 
+// The symbols of all lanes: K less the thresholds above the slot. No branch depends on data, and compilers
+// make vectors of it where they may.
+void find_symbols(const LaneTables& t, const uint32_t* states, int16_t* symbols) {
+  std::array<int16_t, kMostLanes> slots;
+  for (unsigned lane = 0; lane < t.width; ++lane) {
+    slots[lane] = static_cast<int16_t>(states[lane] ^ 0x8000);  // biased, as the thresholds are
+    symbols[lane] = static_cast<int16_t>(t.last[lane]);
+  }
+  for (unsigned k = 0; k < t.n_thresholds; ++k) {
+    const uint16_t* const thresholds = t.thresholds + size_t{k} * t.width;
+    for (unsigned lane = 0; lane < t.width; ++lane) {
+      symbols[lane] =
+          static_cast<int16_t>(symbols[lane] - (static_cast<int16_t>(thresholds[lane]) > slots[lane]));
+    }
+  }
+}
+
 template <class Value, bool kHalf>
-uint32_t decode_rows(const LaneTables& t, uint32_t steps, uint32_t* states, LaneStream& stream,
+uint32_t decode_rows(const LaneTables& tables, uint32_t steps, uint32_t* lane_states, LaneStream& stream,
                      void* const* rows, EscapeStep* escapes, size_t* n_escapes) {
+  const LaneTables t = tables;  // copies that nothing written below can change
+  std::array<uint32_t, kMostLanes> states{};
+  std::copy_n(lane_states, t.lanes, states.begin());
+  std::array<int16_t, kMostLanes> symbols;
   const uint8_t* next = stream.next;
   const uint8_t* const top = stream.top;
   size_t bit = stream.used;
   uint32_t step = 0;
   for (; step < steps; ++step) {
     if (top - static_cast<ptrdiff_t>(bit >> 3) - next < stream.gap) break;
+    find_symbols(t, states.data(), symbols.data());
     auto* const values = static_cast<Value*>(rows[step]);
     EscapeStep found{step, {0, 0}};
     for (unsigned lane = 0; lane < t.lanes; ++lane) {
-      const Table& table = *t.tables[lane];
-      uint32_t x = states[lane];
-      const uint32_t slot = x & 0xFFFF;
-      const unsigned k = table.find(slot);
-      x = table.range[k].frequency * (x >> 16) + slot - table.range[k].start;
+      const auto k = static_cast<unsigned>(symbols[lane]);
+      const SymbolRange range = t.tables[lane]->range[k];
+      const uint32_t x = range.frequency * (states[lane] >> 16) + (states[lane] & 0xFFFF) - range.start;
       // Neither a refill nor a sign can be predicted: both are taken in any case, and used or not.
       const bool need = x < 65536;
       const uint32_t refilled = x << 16 | load_u16(next);
@@ -109,10 +130,11 @@ uint32_t decode_rows(const LaneTables& t, uint32_t steps, uint32_t* states, Lane
       const unsigned magnitude = kHalf ? t.half_values[k * t.width + lane] : k;
       values[lane] = static_cast<Value>(kHalf ? magnitude | is_negative << 15
                                               : (magnitude ^ (0u - is_negative)) + is_negative);
-      found.lanes[lane / 64] |= uint64_t{k == table.n_thresholds} << lane % 64;
+      found.lanes[lane / 64] |= uint64_t{k == t.last[lane]} << lane % 64;
     }
     if ((found.lanes[0] | found.lanes[1]) != 0) escapes[(*n_escapes)++] = found;
   }
+  std::copy_n(states.begin(), t.lanes, lane_states);
   stream.next = next;
   stream.top = top - static_cast<ptrdiff_t>(bit >> 3);
   stream.used = bit & 7;

@@ -1,0 +1,308 @@
+// AVX-512 with VBMI2 (Ice Lake, Zen 4 and later): 32 lanes to a vector, comparisons into mask registers, and
+// the instructions that expand and compress 16-bit words.
+#include <immintrin.h>
+
+#include <utility>
+
+#include "isa/kernels.h"
+
+namespace swathpack {
+namespace {
+
+#include "isa/lanes.h"
+
+struct Avx512 {
+  static constexpr unsigned kWidth = 32;
+  using Vector = __m512i;
+  using Mask = __mmask32;
+
+  template <ValueType kType>
+  struct Found {
+    Vector value;                   // symbol index, or float16 bits
+    Mask below_first, below_final;  // float16: slot < T_1, slot < T_K
+  };
+
+  static Vector load(const void* p) { return _mm512_loadu_si512(p); }
+  static Mask mask(const uint16_t* present) {
+    const Vector v = load(present);
+    return _mm512_test_epi16_mask(v, v);
+  }
+
+  static void split(const uint32_t* states, Mask present, Vector& hi, Vector& lo) {
+    const auto low = static_cast<__mmask16>(present), high = static_cast<__mmask16>(present >> 16);
+    const __m512i a = _mm512_maskz_loadu_epi32(low, states), b = _mm512_maskz_loadu_epi32(high, states + 16);
+    lo = together(_mm512_cvtepi32_epi16(a), _mm512_cvtepi32_epi16(b));
+    hi = together(_mm512_cvtepi32_epi16(_mm512_srli_epi32(a, 16)),
+                  _mm512_cvtepi32_epi16(_mm512_srli_epi32(b, 16)));
+  }
+  static Vector together(__m256i a, __m256i b) { return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1); }
+  static void join(uint32_t* states, Mask present, Vector hi, Vector lo) {
+    const auto state = [](__m256i h, __m256i l) {
+      return _mm512_or_si512(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16), _mm512_cvtepu16_epi32(l));
+    };
+    const __m512i a = state(_mm512_castsi512_si256(hi), _mm512_castsi512_si256(lo));
+    const __m512i b = state(_mm512_extracti64x4_epi64(hi, 1), _mm512_extracti64x4_epi64(lo, 1));
+    _mm512_mask_storeu_epi32(states, static_cast<__mmask16>(present), a);
+    _mm512_mask_storeu_epi32(states + 16, static_cast<__mmask16>(present >> 16), b);
+  }
+
+  // The differences slot − T_k modulo 2^16: that of the last threshold at or below the slot is the smallest
+  // and gives the offset in the symbol's range, that of the first one above is the largest and gives its end.
+  template <unsigned kK, ValueType kType>
+  static void search(const LaneTables& t, unsigned v, Vector slot, Vector& offset, Vector& frequency,
+                     Found<kType>& found) {
+    const Vector biased = _mm512_xor_si512(slot, _mm512_set1_epi16(-32768)),
+                 minus_one = _mm512_set1_epi16(-1);
+    const uint16_t* thresholds = t.thresholds + v * kWidth;
+    const unsigned n = kK != 0 ? kK : t.n_thresholds;
+    Vector low = slot, high = slot, value;
+    if constexpr (kType == ValueType::kFloat16) {
+      value = load(t.half_values + n * t.width + v * kWidth);
+      found.below_first = _mm512_cmpgt_epi16_mask(load(t.first + v * kWidth), biased);
+      found.below_final = _mm512_cmpgt_epi16_mask(load(t.final + v * kWidth), biased);
+    } else {
+      value = load(t.last + v * kWidth);
+    }
+    // Downward, so that the value of the symbol below the lowest threshold above the slot is the one that
+    // stays.
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < n; ++i) {
+      const unsigned k = n - 1 - i;
+      const Vector threshold = load(thresholds + k * t.width);
+      const Vector difference = _mm512_sub_epi16(biased, threshold);
+      const Mask above = _mm512_cmpgt_epi16_mask(threshold, biased);
+      low = _mm512_min_epu16(low, difference);
+      high = _mm512_max_epu16(high, difference);
+      if constexpr (kType == ValueType::kFloat16) {
+        value = _mm512_mask_mov_epi16(value, above, load(t.half_values + k * t.width + v * kWidth));
+      } else {
+        value = _mm512_mask_add_epi16(value, above, value, minus_one);
+      }
+    }
+    offset = low;
+    frequency = _mm512_sub_epi16(low, high);
+    found.value = value;
+  }
+
+  template <bool kPartial>
+  static void advance(Vector& hi, Vector& lo, Vector offset, Vector frequency, Mask present,
+                      const uint8_t*& next) {
+    const Vector sum = _mm512_add_epi16(_mm512_mullo_epi16(frequency, hi), offset);
+    // A carry exactly when the sum is below what was added to it.
+    const Mask carry = _mm512_cmplt_epu16_mask(sum, offset);
+    const Vector product = _mm512_mulhi_epu16(frequency, hi);
+    const Vector upper = _mm512_mask_sub_epi16(product, carry, product, _mm512_set1_epi16(-1));
+    Mask need = _mm512_testn_epi16_mask(upper, upper);
+    if constexpr (kPartial) need &= present;
+    const Vector words = load(next);
+    next += 2 * __builtin_popcount(need);
+    hi = _mm512_mask_mov_epi16(upper, need, sum);
+    lo = _mm512_mask_expand_epi16(sum, need, words);
+  }
+
+  static uint64_t take_signs(uint64_t nonzero, const uint8_t* top, size_t& bit) {
+    const uint64_t signs = _pdep_u64(next_64_signs(top, bit), nonzero);
+    bit += static_cast<unsigned>(__builtin_popcountll(nonzero));
+    return signs;
+  }
+
+  // Gives the values of one step their signs and writes them; put() says whether one of them is an escape.
+  template <unsigned V, ValueType kType>
+  struct Row {
+    static constexpr unsigned kPairs = (V + 1) / 2;
+    __m512i escape[kType == ValueType::kInt8 ? kPairs : V];
+
+    explicit Row(const LaneTables& t) {
+      if constexpr (kType == ValueType::kInt8) {
+        for (unsigned p = 0; p < kPairs; ++p) {
+          escape[p] = in_order(load(t.escape + 64 * p),
+                               V == 1 ? _mm512_set1_epi16(255) : load(t.escape + 64 * p + 32));
+        }
+      } else {
+        for (unsigned v = 0; v < V; ++v) escape[v] = load(t.escape + 32 * v);
+      }
+    }
+
+    // Two vectors of 32 numbers below 256 to 64 bytes.
+    static __m512i in_order(Vector a, Vector b) {
+      return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), _mm512_packus_epi16(a, b));
+    }
+
+    bool put(const Found<kType>* found, uint8_t* row, const uint8_t* top, size_t& bit) const {
+      const __m512i zero = _mm512_setzero_si512();
+      uint64_t escapes = 0;
+#pragma GCC unroll 2
+      for (unsigned p = 0; p < kPairs; ++p) {
+        const unsigned a = 2 * p, b = V == 1 ? 0 : 2 * p + 1;
+        const Vector va = found[a].value, vb = V == 1 ? zero : found[b].value;
+        if constexpr (kType == ValueType::kInt8) {
+          const __m512i bytes = in_order(va, vb);
+          escapes |= _mm512_cmpeq_epi8_mask(bytes, escape[p]);
+          const __mmask64 negative = take_signs(_mm512_test_epi8_mask(bytes, bytes), top, bit);
+          const __m512i value = _mm512_mask_sub_epi8(bytes, negative, zero, bytes);
+          if constexpr (V == 1) {
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(row), _mm512_castsi512_si256(value));
+          } else {
+            _mm512_storeu_si512(row + 64 * p, value);
+          }
+        } else {
+          uint64_t nonzero;
+          if constexpr (kType == ValueType::kInt16) {
+            nonzero = _mm512_test_epi16_mask(va, va) | uint64_t{_mm512_test_epi16_mask(vb, vb)} << 32;
+            escapes |= _mm512_cmpeq_epi16_mask(va, escape[a]);
+            if (V > 1) escapes |= _mm512_cmpeq_epi16_mask(vb, escape[b]);
+          } else {
+            const uint32_t zeros = V == 1 ? ~0u : found[b].below_first;
+            nonzero = ~(found[a].below_first | uint64_t{zeros} << 32);
+            escapes |= static_cast<uint32_t>(
+                ~(V == 1 ? found[a].below_final : found[a].below_final & found[b].below_final));
+          }
+          const uint64_t signs = take_signs(nonzero, top, bit);
+          _mm512_storeu_si512(row + 128 * p, with_signs(va, static_cast<Mask>(signs)));
+          if (V > 1) _mm512_storeu_si512(row + 128 * p + 64, with_signs(vb, static_cast<Mask>(signs >> 32)));
+        }
+      }
+      return escapes != 0;
+    }
+
+    static Vector with_signs(Vector value, Mask negative) {
+      if constexpr (kType == ValueType::kInt16) {
+        return _mm512_mask_sub_epi16(value, negative, _mm512_setzero_si512(), value);
+      }
+      return _mm512_mask_add_epi16(value, negative, value, _mm512_set1_epi16(-32768));
+    }
+  };
+
+  template <ValueType kType>
+  static uint64_t escape_lanes(const LaneTables& t, unsigned v, const Found<kType>& found) {
+    if constexpr (kType == ValueType::kFloat16) return static_cast<uint32_t>(~found.below_final);
+    return _mm512_cmpeq_epi16_mask(found.value, load(t.escape + v * kWidth));
+  }
+
+  template <unsigned kK>
+  static void range_of(const LaneTables& t, unsigned v, const uint8_t* symbols, Vector& start,
+                       Vector& frequency) {
+    const Vector symbol = _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(symbols)));
+    const uint16_t* thresholds = t.thresholds + v * kWidth;
+    const Vector bias = _mm512_set1_epi16(-32768), one = _mm512_set1_epi16(1);
+    Vector from = bias, next = load(thresholds), to = next;
+    Vector rest = symbol;  // symbol − k, above 0 while the symbol lies above threshold k
+#pragma GCC unroll 8
+    for (unsigned k = 0; k < (kK != 0 ? kK : t.n_thresholds); ++k) {
+      const Mask above = kK != 0 ? _mm512_cmpgt_epi16_mask(symbol, _mm512_set1_epi16(static_cast<int16_t>(k)))
+                                 : _mm512_cmpgt_epi16_mask(rest, _mm512_setzero_si512());
+      from = _mm512_mask_mov_epi16(from, above, next);
+      next = load(thresholds + (k + 1) * t.width);
+      to = _mm512_mask_mov_epi16(to, above, next);
+      if constexpr (kK == 0) rest = _mm512_sub_epi16(rest, one);
+    }
+    start = _mm512_xor_si512(from, bias);
+    frequency = _mm512_sub_epi16(to, from);
+  }
+
+  // ⌊x / f⌋ by floating point: y = fl(fl(x) / f) has a relative error below 2^-22, so an absolute one below
+  // 2^-6, and ⌊y − 2^-6⌋ is the quotient or one less; the remainder in integers decides.
+  static __m512i quotient(__m512i x, __m512i f) {
+    const __m512 y = _mm512_div_ps(_mm512_cvtepu32_ps(x), _mm512_cvtepu32_ps(f));
+    return _mm512_cvttps_epi32(_mm512_sub_ps(y, _mm512_set1_ps(1.0f / 64)));
+  }
+
+  template <bool kPartial>
+  static void retreat(Vector& hi, Vector& lo, Vector start, Vector frequency, Mask present, uint8_t*& words) {
+    const Vector zero = _mm512_setzero_si512(), one = _mm512_set1_epi16(1);
+    Mask due = _mm512_cmpge_epu16_mask(hi, frequency);
+    if constexpr (kPartial) due &= present;
+    const auto n = static_cast<unsigned>(__builtin_popcount(due));
+    words -= 2 * n;
+    _mm512_mask_storeu_epi16(words, _bzhi_u32(~0u, n), _mm512_maskz_compress_epi16(due, lo));
+    const Vector low = _mm512_mask_mov_epi16(lo, due, hi),
+                 high = _mm512_maskz_mov_epi16(static_cast<Mask>(~due), hi);
+
+    const __m512i q_even = quotient(_mm512_unpacklo_epi16(low, high), _mm512_unpacklo_epi16(frequency, zero));
+    const __m512i q_odd = quotient(_mm512_unpackhi_epi16(low, high), _mm512_unpackhi_epi16(frequency, zero));
+    const Vector q = _mm512_packus_epi32(q_even, q_odd);
+    // The remainder x − q · f < 2 · f may have 17 bits: its upper half is 0 or 1.
+    const Vector product = _mm512_mullo_epi16(q, frequency);
+    const Vector rest = _mm512_sub_epi16(low, product);
+    const Mask borrow = _mm512_cmplt_epu16_mask(low, product);
+    const Vector difference = _mm512_sub_epi16(high, _mm512_mulhi_epu16(q, frequency));
+    const Vector over = _mm512_mask_sub_epi16(difference, borrow, difference, one);
+    const Mask once_more = _mm512_test_epi16_mask(over, over) | _mm512_cmpge_epu16_mask(rest, frequency);
+    hi = _mm512_mask_add_epi16(q, once_more, q, one);
+    lo = _mm512_add_epi16(_mm512_mask_sub_epi16(rest, once_more, rest, frequency), start);
+  }
+};
+
+uint32_t decode_lanes(const LaneTables& t, uint32_t steps, uint32_t* states, LaneStream& stream,
+                      ValueType type, void* const* rows, EscapeStep* escapes, size_t* n_escapes) {
+  switch (type) {
+    case ValueType::kInt8:
+      return decode_type<Avx512, ValueType::kInt8>(t, steps, states, stream, rows, escapes, n_escapes);
+    case ValueType::kInt16:
+      return decode_type<Avx512, ValueType::kInt16>(t, steps, states, stream, rows, escapes, n_escapes);
+    case ValueType::kFloat16:
+      break;
+  }
+  return decode_type<Avx512, ValueType::kFloat16>(t, steps, states, stream, rows, escapes, n_escapes);
+}
+
+void encode_lanes(const LaneTables& t, uint32_t steps, const uint8_t* symbols, uint32_t* states,
+                  uint16_t*& top) {
+  encode_any<Avx512>(t, steps, symbols, states, top);
+}
+
+template <class Value>
+void collect_rows(const LaneTables& tables, uint32_t steps, const void* const* rows, uint8_t* symbols,
+                  uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
+  const LaneTables t = tables;  // a copy that nothing written below can change
+  SignSink sink(signs, n_bits);
+  for (uint32_t step = 0; step < steps; ++step, symbols += t.width) {
+    const auto* values = static_cast<const Value*>(rows[step]);
+    __builtin_prefetch(rows[step + kRowsAhead]);
+    EscapeStep found{step, {0, 0}};
+    for (unsigned lane = 0; lane < t.lanes; lane += 32) {
+      __m512i value;
+      if constexpr (sizeof(Value) == 1) {
+        value = _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + lane)));
+      } else {
+        value = Avx512::load(values + lane);
+      }
+      const __m512i k = _mm512_min_epu16(_mm512_abs_epi16(value), Avx512::load(t.last + lane));
+      const __mmask32 is_escape = _mm512_cmpeq_epi16_mask(k, Avx512::load(t.escape + lane));
+      const __mmask32 nonzero = _mm512_test_epi16_mask(k, k);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(symbols + lane), _mm512_cvtepi16_epi8(k));
+      sink.put(_pext_u32(_mm512_movepi16_mask(value), nonzero),
+               static_cast<unsigned>(__builtin_popcount(nonzero)));
+      found.lanes[lane / 64] |= uint64_t{is_escape} << lane % 64;
+    }
+    if ((found.lanes[0] | found.lanes[1]) != 0) [[unlikely]]
+      escapes[(*n_escapes)++] = found;
+  }
+  n_bits = sink.finish(signs);
+}
+
+void collect_lanes(const LaneTables& t, uint32_t steps, ValueType type, const void* const* rows,
+                   uint8_t* symbols, uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
+  if (type == ValueType::kInt8)
+    return collect_rows<int8_t>(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
+  collect_rows<int16_t>(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
+}
+
+// What is no matter of wider vectors.
+RunEnd decode_run(const Table& table, uint32_t n, bool long_form, uint32_t& state, WordSource& words,
+                  Nonzero* out, size_t* count, size_t capacity) {
+  return kScalarKernels.decode_run(table, n, long_form, state, words, out, count, capacity);
+}
+void encode_run(const Table& table, size_t n, const uint8_t* symbols, uint32_t& state, uint16_t*& top) {
+  kScalarKernels.encode_run(table, n, symbols, state, top);
+}
+uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
+  return kAvx2Kernels.crc32c_register(state, data, n);
+}
+
+}  // namespace
+
+const Kernels kAvx512Kernels = {"avx512",      decode_run,   encode_run,     decode_lanes,
+                                collect_lanes, encode_lanes, crc32c_register};
+
+}  // namespace swathpack
