@@ -5,7 +5,7 @@
 #include "cases.h"
 #include "cauchy.h"
 #include "isa/gf256.h"
-#include "isa/kernels.h"
+#include "swathpack/isa.h"
 #include "swathpack/reed_solomon.h"
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -123,12 +123,17 @@ TEST_CASE("the scalar product is the sum of the products of the definition") {
   }
 }
 
-TEST_CASE("the erasure code uses the instruction set of the coder") {
-  const std::string isa = kernels().name, used = gf256_kernels().name;
-  CHECK_EQUAL(used.substr(0, used.find('-')), isa);
-  bool listed = false;
-  for (const Gf256Kernels* k : gf256_back_ends()) listed |= k == &gf256_kernels();
-  CHECK(listed);
+TEST_CASE("the erasure code uses the instruction set of the coder, also when that is changed") {
+  const std::string before = isa_name();
+  for (const std::string& isa : isa_names()) {
+    CHECK(!set_isa(isa));
+    const std::string used = gf256_kernels().name;
+    CHECK_EQUAL(used.substr(0, used.find('-')), isa);
+    bool listed = false;
+    for (const Gf256Kernels* k : gf256_back_ends()) listed |= k == &gf256_kernels();
+    CHECK(listed);
+  }
+  CHECK(!set_isa(before));
 }
 
 #if defined(__unix__) || defined(__APPLE__)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ctypes
 import random
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from _swathpack_core import rs_decode, rs_encode
+from _swathpack_core import isa, isas, rs_decode, rs_encode, set_isa
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -78,12 +79,17 @@ class IsaL:
         return out
 
 
-@pytest.fixture(scope="module")
-def isa_l() -> IsaL:
+@pytest.fixture(params=isas())
+def isa_l(request: pytest.FixtureRequest) -> Iterator[IsaL]:
+    """The rival, while ours runs on one instruction set after the other."""
     try:
-        return IsaL(ctypes.CDLL("libisal.so.2"))
+        library = ctypes.CDLL("libisal.so.2")
     except OSError:
         pytest.skip("ISA-L is not installed: apt-get install libisal2")
+    before = isa()
+    set_isa(request.param)
+    yield IsaL(library)
+    set_isa(before)
 
 
 def random_symbols(n: int, size: int, seed: int) -> Bytes:

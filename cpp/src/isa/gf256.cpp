@@ -13,48 +13,47 @@ namespace {
 struct Entry {
   const Gf256Kernels* kernels;
   const char* isa;
-  bool runs;
 };
 
-// Best first.
-std::vector<Entry> entries() {
-  return {
+// Best first; those that cannot run here are left out.
+std::vector<Entry> ask() {
+  std::vector<Entry> found;
 #if defined(__x86_64__)
-      {&kGf256Avx512Gfni, "avx512", processor().avx512 && processor().gfni},
-      {&kGf256Avx512, "avx512", processor().avx512},
-      {&kGf256Avx2Gfni, "avx2", processor().avx2 && processor().gfni},
-      {&kGf256Avx2, "avx2", processor().avx2},
+  const bool avx512 = processor().avx512, avx2 = processor().avx2, gfni = processor().gfni;
+  if (avx512 && gfni) found.push_back({&kGf256Avx512Gfni, "avx512"});
+  if (avx512) found.push_back({&kGf256Avx512, "avx512"});
+  if (avx2 && gfni) found.push_back({&kGf256Avx2Gfni, "avx2"});
+  if (avx2) found.push_back({&kGf256Avx2, "avx2"});
 #elif defined(__aarch64__)
-      {&kGf256Neon, "neon", processor().neon},
+  if (processor().neon) found.push_back({&kGf256Neon, "neon"});
 #endif
-      {&kGf256Scalar, "scalar", true}};
-}
-
-std::vector<const Gf256Kernels*> runnable() {
-  std::vector<const Gf256Kernels*> found;
-  for (const Entry& entry : entries()) {
-    if (entry.runs) found.push_back(entry.kernels);
-  }
+  found.push_back({&kGf256Scalar, "scalar"});
   return found;
 }
 
-const Gf256Kernels* choose() {
-  for (const Entry& entry : entries()) {
-    if (entry.runs && std::strcmp(entry.isa, kernels().name) == 0) return entry.kernels;
-  }
-  return &kGf256Scalar;
+const std::vector<Entry>& entries() {
+  static const std::vector<Entry> found = ask();
+  return found;
 }
 
 }  // namespace
 
 std::span<const Gf256Kernels* const> gf256_back_ends() {
-  static const std::vector<const Gf256Kernels*> found = runnable();
-  return found;
+  static const std::vector<const Gf256Kernels*> listed = [] {
+    std::vector<const Gf256Kernels*> all;
+    for (const Entry& entry : entries()) all.push_back(entry.kernels);
+    return all;
+  }();
+  return listed;
 }
 
+// Asked at every call, since set_isa() may have changed the choice: a few comparisons before a whole block.
 const Gf256Kernels& gf256_kernels() {
-  static const Gf256Kernels* const chosen = choose();
-  return *chosen;
+  const char* const isa = kernels().name;
+  for (const Entry& entry : entries()) {
+    if (std::strcmp(entry.isa, isa) == 0) return *entry.kernels;
+  }
+  return kGf256Scalar;
 }
 
 }  // namespace swathpack
