@@ -17,7 +17,7 @@ LOSS ?= 0.1
 OUT ?= demo-out
 SEED ?= 7
 
-.PHONY: help setup setup-demo demo test test-long check core-test numbers bench bench-peers bench-entropy gpu fuzz clean
+.PHONY: help setup setup-demo demo test test-long check core-test core-test-arm numbers bench bench-peers bench-entropy gpu fuzz clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -57,7 +57,7 @@ setup-demo: $(V)/.base $(DEMO_DATA)/.stamp ## what `make demo` needs, without to
 demo: setup-demo ## a real scene, edge to ground over a lossy link: SCENE= LOSS=0.1 SEED=7 OUT=demo-out
 	$(BIN)/swathpack demo --data $(DEMO_DATA) --out $(OUT) --loss $(LOSS) --seed $(SEED) $(if $(SCENE),--scene '$(SCENE)')
 
-test: setup check core-test ## everything that must pass, from nothing
+test: setup check core-test core-test-arm ## everything that must pass, from nothing
 	$(BIN)/python -m pytest -q
 
 test-long: setup ## deeper and slower tests
@@ -76,6 +76,14 @@ core-test: $(V)/.dev ## the C++ core alone, built and tested by CMake
 	$(BIN)/cmake -S . -B build/core -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DCMAKE_BUILD_TYPE=Release
 	$(BIN)/cmake --build build/core -j 2
 	$(BIN)/ctest --test-dir build/core --output-on-failure
+
+# Where the cross compiler and the emulator are installed: apt-get install g++-aarch64-linux-gnu qemu-user
+core-test-arm: $(V)/.dev ## the same for 64-bit ARM, under emulation, where its compiler and qemu are installed
+	@if command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null; then \
+	  $(BIN)/cmake -S . -B build/arm -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja --toolchain cpp/cmake/aarch64-linux-gnu.cmake && \
+	  $(BIN)/cmake --build build/arm -j 2 --target core_tests && \
+	  $(BIN)/ctest --test-dir build/arm --output-on-failure -R '^core_tests$$'; \
+	else echo "no ARM cross compiler or emulator here (apt-get install g++-aarch64-linux-gnu qemu-user): NEON is not tested"; fi
 
 FUZZ_SECONDS ?= 60
 CLANG ?= $(shell command -v clang++-19 clang++-16 clang++-14 clang++ 2>/dev/null | head -n 1)
