@@ -67,7 +67,7 @@ def _core() -> str:
 
     if core.crc32c(b"123456789") != 0xE3069283:
         raise RuntimeError("CRC-32C gives a wrong value")
-    return f"instruction set {core.isa()}, build {core.build_id()[:12]}"
+    return f"instruction set {core.isa()} of {', '.join(core.isas())}, build {core.build_id()[:12]}"
 
 
 def _build_id() -> str:

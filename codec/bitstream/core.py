@@ -20,6 +20,8 @@ from codec.types import BoolArray, SymbolArray
 try:
     import _swathpack_core as _core
 except ImportError as _error:  # a checkout that was never installed, or a wheel for another interpreter
+    if isinstance(_error.__cause__, BackendUnavailable):  # the core itself refused, in its own words
+        raise _error.__cause__ from None
     raise BackendUnavailable(
         f"the compiled core cannot be loaded ({_error})",
         fix="install Swathpack: `make setup`, or `pip install .`",
@@ -138,7 +140,17 @@ def decode_records(
     its layer had not come yet the coefficients may be 0 now.
     """
     return _core.decode_records(
-        tables, records, ladder_index, n_tiles, doubled, out, out_token_mask, out_layers, plane, order, threads
+        tables,
+        records,
+        ladder_index,
+        n_tiles,
+        doubled,
+        out,
+        out_token_mask,
+        out_layers,
+        plane,
+        order,
+        threads,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from table_files import PlaneTableSpec, TableFile, TableSpec, packed_header
 from _swathpack_core import TableSet, decode_records, encode_records
 
 Refusal = tuple[str, str, int]
+Order = Literal["tile", "token"]
 
 
 def level_of(file: TableFile, plane: int, band: int, channel: int, q: int) -> int | None:
@@ -48,7 +49,9 @@ class Case:
     def n_tiles(self) -> int:
         return int(self.symbols.shape[0])
 
-    def encode(self, symbols: npt.NDArray[Any] | None = None) -> list[bytes]:
+    def encode(
+        self, symbols: npt.NDArray[Any] | None = None, order: Order = "tile", threads: int = 1
+    ) -> list[bytes]:
         return encode_records(
             self.tables,
             np.array(self.headers, np.uint64),
@@ -57,10 +60,14 @@ class Case:
             self.tile_mask,
             self.token_mask,
             self.doubled,
+            order,
+            threads,
         )
 
-    def decode(self, records: list[bytes], dtype: Any = np.int16) -> Decoded:
-        decoded = Decoded.empty(self, dtype)
+    def decode(
+        self, records: list[bytes], dtype: Any = np.int16, order: Order = "tile", threads: int = 1
+    ) -> Decoded:
+        decoded = Decoded.empty(self, dtype, order)
         decoded.outcomes = decode_records(
             self.tables,
             records,
@@ -70,6 +77,9 @@ class Case:
             decoded.symbols,
             decoded.token_mask,
             decoded.layers,
+            None,
+            order,
+            threads,
         )
         return decoded
 
@@ -91,11 +101,10 @@ class Decoded:
     outcomes: list[Refusal | None] = field(default_factory=list)
 
     @classmethod
-    def empty(cls, case: Case, dtype: Any) -> Decoded:
-        shape = case.symbols.shape
-        return cls(
-            np.full(shape, 99, dtype), np.ones((shape[0], shape[2]), np.bool_), np.zeros(shape[0], np.uint16)
-        )
+    def empty(cls, case: Case, dtype: Any, order: Order = "tile") -> Decoded:
+        n, c, f = case.symbols.shape
+        shape = (n, c, f) if order == "tile" else (n, f, c)
+        return cls(np.full(shape, 99, dtype), np.ones((n, f), np.bool_), np.zeros(n, np.uint16))
 
 
 def sent(case: Case) -> npt.NDArray[np.bool_]:
@@ -129,15 +138,24 @@ def random_symbols(case: Case, rng: np.random.Generator, density: float, largest
 
 @st.composite
 def table_specs(draw: st.DrawFn) -> TableSpec:
-    """No threshold, one, a few, 255; also the extreme frequencies 1 and 65535."""
+    """No threshold, one, a few, up to 255; also the extreme frequencies 1 and 65535."""
     chosen = draw(
         st.one_of(
             st.just(()),
             st.sampled_from([(1,), (65535,), (32768,), (1, 2), (65534, 65535), tuple(range(1, 256))]),
             st.sets(st.integers(1, 65535), min_size=1, max_size=20).map(lambda s: tuple(sorted(s))),
+            st.tuples(st.integers(1, 255), st.integers(0, 2**32 - 1)).map(random_thresholds),
         )
     )
-    return TableSpec(chosen)
+    r1, r2, theta = draw(
+        st.sampled_from([(1.0, 0.0, 0.25), (0.8, -0.1, 0.5), (2.0, 1.0, 0.0), (0.5, -1.0, 0.1)])
+    )
+    return TableSpec(chosen, r1, r2, theta)
+
+
+def random_thresholds(size_and_seed: tuple[int, int]) -> tuple[int, ...]:
+    size, seed = size_and_seed
+    return tuple(sorted(1 + int(t) for t in np.random.default_rng(seed).choice(65535, size, replace=False)))
 
 
 @st.composite
@@ -185,7 +203,7 @@ def cases(draw: st.DrawFn, *, max_channels: int = 7, largest: int = 32767, max_t
     tile_mask = rng.random(n) < 0.3 if style == "tiles" else np.full(n, style == "all masked")
     tile_mask |= (token_mask | doubled).all(axis=(1, 2))
     layer = draw(st.integers(0, spec.n_layers - 1))
-    log2_lanes = draw(st.sampled_from([0, 0, 0, 1, 2, 3, 7]))
+    log2_lanes = draw(st.sampled_from([0, 0, 0, 1, 2, 3, 4, 5, 6, 7]))
     offset = draw(st.integers(-1, 1))
     step = draw(st.integers(1, n))
     headers = [

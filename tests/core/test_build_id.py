@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
 import _swathpack_core
 
 
@@ -44,20 +46,39 @@ def test_the_build_id_changes_with_any_source_and_only_with_those(root: Path, tm
     assert len({before, renamed, helper.build_id(tmp_path)}) == 3
 
 
-def run_with_isa(name: str, root: Path) -> subprocess.CompletedProcess[str]:
-    code = "import _swathpack_core as core; print(core.isa())"
+def run_with_isa(
+    name: str, root: Path, code: str = "import _swathpack_core as core; print(core.isa())"
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "SWATHPACK_ISA": name}
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, cwd=root
     )
 
 
-def test_the_instruction_set_can_be_chosen_by_name(root: Path) -> None:
-    assert run_with_isa("scalar", root).stdout == "scalar\n"
+@pytest.mark.parametrize("name", _swathpack_core.isas())
+def test_the_instruction_set_can_be_chosen_by_name(root: Path, name: str) -> None:
+    assert run_with_isa(name, root).stdout == f"{name}\n"
 
 
-def test_an_instruction_set_that_is_not_there_is_refused_by_name(root: Path) -> None:
-    refused = run_with_isa("avx1024", root)
+# The first is nobody's, the others are sets that some machine has; those of this one are left out.
+@pytest.mark.parametrize(
+    "name", ["avx1024", *sorted({"neon", "avx2", "avx512"} - set(_swathpack_core.isas())), "AVX2"]
+)
+def test_an_instruction_set_that_is_not_there_is_refused_by_name(root: Path, name: str) -> None:
+    refused = run_with_isa(name, root)
     assert refused.returncode != 0
     assert "BackendUnavailable" in refused.stderr
-    assert "expected scalar, found avx1024" in refused.stderr
+    assert f"expected {', '.join(_swathpack_core.isas())}, found {name}" in refused.stderr
+
+
+def test_the_typed_module_refuses_it_in_one_line_that_names_the_cure(root: Path) -> None:
+    code = (
+        "from codec.errors import BackendUnavailable\n"
+        "try:\n    import codec.bitstream.core\n"
+        "except BackendUnavailable as error:\n    print(error)"
+    )
+    refused = run_with_isa("avx1024", root, code)
+    assert refused.stdout == (
+        "this build or processor lacks the instruction set "
+        f"(expected {', '.join(_swathpack_core.isas())}, found avx1024); name one of these, or unset SWATHPACK_ISA\n"
+    )

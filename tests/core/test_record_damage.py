@@ -1,10 +1,11 @@
-"""Damaged and hostile records: refused with the right kind and without a trace, or canonical."""
+"""Damaged and hostile records: refused with the right kind and nothing lost that came before, or canonical."""
 
 from __future__ import annotations
 
 import struct
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from coding_cases import Case, cases, random_symbols, sent
 from hypothesis import HealthCheck, given, settings
@@ -17,8 +18,28 @@ FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthChec
 MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+def of_first_record(case: Case) -> npt.NDArray[np.bool_]:
+    """N×C×F: the coefficients of the first record's layer in its tiles."""
+    first, count = case.headers[0] >> 16 & 0xFFFF, (case.headers[0] >> 32 & 0xFF) + 1
+    tiles = np.arange(case.n_tiles)
+    return ((tiles >= first) & (tiles < first + count))[:, None, None] & sent(case)[None]
+
+
+def check_cleared_at_most(case: Case, record: bytes, kinds: set[str]) -> None:
+    """The record, under the first record's header, is refused; what it would have set is as it was, or 0."""
+    decoded = case.decode([record])
+    (outcome,) = decoded.outcomes
+    assert outcome is not None
+    assert outcome[0] in kinds, outcome
+    own = of_first_record(case)
+    assert (decoded.symbols[~own] == 99).all()
+    assert np.isin(decoded.symbols[own], (0, 99)).all()
+    assert decoded.token_mask.all()
+    assert not decoded.layers.any()
+
+
 def check_untouched(case: Case, records: list[bytes], kinds: set[str]) -> None:
-    """All records are refused with one of `kinds`, and nothing was written."""
+    """All records are refused with one of `kinds` before their payload is looked at, and nothing was written."""
     decoded = case.decode(records)
     for outcome in decoded.outcomes:
         assert outcome is not None
@@ -82,7 +103,7 @@ def test_a_mutation_with_right_checksums_is_refused_or_is_itself_canonical(
     record = mutated(case.encode()[0], changes)
     decoded = case.decode([record])
     if decoded.outcomes[0] is not None:
-        check_untouched(case, [record], {"corrupt", "limit"})
+        check_cleared_at_most(case, record, {"corrupt", "limit"})
         return
     case.headers = case.headers[:1]
     case.symbols = np.where(
@@ -98,6 +119,41 @@ def test_a_mutation_with_right_checksums_is_refused_or_is_itself_canonical(
     else:
         case.token_mask[:] = False
     assert case.encode() == [record]
+
+
+@MANY
+@given(cases(max_channels=4, max_tiles=3), mutations())
+def test_a_refused_record_changes_nothing_where_its_layer_came_before(
+    case: Case, changes: list[tuple[str, int, int]]
+) -> None:
+    sound = case.encode()
+    damaged = mutated(sound[0], changes)
+    before, after = case.decode(sound), case.decode([*sound, damaged])
+    if after.outcomes[-1] is None:
+        return  # the mutation is a legal record that says something else
+    np.testing.assert_array_equal(after.symbols, before.symbols)
+    np.testing.assert_array_equal(after.token_mask, before.token_mask)
+    np.testing.assert_array_equal(after.layers, before.layers)
+
+
+@FEW
+@given(cases(max_channels=4, max_tiles=5), mutations())
+def test_a_refused_record_spares_those_of_its_tiles_that_came_before(
+    case: Case, changes: list[tuple[str, int, int]]
+) -> None:
+    damaged = mutated(case.encode()[0], changes)
+    own, head = of_first_record(case), case.headers[0]
+    case.headers = [head & ~(0xFF << 32)]  # its first tile alone
+    first = head >> 16 & 0xFFFF
+    sound = case.encode()
+    before, after = case.decode(sound), case.decode([*sound, damaged])
+    if after.outcomes[-1] is None:
+        return
+    own[first] = False
+    np.testing.assert_array_equal(after.symbols[~own], before.symbols[~own])
+    assert np.isin(after.symbols[own], (0, 99)).all()
+    np.testing.assert_array_equal(after.token_mask, before.token_mask)
+    np.testing.assert_array_equal(after.layers, before.layers)
 
 
 def plain_case() -> Case:

@@ -32,6 +32,8 @@ FLIPPED = (
     "long-escapes",
     "tile-mask",
     "two-lanes-one-channel",
+    "lanes-nine-signs",
+    "lanes-escape",
     "token-mask-repeats",
     "edge-tiles-token-mask",
     "three-layers",
@@ -160,6 +162,12 @@ def test_the_core_judges_changed_payloads_as_the_reference_does(entry: dict[str,
         n, c, f = case.header.n_tiles, plane.channels, plane.rows * plane.cols
         own = [own_tokens(case.header, plane, tile) for tile in range(n)]
         derived = np.array([[not rect.holds(*divmod(t, plane.cols)) for t in range(f)] for rect in own])
+        shape = TABLES[case.package].planes[fields.plane]
+        of_layer = np.array(
+            [[shape.layer_map[band][ch] == fields.layer for band in shape.band_of] for ch in range(c)]
+        )
+        tiles_of = np.zeros(n, bool)
+        tiles_of[fields.first_tile : fields.first_tile + fields.count] = True
         for other in changed(record.payload):
             out, masked, layers = (
                 np.full((n, c, f), 77, np.int16),
@@ -181,13 +189,13 @@ def test_the_core_judges_changed_payloads_as_the_reference_does(entry: dict[str,
             if isinstance(tiles, Refusal):
                 assert refusal is not None, f"{other.hex()}: {tiles}"
                 assert refusal[0] == tiles.kind, other.hex()
-                assert (out == 77).all(), "a refused record leaves the output alone"
+                assert (out == 77)[:, ~of_layer].all(), "a refused record spares other layers"
+                assert np.isin(out[tiles_of], (0, 77)).all(), "a refused record writes zeros at most"
+                assert (out == 77)[~tiles_of].all(), "a refused record spares other tiles"
+                assert masked.all()
+                assert not layers.any()
                 continue
             assert refusal is None, f"{other.hex()}: {refusal}"
-            shape = TABLES[case.package].planes[fields.plane]
-            of_layer = np.array(
-                [[shape.layer_map[band][ch] == fields.layer for band in shape.band_of] for ch in range(c)]
-            )
             for number, tile in enumerate(tiles, fields.first_tile):
                 assert {
                     (int(ch), int(at)): int(out[number, ch, at])
