@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +24,18 @@ Bench = Callable[..., list[Row]]
 
 
 @pytest.fixture(scope="session")
-def keep() -> Iterator[Callable[[Sequence[Row]], None]]:
-    """Prints rows at once and writes them all when the session ends."""
-    rows: list[Row] = []
+def keep() -> Callable[[Sequence[Row]], None]:
+    """Prints rows and writes them at once: a session of many minutes that is cut short has not measured for nothing."""
+    folder = Path(os.environ.get("SWATHPACK_BENCH_RESULTS", FOLDER))
 
     def add(fresh: Sequence[Row]) -> None:
         assert fresh, "a job gave no rows"
         for row in fresh:
             assert math.isfinite(row.value), f"{row.case}, {row.metric} is {row.value}"
         print("\n" + as_text(fresh))
-        rows.extend(fresh)
+        save(fresh, folder)
 
-    yield add
-    if rows:
-        save(rows, Path(os.environ.get("SWATHPACK_BENCH_RESULTS", FOLDER)))
+    return add
 
 
 @pytest.fixture(scope="session")
