@@ -22,6 +22,8 @@ class EntropyBackend(Protocol):
     """What an entry point of the group leads to: a module or object with these functions.
 
     Contracts are those of codec.bitstream.core, to the byte: equal symbols give equal records on every back end.
+    Only the arguments below are ever passed: what the core takes beyond them (order, threads, arrays of floats) a back
+    end may lack.
     """
 
     def encode_records(

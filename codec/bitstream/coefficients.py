@@ -204,7 +204,7 @@ def decode(
         alone, groups = conflicts.clusters(own)
         refused = work.write(alone)
         for group in groups:
-            # One at a time, the winner last. A refused record writes nothing, so it wins nothing either.
+            # One at a time, the winner last. A refused record spares what came before, so it wins nothing either.
             ordered, left_out = conflicts.losers_first(group)
             lost = [r for record in ordered for r in work.write([record])]
             lost += [

@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 import _swathpack_core
+from swathpack.diagnosis import diagnose
 
 
 def load_helper(root: Path) -> ModuleType:
@@ -82,3 +83,9 @@ def test_the_typed_module_refuses_it_in_one_line_that_names_the_cure(root: Path)
         "this build or processor lacks the instruction set "
         f"(expected {', '.join(_swathpack_core.isas())}, found avx1024); name one of these, or unset SWATHPACK_ISA\n"
     )
+
+
+def test_the_diagnosis_names_the_instruction_set_in_use_and_those_that_can_run(tmp_path: Path) -> None:
+    (found,) = [finding for finding in diagnose([tmp_path]) if finding.name == "entropy core"]
+    sets = ", ".join(_swathpack_core.isas())
+    assert found.detail.startswith(f"instruction set {_swathpack_core.isa()} of {sets}, build ")
