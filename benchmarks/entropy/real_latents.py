@@ -19,7 +19,14 @@ from benchmarks.entropy.latents import LARGEST, TOTAL, Int64Array, LatentSet
 from benchmarks.entropy.machine import row
 from benchmarks.entropy.missing import Missing
 from benchmarks.entropy.peers import PEERS, check
-from benchmarks.entropy.plane_coder import ARCHIVE_TARGET, LINK_TARGET, OVERHEAD, PlaneCoder
+from benchmarks.entropy.plane_coder import (
+    ARCHIVE_TARGET,
+    LINK_TARGET,
+    OVERHEAD,
+    TILE_ORDER,
+    TOKEN_ORDER,
+    PlaneCoder,
+)
 from benchmarks.entropy.settings import Settings
 from benchmarks.results import Row
 from codec.types import FloatArray
@@ -128,9 +135,9 @@ def measure(
     found = quantised(np.load(latents), QUARTER_OCTAVES[NAMES.index(rate)])
     rows = []
     for profile, target in TARGETS.items():
-        rows += _profile(
-            isa, settings, source, rate, profile, target, found, peers if profile == "archive" else []
-        )
+        rivals = peers if profile == "archive" else []
+        rows += _profile(isa, settings, source, rate, profile, target, found, rivals, TILE_ORDER)
+        rows += _profile(isa, settings, source, rate, profile, target, found, [], TOKEN_ORDER)
     return rows
 
 
@@ -143,15 +150,18 @@ def _profile(
     target: int,
     found: Symbols,
     peers: list[str],
+    order: str,
 ) -> list[Row]:
     tables, values = found.package.table_file, found.values
-    coder = PlaneCoder(tables, len(values), found.plane, found.ladder_index, target_bytes=target)
+    bits = ideal.static_bits(tables, values, plane=found.plane, ladder_index=found.ladder_index)
+    if order == TOKEN_ORDER:
+        values = np.ascontiguousarray(values.transpose(0, 2, 1))
+    coder = PlaneCoder(tables, len(values), found.plane, found.ladder_index, order=order, target_bytes=target)
     records = coder.check(values, (0, 1))
     out = buffers.empty(values.shape, values.dtype, 0)
-    where = f"real, {source} {rate}, {profile}, {isa}"
+    where = f"real, {source} {rate}, {profile}, {isa}, {order} order"
     n = len(values)
     size, apart = sum(map(len, records)), OVERHEAD * len(records)
-    bits = ideal.static_bits(tables, values, plane=found.plane, ladder_index=found.ladder_index)
     # A record's header and CRC are shared by its tiles; every layer has records of its own.
     tiles_in_records = sum(_tiles(int(word)) for word in coder.headers)
     rows = [

@@ -7,7 +7,16 @@ import os
 import numpy as np
 import pytest
 
-from benchmarks.entropy import byte_planes, child, compressai_parts, latents, peers, rates, real_latents
+from benchmarks.entropy import (
+    archive,
+    byte_planes,
+    child,
+    compressai_parts,
+    latents,
+    peers,
+    rates,
+    real_latents,
+)
 from benchmarks.entropy.missing import Missing
 from benchmarks.entropy.peer_zstd import Zstd
 from benchmarks.numbers import load_targets
@@ -77,6 +86,13 @@ def test_every_target_of_a_ratio_names_a_rival_that_is_measured() -> None:
     targets = [t for t in load_targets() if t.suite == "entropy"]
     assert len(targets) > 40
     assert {t.rival for t in targets if t.rival} <= names
+
+
+def test_targets_of_archives_name_cases_that_are_measured() -> None:
+    cases = {t.case for t in load_targets() if t.suite == "entropy" and t.case.startswith("archive")}
+    assert cases == {
+        archive.case(n, isa) for n in ("dense", "sparse") for isa in ("avx2", "avx512", "scalar")
+    }
 
 
 def test_targets_of_rates_name_the_size_classes() -> None:
