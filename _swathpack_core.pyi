@@ -102,8 +102,8 @@ def encode_records(
     work side by side; the bytes do not depend on their number.
 
     InputError (with `record`): a header that does not fit, a symbol −32768, a non-zero symbol whose table has no
-    threshold, a latent that is not a number, a tile without valid token that is not in tile_mask. LimitExceeded: more than 65,536 payload bytes or
-    2²⁶ symbols in one record. Nothing is returned when one fails.
+    threshold, a latent that is not a number, a tile without valid token that is not in tile_mask. LimitExceeded: more
+    than 65,536 payload bytes or 2²⁶ symbols in one record. Nothing is returned when one fails.
     """
 
 def decode_records(
