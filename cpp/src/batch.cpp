@@ -96,10 +96,13 @@ std::vector<MaybeError> decode_batch(const PlaneContext& context, const DecodeTa
   const size_t wanted = worker_count(threads, records.size());
   const size_t n_workers = wanted > 1 && overlap(records) ? 1 : wanted;
   std::atomic<size_t> next{0};
+  // As many at a time as go side by side, unless that leaves workers without any.
+  const size_t portion = std::clamp<size_t>(records.size() / n_workers, 1, 256);
   on_threads(n_workers, [&](size_t) {
     RecordDecoder decoder(context, target);
-    for (size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < records.size();) {
-      outcomes[i] = decoder.decode(records[i]);
+    for (size_t first; (first = next.fetch_add(portion, std::memory_order_relaxed)) < records.size();) {
+      const size_t n = std::min(portion, records.size() - first);
+      decoder.decode(records.subspan(first, n), std::span(outcomes).subspan(first, n));
     }
   });
   return outcomes;

@@ -1,5 +1,6 @@
 // One record from its bytes: header, masks, and the choice between one lane and several (bitstream §4.1, §5).
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "bytes.h"
@@ -57,7 +58,7 @@ MaybeError RecordDecoder::Work::open(std::span<const uint8_t> record) {
   return check_fields(header, context);
 }
 
-MaybeError RecordDecoder::Work::read_tile_mask(size_t& at, bool present) {
+MaybeError RecordDecoder::Work::read_tile_mask(bool present) {
   live.clear();
   const uint32_t first = header.first_tile, n_tiles = header.tile_count();
   if (!present) {
@@ -77,7 +78,7 @@ MaybeError RecordDecoder::Work::read_tile_mask(size_t& at, bool present) {
   return std::nullopt;
 }
 
-MaybeError RecordDecoder::Work::read_token_mask(size_t& at) {
+MaybeError RecordDecoder::Work::read_token_mask() {
   const size_t n_tokens = plane.n_frequencies();
   BitReader bits(payload.subspan(at));
   for (const uint32_t tile : live) {
@@ -101,59 +102,154 @@ MaybeError RecordDecoder::Work::read_token_mask(size_t& at) {
   return std::nullopt;
 }
 
+MaybeError RecordDecoder::Work::prepare(std::span<const uint8_t> record) {
+  partly.clear();
+  partly_own.clear();
+  rows.clear();
+  if (auto error = open(record)) return error;
+
+  const auto place = context.tables->layer_index(
+      plane, header.layer, static_cast<int>(context.ladder_index) + header.ladder_offset);
+  if (!place) return corrupt("the ladder offset leads off the step ladder", 1);
+  e = *place;
+
+  form = payload[0];
+  if (form >> 5 != 0) return corrupt("reserved bits of the form are set", in_record(0));
+  if (!one_lane() && form >> 2 != 7) return corrupt("the form does not fit several lanes", in_record(0));
+  if ((form & 2) != 0 && header.layer != 0) return corrupt("a token mask outside layer 0", in_record(0));
+  at = 1;
+  if (auto error = read_tile_mask((form & 1) != 0)) return error;
+  if ((form & 2) != 0) {
+    if (auto error = read_token_mask()) return error;
+  }
+
+  plan = &shared.plans.at(header.layer, e);
+  const uint64_t n_symbols = plan->symbols_per_tile * live.size();
+  if (n_symbols > kMaxRecordSymbols) {
+    return Error{ErrorKind::kLimit, "the record claims too many symbols", in_record(0),
+                 "at most " + std::to_string(kMaxRecordSymbols), std::to_string(n_symbols)};
+  }
+  return std::nullopt;
+}
+
+// Records of several lanes are written before their end has been seen. That must not harm what an earlier
+// record has said: where there is one, into a copy of the tiles first.
+MaybeError RecordDecoder::Work::decode_lanes_over_others() {
+  const size_t tile_bytes = layout.tile * bytes_of(target.type);
+  auto* const tiles = static_cast<uint8_t*>(target.symbols) + header.first_tile * tile_bytes;
+  std::vector<uint8_t> before(tiles, tiles + header.tile_count() * tile_bytes);
+  auto error = read_lanes(at);
+  if (error) std::memcpy(tiles, before.data(), before.size());
+  return error;
+}
+
+// A record that has been prepared and, if it has one lane, decoded.
+MaybeError RecordDecoder::Work::finish() {
+  if (one_lane()) {
+    if (auto error = finish_one_lane()) return error;
+    if (auto error = check_range()) return error;
+    clear_layer();
+    write_nonzeros();
+  } else if (any_tile_has_layer()) {
+    if (auto error = decode_lanes_over_others()) return error;
+    clear_silent();
+  } else {
+    if (auto error = read_lanes(at)) {
+      clear_layer();
+      return error;
+    }
+    clear_silent();
+  }
+  if (header.layer == 0) write_masks();
+  mark_layer();
+  return std::nullopt;
+}
+
 RecordDecoder::RecordDecoder(const PlaneContext& context, const DecodeTarget& target)
-    : work_(std::make_unique<Work>(context, target)) {}
+    : shared_(std::make_unique<SharedPlans>(
+          SharedPlans{LayerPlans(*context.tables, context.tables->planes()[context.plane]), {}})) {
+  works_.push_back(std::make_unique<Work>(context, target, *shared_));
+}
 RecordDecoder::~RecordDecoder() = default;
 
 MaybeError RecordDecoder::decode(std::span<const uint8_t> record) {
-  Work& w = *work_;
-  w.partly.clear();
-  w.partly_own.clear();
-  w.rows.clear();
-  if (auto error = w.open(record)) return error;
-
-  const int q = static_cast<int>(w.context.ladder_index) + w.header.ladder_offset;
-  const auto e = w.context.tables->layer_index(w.plane, w.header.layer, q);
-  if (!e) return corrupt("the ladder offset leads off the step ladder", 1);
-  w.e = *e;
-
-  const unsigned form = w.payload[0];
-  const bool one_lane = w.header.log2_lanes == 0;
-  if (form >> 5 != 0) return corrupt("reserved bits of the form are set", w.in_record(0));
-  if (!one_lane && form >> 2 != 7) return corrupt("the form does not fit several lanes", w.in_record(0));
-  if ((form & 2) != 0 && w.header.layer != 0) return corrupt("a token mask outside layer 0", w.in_record(0));
-  size_t at = 1;
-  if (auto error = w.read_tile_mask(at, (form & 1) != 0)) return error;
-  if ((form & 2) != 0) {
-    if (auto error = w.read_token_mask(at)) return error;
+  Work& w = *works_[0];
+  if (auto error = w.prepare(record)) return error;
+  if (w.one_lane()) {
+    if (auto error = w.begin_one_lane()) return error;
+    if (auto error = w.decode_one_lane()) return error;
   }
+  return w.finish();
+}
 
-  const LayerPlan& plan = w.plans.at(w.header.layer, *e);
-  const uint64_t n_symbols = plan.symbols_per_tile * w.live.size();
-  if (n_symbols > kMaxRecordSymbols) {
-    return Error{ErrorKind::kLimit, "the record claims too many symbols", w.in_record(0),
-                 "at most " + std::to_string(kMaxRecordSymbols), std::to_string(n_symbols)};
-  }
-  if (one_lane) {
-    if (auto error = w.read_one_lane(plan, form, at)) return error;
-    if (auto error = w.check_range(plan)) return error;
-    w.clear_layer(plan);
-    w.write_nonzeros(plan);
-  } else {
-    // Values are written before the end of the record has been seen. That must not harm what an earlier
-    // record has said.
-    if (w.any_tile_has_layer()) {
-      if (auto error = w.read_lanes(plan, at, true)) return error;
+// Records of one lane and equal shape go side by side: they have the same tables in the same order. Where any
+// two of the records meet in a tile, and where there are few, each goes alone.
+void RecordDecoder::decode(std::span<const std::span<const uint8_t>> records,
+                           std::span<MaybeError> outcomes) {
+  const auto side_by_side = kernels().decode_side_by_side;
+  constexpr size_t kFewest = SideBySide::kMost / 4;
+  for (size_t first = 0; first < records.size();) {
+    const size_t n = std::min<size_t>(records.size() - first, SideBySide::kMost);
+    while (works_.size() < n)
+      works_.push_back(std::make_unique<Work>(works_[0]->context, works_[0]->target, *shared_));
+    size_t n_alike = 0;
+    for (; side_by_side != nullptr && n_alike < n; ++n_alike) {
+      Work& w = *works_[n_alike];
+      const Work& before = *works_[n_alike == 0 ? 0 : n_alike - 1];
+      const size_t last_end = size_t{before.header.first_tile} + before.header.tile_count();
+      const uint8_t layer = before.header.layer;
+      const unsigned last_e = before.e;
+      const size_t last_live = before.live.size();
+      if (w.prepare(records[first + n_alike]) || !w.one_lane() || w.begin_one_lane()) break;
+      if (n_alike > 0 && (w.header.first_tile < last_end || w.header.layer != layer || w.e != last_e ||
+                          w.live.size() != last_live)) {
+        break;
+      }
     }
-    if (auto error = w.read_lanes(plan, at, false)) {
-      w.clear_layer(plan);
-      return error;
+    if (n_alike < kFewest) {  // the first of them, or the one that is not alike, alone; then look again
+      for (size_t i = first; i < first + std::max<size_t>(n_alike, 1); ++i) outcomes[i] = decode(records[i]);
+      first += std::max<size_t>(n_alike, 1);
+      continue;
     }
-    w.clear_silent(plan);
+    decode_side_by_side(n_alike);
+    for (size_t i = 0; i < n_alike; ++i) outcomes[first + i] = std::move(outcomes_[i]);
+    first += n_alike;
   }
-  if (w.header.layer == 0) w.write_masks();
-  w.mark_layer();
-  return std::nullopt;
+}
+
+void RecordDecoder::decode_side_by_side(size_t n) {
+  SideBySide all;
+  all.exhausted = n == SideBySide::kMost ? 0 : ~0u << n;
+  for (size_t i = 0; i < SideBySide::kMost; ++i) {
+    Work& w = *works_[i < n ? i : 0];
+    all.out[i] = w.nonzeros.data();
+    all.out_end[i] = w.nonzeros.data() + (i < n ? w.capacity : 0);
+    all.words[i] = w.words;
+    if (i >= n) continue;
+    all.hi[i] = static_cast<uint16_t>(w.state >> 16);
+    all.lo[i] = static_cast<uint16_t>(w.state);
+    all.long_form |= uint32_t{w.long_form} << i;
+  }
+  const Work& first = *works_[0];
+  const auto& coded = first.plan->coded;
+  const auto& tables = first.context.tables->tables();
+  for (uint32_t run = 0; run < coded.size(); ++run) {
+    kernels().decode_side_by_side(tables[coded[run].level], first.n_steps(coded[run]), run, all);
+  }
+  outcomes_.assign(n, std::nullopt);
+  for (size_t i = 0; i < n; ++i) {
+    Work& w = *works_[i];
+    w.state = uint32_t{all.hi[i]} << 16 | all.lo[i];
+    w.words = all.words[i];
+    w.n_nonzeros = static_cast<size_t>(all.out[i] - w.nonzeros.data());
+    if (all.out_of_words >> i & 1) {
+      outcomes_[i] = corrupt("the words end before the symbols", w.in_record(w.payload.size()));
+    } else if (all.too_many >> i & 1) {
+      outcomes_[i] = corrupt("more non-zero symbols than sign bits", w.in_record(w.payload.size()));
+    } else {
+      outcomes_[i] = w.finish();
+    }
+  }
 }
 
 }  // namespace swathpack

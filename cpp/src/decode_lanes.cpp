@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "bytes.h"
@@ -11,23 +12,6 @@
 
 namespace swathpack {
 namespace {
-
-// The last bytes of a payload, with room on both sides for what vectors load beyond it.
-class Tail {
- public:
-  // Moves what is left of the stream in here.
-  void take(LaneStream& stream) {
-    const auto n = static_cast<size_t>(stream.top - stream.next);
-    bytes_.fill(0);
-    std::memcpy(bytes_.data() + kStreamSlack, stream.next, n);
-    stream.next = bytes_.data() + kStreamSlack;
-    stream.top = stream.next + n;
-    stream.gap = 0;
-  }
-
- private:
-  std::array<uint8_t, 3 * static_cast<size_t>(kStreamGap)> bytes_;
-};
 
 template <class From, class To, class Convert>
 void place(const From* rows, size_t width, const Steps& steps, const Layout& layout, To* target,
@@ -72,7 +56,13 @@ MaybeError RecordDecoder::Work::place_block(const LaneGroup& group, ValueType ty
       const auto* const wide = reinterpret_cast<const int16_t*>(block.data());
       for (uint32_t s = 0; s < steps.n; ++s) {
         for (size_t lane = 0; lane < group.tables.lanes; ++lane) {
-          if (auto error = check_value(wide[s * width + lane], 0)) return error;
+          const int value = wide[s * width + lane];
+          // Its sign may be still to come: 128 may turn out to be −128.
+          if (value == 128) {
+            too_large.push_back(element(steps, s, lane));
+          } else if (auto error = check_value(value, 0)) {
+            return error;
+          }
         }
       }
       put(wide, out, [](int16_t value, size_t) { return static_cast<int8_t>(value); });
@@ -93,74 +83,77 @@ MaybeError RecordDecoder::Work::place_block(const LaneGroup& group, ValueType ty
     r2[lane] = group.tables.tables[lane]->r2;
   }
   const float step = step_width();
-  // As value_of(), but without branches.
+  // As value_of(), without branches: r1 times a magnitude of 0 or 1 is what stands there.
   put(reinterpret_cast<const int16_t*>(block.data()), static_cast<float*>(target.symbols),
       [&](int16_t symbol, size_t lane) {
-        const int magnitude = symbol < 0 ? -symbol : symbol;
-        const float above = static_cast<float>(magnitude) + r2[lane];
-        const float value = step * (magnitude == 0 ? 0.0f : magnitude == 1 ? r1[lane] : above);
-        return symbol < 0 ? -value : value;
+        const auto whole = static_cast<float>(symbol), magnitude = std::fabs(whole);
+        const float low = magnitude * r1[lane], above = magnitude + r2[lane];
+        return std::copysign(step * (magnitude > 1 ? above : low), whole);
       });
   return std::nullopt;
 }
 
-// The places of a step's escapes in the target, and their signs as the kernel has decoded them.
-void RecordDecoder::Work::list_escapes(ValueType type, const Steps& steps, const EscapeStep& found) {
-  const uint32_t step = steps.first + found.step;
+size_t RecordDecoder::Work::element(const Steps& steps, uint32_t row, size_t lane) const {
+  const uint32_t step = steps.first + row;
   const size_t tile = steps.tiles[step / steps.band.size()], f = steps.band[step % steps.band.size()];
-  const void* const row = row_pointers[found.step];
+  return tile * layout.tile + steps.runs[lane].channel * layout.channel + f * layout.frequency;
+}
+
+void RecordDecoder::Work::list_escapes(const Steps& steps, const EscapeStep& found) {
   for (size_t half = 0; half < 2; ++half) {
     for (uint64_t lanes = found.lanes[half]; lanes != 0; lanes &= lanes - 1) {
       const size_t lane = 64 * half + static_cast<size_t>(std::countr_zero(lanes));
-      const bool is_negative = type == ValueType::kInt8 ? static_cast<const int8_t*>(row)[lane] < 0
-                                                        : static_cast<const int16_t*>(row)[lane] < 0;
-      const Run& run = steps.runs[lane];
-      escapes.push_back(
-          {tile * layout.tile + run.channel * layout.channel + f * layout.frequency, run.level, is_negative});
+      escapes.push_back({element(steps, found.step, lane), steps.runs[lane].level});
     }
   }
 }
 
-MaybeError RecordDecoder::Work::read_lanes(const LayerPlan& plan, size_t at, bool is_trial) {
+MaybeError RecordDecoder::Work::read_lanes(size_t states_at) {
   const unsigned lanes = header.lanes();
   std::array<uint32_t, kMaxLanes> states;
-  if (payload.size() - at < size_t{4} * lanes)
+  if (payload.size() - states_at < size_t{4} * lanes)
     return corrupt("the payload ends in the states", in_record(payload.size()));
-  for (unsigned lane = 0; lane < lanes; ++lane, at += 4) {
-    states[lane] = load_u32(payload.data() + at);
-    if (states[lane] < 65536) return corrupt("a lane's state is below 65536", in_record(at));
+  for (unsigned lane = 0; lane < lanes; ++lane, states_at += 4) {
+    states[lane] = load_u32(payload.data() + states_at);
+    if (states[lane] < 65536) return corrupt("a lane's state is below 65536", in_record(states_at));
   }
 
-  LaneStream stream{payload.data() + at, payload.data() + payload.size(), 0, kStreamGap};
-  Tail tail;
+  // The rest, and behind it zeros for the signs that the start states will say at the end.
+  const size_t n_rest = payload.size() - states_at, n_late = 2 * lanes;
+  stream_bytes.assign(n_rest + n_late + 2 * kStreamSlack, 0);
+  uint8_t* const rest = stream_bytes.data() + kStreamSlack;
+  std::copy_n(payload.data() + states_at, n_rest, rest);
+  LaneStream stream{rest, rest + n_rest + n_late};
+  const uint8_t* const first_sign = stream.top;
+
   const auto decode_lanes = kernels().decode_lanes;
-  const size_t most_escapes = 8 * payload.size();  // each has a bit in the escape string
   escapes.clear();
+  too_large.clear();
   const float half_step = target.type == ElementType::kFloat16 ? step_width() : 0;
-  for (const LaneGroup& group : groups.at(*context.tables, plan, header.layer, e, lanes, half_step)) {
+  const auto& all = shared.groups.at(*context.tables, *plan, header.layer, e, lanes, half_step);
+  for (const LaneGroup& group : all) {
     const LaneTables& t = group.tables;
     const ValueType type = target.type == ElementType::kFloat16                         ? ValueType::kFloat16
                            : target.type == ElementType::kInt8 && t.n_thresholds <= 127 ? ValueType::kInt8
                                                                                         : ValueType::kInt16;
     const size_t value_bytes = type == ValueType::kInt8 ? 1 : 2;
-    Steps steps{std::span(plan.coded).subspan(group.first, group.end - group.first),
-                plane.band(plan.coded[group.first].band), live, 0, 0};
+    Steps steps = steps_of(group);
     if (type == ValueType::kFloat16) {
       for (const Run& run : steps.runs) {
-        if (auto error =
-                check_value(static_cast<int>(context.tables->tables()[run.level].n_thresholds), run.level))
-          return error;
+        const auto most = static_cast<int>(context.tables->tables()[run.level].n_thresholds);
+        if (auto error = check_value(most, run.level)) return error;
       }
     }
-    const auto n_steps = static_cast<uint32_t>(live.size() * steps.band.size());
+    const uint32_t n_steps = steps.n;
     const auto most = static_cast<uint32_t>(kBlockValues / t.width);
     escape_steps.resize(most);
     // Vectors write whole rows: straight into the target where it has such rows, else into a block.
     const bool fits =
         target.type != ElementType::kFloat32 && (target.type != ElementType::kInt8 || value_bytes == 1);
-    const bool is_direct = !is_trial && fits && t.lanes == t.width && steps.are_rows(layout);
+    const bool is_direct = fits && t.lanes == t.width && steps.are_rows(layout);
     row_pointers.resize(most + kRowsAhead, nullptr);
     if (!is_direct) {
+      block.resize(2 * kBlockValues);
       for (size_t s = 0; s < most; ++s) row_pointers[s] = block.data() + s * t.width * value_bytes;
     }
     for (; steps.first < n_steps; steps.first += steps.n) {
@@ -169,65 +162,139 @@ MaybeError RecordDecoder::Work::read_lanes(const LayerPlan& plan, size_t at, boo
         steps.rows(static_cast<uint8_t*>(target.symbols), value_bytes, layout, row_pointers.data());
       }
       size_t n_escapes = 0;
-      steps.n = decode_lanes(t, steps.n, states.data(), stream, type, row_pointers.data(),
-                             escape_steps.data(), &n_escapes);
-      if (steps.n == 0) {
-        if (stream.gap == 0) return corrupt("the words end before the symbols", in_record(payload.size()));
-        tail.take(stream);
-        continue;
+      if (decode_lanes(t, steps.n, states.data(), stream, type, row_pointers.data(), escape_steps.data(),
+                       &n_escapes) != steps.n) {
+        return corrupt("the words end before the symbols", in_record(payload.size()));
       }
-      for (size_t i = 0; i < n_escapes; ++i) list_escapes(type, steps, escape_steps[i]);
-      if (escapes.size() > most_escapes)
+      for (size_t i = 0; i < n_escapes; ++i) list_escapes(steps, escape_steps[i]);
+      // Each has a bit in the escape string.
+      if (escapes.size() > 8 * n_rest)
         return corrupt("more escapes than bits for them", in_record(payload.size()));
-      if (is_trial || is_direct) continue;
+      if (is_direct) continue;
       if (auto error = place_block(group, type, steps)) return error;
     }
   }
 
-  const uint8_t* const signs = stream.top - (stream.used != 0);  // the last byte of the sign string
-  if (signs < stream.next) return corrupt("the words end before the symbols", in_record(payload.size()));
-  if (stream.gap != 0) {
-    at = static_cast<size_t>(stream.next - payload.data());
-  } else {
-    at = payload.size();  // about: the rest was moved
-  }
-  for (unsigned lane = 0; lane < lanes; ++lane) {
-    if (states[lane] != 65536) return corrupt("a lane does not end in its start state", in_record(at));
-  }
-  if (stream.used != 0 && *signs >> stream.used != 0)
-    return corrupt("the padding after the signs is not zero", in_record(at));
-  return read_escapes(std::span(stream.next, signs), at, is_trial);
+  const size_t n_signs = 8 * static_cast<size_t>(first_sign - stream.top) + stream.used,
+               n_first = 16 * size_t{lanes};
+  const size_t n_behind = n_signs > n_first ? n_signs - n_first : 0, n_sign_bytes = (n_behind + 7) / 8;
+  const auto n_words = static_cast<size_t>(stream.next - rest);
+  if (n_words + n_sign_bytes > n_rest)
+    return corrupt("the words end before the symbols", in_record(payload.size()));
+  if (n_behind % 8 != 0 && rest[n_rest - n_sign_bytes] >> n_behind % 8 != 0)
+    return corrupt("the padding after the signs is not zero", in_record(payload.size() - n_sign_bytes));
+  if (auto error = apply_first_signs(std::span(states).first(lanes), n_signs, all)) return error;
+  return read_escapes(std::span(rest, n_rest).subspan(n_words, n_rest - n_words - n_sign_bytes),
+                      states_at + n_words);
 }
 
-MaybeError RecordDecoder::Work::read_escapes(std::span<const uint8_t> bytes, size_t at, bool is_trial) {
+// The first signs, which stand in the start states: the values have been decoded without.
+MaybeError RecordDecoder::Work::apply_first_signs(std::span<const uint32_t> states, size_t n_signs,
+                                                  const std::vector<LaneGroup>& all) {
+  for (const uint32_t x : states) {
+    if (x < 65536 || x > 131071) return corrupt("a lane does not end in a start state", in_record(0));
+  }
+  const auto bit = [&](size_t i) { return states[i / 16] >> i % 16 & 1; };
+  const size_t n_first = std::min(n_signs, 16 * states.size());
+  for (size_t i = n_first; i < 16 * states.size(); ++i) {
+    if (bit(i)) return corrupt("a start state has a sign too many", in_record(0));
+  }
+  switch (target.type) {
+    case ElementType::kInt8:
+      negate_first<int8_t>(n_first, bit, all, [this](int8_t& value) {
+        if (value == -128) {  // 128 so far, see place_block()
+          std::erase(too_large, static_cast<size_t>(&value - static_cast<int8_t*>(target.symbols)));
+        } else {
+          value = static_cast<int8_t>(-value);
+        }
+      });
+      if (!too_large.empty()) return check_value(128, 0);
+      break;
+    case ElementType::kInt16:
+      negate_first<int16_t>(n_first, bit, all, [](int16_t& value) { value = static_cast<int16_t>(-value); });
+      break;
+    case ElementType::kFloat16:
+      negate_first<uint16_t>(n_first, bit, all, [](uint16_t& value) { value ^= 0x8000; });
+      break;
+    case ElementType::kFloat32:
+      negate_first<float>(n_first, bit, all, [](float& value) { value = -value; });
+      break;
+  }
+  return std::nullopt;
+}
+
+template <class Element, class Bit, class Negate>
+void RecordDecoder::Work::negate_first(size_t n, Bit bit, const std::vector<LaneGroup>& all, Negate negate) {
+  size_t i = 0;
+  for (const LaneGroup& group : all) {
+    const Steps steps = steps_of(group);
+    const bool are_rows = steps.are_rows(layout);
+    for (uint32_t s = 0; s < steps.n; ++s) {
+      if (i == n) return;
+      const size_t lanes = group.tables.lanes;
+      Element* const row = static_cast<Element*>(target.symbols) + element(steps, s, 0);
+      for (size_t lane = 0; lane < lanes;) {
+        constexpr size_t kPerWord = 8 / sizeof(Element);
+        uint64_t word = 1;
+        if (are_rows && lane + kPerWord <= lanes) std::memcpy(&word, row + lane, 8);
+        if (word == 0) {
+          lane += kPerWord;
+          continue;
+        }
+        Element& value =
+            are_rows ? row[lane] : static_cast<Element*>(target.symbols)[element(steps, s, lane)];
+        ++lane;
+        if (value == 0) continue;
+        if (bit(i)) negate(value);
+        if (++i == n) return;
+      }
+    }
+  }
+}
+
+MaybeError RecordDecoder::Work::read_escapes(std::span<const uint8_t> bytes, size_t escapes_at) {
   BitReader bits(bytes);
   for (const Escape& escape : escapes) {
     const int32_t v = take_exp_golomb(bits);
-    if (bits.overrun()) return corrupt("the payload ends in the escapes", in_record(at));
+    if (bits.overrun()) return corrupt("the payload ends in the escapes", in_record(escapes_at));
     const Table& table = context.tables->tables()[escape.level];
     const int32_t magnitude = static_cast<int32_t>(table.n_thresholds) + v;
-    if (v < 0 || magnitude > 32767) return corrupt("an escape is too large", in_record(at));
-    const int symbol = escape.is_negative ? -magnitude : magnitude;
-    if (auto error = check_value(symbol, escape.level)) return error;
-    if (is_trial) continue;
+    if (v < 0 || magnitude > 32767) return corrupt("an escape is too large", in_record(escapes_at));
+    // The value of K stands in its place, with its sign.
+    const auto replace = [&]<class Element>(Element* values, auto is_negative, auto convert) -> MaybeError {
+      Element& value = values[escape.element];
+      const int symbol = is_negative(value) ? -magnitude : magnitude;
+      if (auto error = check_value(symbol, escape.level)) return error;
+      value = convert(symbol);
+      return std::nullopt;
+    };
+    const auto below_zero = [](auto value) { return value < 0; };
+    const auto real = [&](int symbol) { return value_of(table, step_width(), symbol); };
+    MaybeError error;
     switch (target.type) {
       case ElementType::kInt8:
-        static_cast<int8_t*>(target.symbols)[escape.element] = static_cast<int8_t>(symbol);
+        error = replace(static_cast<int8_t*>(target.symbols), below_zero,
+                        [](int s) { return static_cast<int8_t>(s); });
         break;
       case ElementType::kInt16:
-        static_cast<int16_t*>(target.symbols)[escape.element] = static_cast<int16_t>(symbol);
+        error = replace(static_cast<int16_t*>(target.symbols), below_zero,
+                        [](int s) { return static_cast<int16_t>(s); });
         break;
       case ElementType::kFloat16:
-        static_cast<uint16_t*>(target.symbols)[escape.element] =
-            half_of(value_of(table, step_width(), symbol));
+        error = replace(
+            static_cast<uint16_t*>(target.symbols), [](uint16_t bits16) { return bits16 >> 15 != 0; },
+            [&](int s) { return half_of(real(s)); });
         break;
       case ElementType::kFloat32:
-        static_cast<float*>(target.symbols)[escape.element] = value_of(table, step_width(), symbol);
+        error = replace(
+            static_cast<float*>(target.symbols), [](float value) { return std::signbit(value); }, real);
         break;
     }
+    if (error) return error;
   }
-  if (!bits.padding_is_zero()) return corrupt("the padding after the escapes is not zero", in_record(at));
-  if (bits.bytes_used() != bytes.size()) return corrupt("bytes are left over", in_record(at));
+  if (!bits.padding_is_zero())
+    return corrupt("the padding after the escapes is not zero", in_record(escapes_at));
+  if (bits.bytes_used() != bytes.size()) return corrupt("bytes are left over", in_record(escapes_at));
   return std::nullopt;
 }
 

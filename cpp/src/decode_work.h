@@ -18,16 +18,17 @@
 
 namespace swathpack {
 
+// What the records of one call have in common, made when first needed.
+struct SharedPlans {
+  LayerPlans plans;
+  LaneGroupSets groups;
+};
+
 // What one record says, before any of it is believed. Nothing here grows beyond a multiple of the payload:
 // every non-zero symbol has a sign bit in it, every explicit mask row at least one bit.
 struct RecordDecoder::Work {
-  Work(const PlaneContext& c, const DecodeTarget& t)
-      : context(c),
-        target(t),
-        plane(c.tables->planes()[c.plane]),
-        layout(plane, t.order),
-        plans(*c.tables, plane),
-        block(size_t{kBlockValues} * 2) {}
+  Work(const PlaneContext& c, const DecodeTarget& t, SharedPlans& s)
+      : context(c), target(t), plane(c.tables->planes()[c.plane]), layout(plane, t.order), shared(s) {}
 
   static constexpr size_t kBlockValues =
       8192;  // what is decoded of a lane group before it is put in its place
@@ -36,8 +37,7 @@ struct RecordDecoder::Work {
   DecodeTarget target;
   const Plane& plane;
   Layout layout;
-  LayerPlans plans;
-  LaneGroupSets groups;
+  SharedPlans& shared;
 
   RecordHeader header;
   std::span<const uint8_t> payload;
@@ -46,53 +46,83 @@ struct RecordDecoder::Work {
   std::vector<OwnTokens> partly_own;
   std::vector<uint64_t> rows;  // their mask rows, one tile after the other
   unsigned e = 0;              // the layer's place on the ladder (§5.2)
-  // One lane: its non-zero symbols, and how many there were after each run.
+  const LayerPlan* plan = nullptr;
+  unsigned form = 0;
+  size_t at = 0;  // of the payload: where the states begin
+
+  // One lane: the coder, and the non-zero symbols met.
+  uint32_t state = 0;
+  WordSource words{};
+  bool long_form = false;
   std::vector<Nonzero> nonzeros;
-  std::vector<size_t> run_nonzeros;
-  size_t n_nonzeros = 0;
+  size_t n_nonzeros = 0, capacity = 0;
+
   // Several lanes: a block of int8, int16 or float16 values, and the escapes met.
   struct Escape {
     size_t element;  // of the target
     uint8_t level;
-    bool is_negative;
   };
+  std::vector<uint8_t> stream_bytes;
   std::vector<uint8_t> block;
   std::vector<void*> row_pointers;
   std::vector<EscapeStep> escape_steps;
   std::vector<Escape> escapes;
+  std::vector<size_t> too_large;  // elements of an int8 target that are 128 unless their sign says −128
 
   // Bytes of the record (not of the payload) at a position of the payload: what an error's offset says.
   static size_t in_record(size_t payload_position) { return kRecordHeaderBytes + payload_position; }
   [[nodiscard]] float step_width() const { return context.tables->ladder()[e]; }
+  [[nodiscard]] bool one_lane() const { return header.log2_lanes == 0; }
+  [[nodiscard]] uint32_t n_steps(const Run& run) const {
+    return static_cast<uint32_t>(live.size() * plane.band(run.band).size());
+  }
 
+  // decode.cpp: everything before the states; then all of it.
   MaybeError open(std::span<const uint8_t> record);
-  MaybeError read_tile_mask(size_t& at, bool present);
-  MaybeError read_token_mask(size_t& at);
+  MaybeError prepare(std::span<const uint8_t> record);
+  MaybeError decode_lanes_over_others();
+  MaybeError finish();
+  MaybeError read_tile_mask(bool present);
+  MaybeError read_token_mask();
 
   // decode_one_lane.cpp
-  MaybeError read_one_lane(const LayerPlan& plan, unsigned form, size_t at);
-  MaybeError read_raw(size_t at, size_t first);
-  [[nodiscard]] MaybeError check_range(const LayerPlan& plan) const;
-  // Whether a symbol of a level fits the target; level matters to float16 only.
-  [[nodiscard]] MaybeError check_value(int symbol, uint8_t level) const;
-  void write_nonzeros(const LayerPlan& plan);
+  MaybeError begin_one_lane();
+  MaybeError decode_one_lane();
+  MaybeError finish_one_lane();
+  MaybeError read_raw(size_t raw, size_t first);
+  [[nodiscard]] MaybeError check_range() const;
+  void write_nonzeros();
   template <class Element, class Convert>
-  void write_list(const LayerPlan& plan, Convert convert);
+  void write_list(Convert convert);
 
-  // decode_lanes.cpp. A trial checks everything and writes nothing.
-  MaybeError read_lanes(const LayerPlan& plan, size_t at, bool is_trial);
+  // decode_lanes.cpp
+  MaybeError read_lanes(size_t states_at);
+  [[nodiscard]] Steps steps_of(const LaneGroup& group) const {
+    const Run& first = plan->coded[group.first];
+    return {std::span(plan->coded).subspan(group.first, group.end - group.first), plane.band(first.band),
+            live, 0, n_steps(first)};
+  }
+  [[nodiscard]] size_t element(const Steps& steps, uint32_t row, size_t lane) const;
   MaybeError place_block(const LaneGroup& group, ValueType type, const Steps& steps);
-  void list_escapes(ValueType type, const Steps& steps, const EscapeStep& found);
-  MaybeError read_escapes(std::span<const uint8_t> bytes, size_t at, bool is_trial);
+  void list_escapes(const Steps& steps, const EscapeStep& found);
+  MaybeError apply_first_signs(std::span<const uint32_t> states, size_t n_signs,
+                               const std::vector<LaneGroup>& all);
+  template <class Element, class Bit, class Negate>
+  void negate_first(size_t n, Bit bit, const std::vector<LaneGroup>& all, Negate negate);
+  MaybeError read_escapes(std::span<const uint8_t> bytes, size_t escapes_at);
 
   // write_record.cpp
+  // Whether a symbol of a level fits the target; level matters to float16 only.
+  [[nodiscard]] MaybeError check_value(int symbol, uint8_t level) const;
   void clear(uint32_t tile, const std::vector<LayerPlan::Range>& ranges);
-  void clear_layer(const LayerPlan& plan);   // in all tiles of the record
-  void clear_silent(const LayerPlan& plan);  // what read_lanes() does not write
+  void clear_layer();   // in all tiles of the record
+  void clear_silent();  // what read_lanes() does not write
   void write_masks();
   [[nodiscard]] bool any_tile_has_layer() const;
   void mark_layer();
 };
+
+[[nodiscard]] size_t bytes_of(ElementType type);
 
 // v of one escape (§5.3), or −1 when it is longer than any legal magnitude needs.
 int32_t take_exp_golomb(BitReader& in);

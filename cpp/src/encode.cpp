@@ -120,6 +120,7 @@ MaybeError RecordEncoder::encode(uint64_t packed, std::vector<uint8_t>& out) {
   } else {
     const auto& all = w.groups.at(*w.context.tables, plan, w.header.layer, w.e, lanes, 0);
     if (auto error = w.collect_lanes(all, plan)) return error;
+    w.take_first_signs(std::span(states).first(lanes));
     if (auto error = w.encode_lanes(all, plan, states.data(), top)) return error;
   }
 
@@ -140,8 +141,11 @@ MaybeError RecordEncoder::encode(uint64_t packed, std::vector<uint8_t>& out) {
     append(w.signs.finish());
   } else {
     append(w.escapes.finish());
-    out.insert(out.end(), w.sign_bytes.rend() - static_cast<ptrdiff_t>((w.n_sign_bits + 7) / 8),
-               w.sign_bytes.rend());
+    const size_t first = 2 * size_t{lanes}, n = (w.n_sign_bits + 7) / 8;  // those before stand in the states
+    if (n > first) {
+      const auto bytes = w.sign_bytes.rbegin() + static_cast<ptrdiff_t>(w.sign_bytes.size() - n);
+      out.insert(out.end(), bytes, bytes + static_cast<ptrdiff_t>(n - first));
+    }
   }
 
   const size_t payload = out.size() - begin - kRecordHeaderBytes;

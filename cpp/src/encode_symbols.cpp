@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 
@@ -39,15 +40,15 @@ void gather_rows(const Element* source, const Layout& layout, const Steps& steps
 // Adding 2^23 and taking it away rounds a float below 2^22 to the nearest integer, ties to even.
 bool quantise_row(const float* from, size_t lanes, float inv_step, const float* theta, int16_t* to) {
   constexpr float kRound = 8388608.0f;
-  bool is_nan = false;
+  int n_nan = 0;
   for (size_t lane = 0; lane < lanes; ++lane) {
-    const float x = from[lane], magnitude = (x < 0 ? -x : x) * inv_step - theta[lane];
-    const float cut = magnitude > 0 ? (magnitude < kMaxMagnitude ? magnitude : kMaxMagnitude) : 0.0f;
-    const auto q = static_cast<int32_t>((cut + kRound) - kRound);
-    to[lane] = static_cast<int16_t>(x < 0 ? -q : q);
-    is_nan |= x != x;
+    const float x = from[lane], magnitude = std::fabs(x) * inv_step - theta[lane];
+    const float positive = magnitude > 0 ? magnitude : 0,
+                cut = positive < kMaxMagnitude ? positive : kMaxMagnitude;
+    to[lane] = static_cast<int16_t>(static_cast<int32_t>(std::copysign((cut + kRound) - kRound, x)));
+    n_nan += x != x;
   }
-  return is_nan;
+  return n_nan > 0;
 }
 
 // Whether a stretch has a symbol that is not 0, or a latent that is not a number.
@@ -274,6 +275,15 @@ MaybeError RecordEncoder::Work::collect_lanes(const std::vector<LaneGroup>& all,
     }
   }
   return std::nullopt;
+}
+
+// 16 sign bits to each start state. Behind the last sign there are zeros.
+void RecordEncoder::Work::take_first_signs(std::span<uint32_t> states) const {
+  for (size_t lane = 0; lane < states.size(); ++lane) {
+    for (size_t byte = 2 * lane; byte < 2 * lane + 2; ++byte) {
+      if (8 * byte < n_sign_bits) states[lane] |= uint32_t{sign_bytes[byte]} << 8 * (byte % 2);
+    }
+  }
 }
 
 MaybeError RecordEncoder::Work::encode_one_lane(const LayerPlan& plan, uint32_t& state, uint16_t*& top) {

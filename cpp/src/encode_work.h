@@ -74,6 +74,7 @@ struct RecordEncoder::Work {
   MaybeError put_escape(int value, unsigned n_thresholds);
   MaybeError collect_one_lane(const LayerPlan& plan);
   MaybeError collect_lanes(const std::vector<LaneGroup>& all, const LayerPlan& plan);
+  void take_first_signs(std::span<uint32_t> states) const;
   MaybeError encode_one_lane(const LayerPlan& plan, uint32_t& state, uint16_t*& top);
   MaybeError encode_lanes(const std::vector<LaneGroup>& all, const LayerPlan& plan, uint32_t* states,
                           uint16_t*& top);

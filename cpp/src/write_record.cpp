@@ -10,7 +10,6 @@
 #include "reconstruction.h"
 
 namespace swathpack {
-namespace {
 
 size_t bytes_of(ElementType type) {
   switch (type) {
@@ -24,8 +23,6 @@ size_t bytes_of(ElementType type) {
   }
   return 4;
 }
-
-}  // namespace
 
 MaybeError RecordDecoder::Work::check_value(int symbol, uint8_t level) const {
   if (target.type == ElementType::kInt8 && (symbol < -128 || symbol > 127)) {
@@ -52,17 +49,17 @@ void RecordDecoder::Work::clear(uint32_t tile, const std::vector<LayerPlan::Rang
   }
 }
 
-void RecordDecoder::Work::clear_layer(const LayerPlan& plan) {
-  for (uint32_t t = 0; t < header.tile_count(); ++t) clear(header.first_tile + t, plan.all);
+void RecordDecoder::Work::clear_layer() {
+  for (uint32_t t = 0; t < header.tile_count(); ++t) clear(header.first_tile + t, plan->all);
 }
 
-void RecordDecoder::Work::clear_silent(const LayerPlan& plan) {
+void RecordDecoder::Work::clear_silent() {
   size_t next_live = 0;
   for (uint32_t t = 0; t < header.tile_count(); ++t) {
     const uint32_t tile = header.first_tile + t;
     const bool is_live = next_live < live.size() && live[next_live] == tile;
     next_live += is_live;
-    clear(tile, is_live ? plan.silent : plan.all);  // nothing is coded for a masked tile
+    clear(tile, is_live ? plan->silent : plan->all);  // nothing is coded for a masked tile
   }
 }
 

@@ -73,6 +73,8 @@ struct DecodeTarget {
   std::span<uint16_t> layers = {};     // n_tiles: bit l is set when layer l of the tile has been decoded
 };
 
+struct SharedPlans;  // internal
+
 // Reads records of one plane. A record that is refused leaves the target as it was, but for coefficients of
 // its layer in its tiles where that layer had not been decoded: they may be zero now, as if it had never
 // arrived.
@@ -86,9 +88,17 @@ class RecordDecoder {
   // target.
   [[nodiscard]] MaybeError decode(std::span<const uint8_t> record);
 
+  // Several of them, as if one after the other; many of one lane are decoded side by side. One outcome for
+  // each record.
+  void decode(std::span<const std::span<const uint8_t>> records, std::span<MaybeError> outcomes);
+
  private:
   struct Work;
-  std::unique_ptr<Work> work_;
+  void decode_side_by_side(size_t n);
+
+  std::unique_ptr<SharedPlans> shared_;
+  std::vector<std::unique_ptr<Work>> works_;  // one, or as many as go side by side
+  std::vector<MaybeError> outcomes_;
 };
 
 // The one-lane estimate of one layer in 1/256 bit, tile by tile (§10.2): magnitudes, signs and escapes of the

@@ -105,14 +105,19 @@ struct Avx2 {
         _mm_movemask_epi8(_mm_packs_epi16(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1))));
   }
 
+  // hi:lo ← frequency · hi + offset, where `hi` is what was above the slot.
+  static void multiply(Vector hi, Vector offset, Vector frequency, Vector& upper, Vector& sum) {
+    sum = _mm256_add_epi16(_mm256_mullo_epi16(frequency, hi), offset);
+    // A carry exactly when the sum is below what was added to it.
+    const Vector carry = _mm256_min_epu16(_mm256_subs_epu16(offset, sum), _mm256_set1_epi16(1));
+    upper = _mm256_add_epi16(_mm256_mulhi_epu16(frequency, hi), carry);
+  }
+
   template <bool kPartial>
   static void advance(Vector& hi, Vector& lo, Vector offset, Vector frequency, Mask present,
                       const uint8_t*& next) {
-    const Vector product = _mm256_mullo_epi16(frequency, hi);
-    const Vector sum = _mm256_add_epi16(product, offset);
-    // A carry exactly when the sum is below what was added to it.
-    const Vector carry = _mm256_min_epu16(_mm256_subs_epu16(offset, sum), _mm256_set1_epi16(1));
-    const Vector upper = _mm256_add_epi16(_mm256_mulhi_epu16(frequency, hi), carry);
+    Vector upper, sum;
+    multiply(hi, offset, frequency, upper, sum);
     Mask need = _mm256_cmpeq_epi16(upper, _mm256_setzero_si256());
     if constexpr (kPartial) need = _mm256_and_si256(need, present);
     const unsigned lanes = lane_bits(need), first = lanes & 0xFF;
@@ -126,6 +131,32 @@ struct Avx2 {
     next += 2 * __builtin_popcount(lanes);
     hi = _mm256_blendv_epi8(upper, sum, need);
     lo = _mm256_blendv_epi8(sum, _mm256_set_m128i(high, low), need);
+  }
+
+  // For records side by side.
+  static Vector all_lanes(uint16_t number) { return _mm256_set1_epi16(static_cast<int16_t>(number)); }
+  static Vector minus(Vector a, Vector b) { return _mm256_sub_epi16(a, b); }
+  static void store(uint16_t* to, Vector value) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), value);
+  }
+  static void compare(Vector threshold, Vector slot, Vector& low, Vector& high, Vector& value) {
+    const Vector difference = _mm256_sub_epi16(slot, threshold);
+    low = _mm256_min_epu16(low, difference);
+    high = _mm256_max_epu16(high, difference);
+    const Vector at_or_below = _mm256_cmpeq_epi16(_mm256_max_epu16(slot, threshold), slot);
+    value = _mm256_sub_epi16(value, _mm256_add_epi16(at_or_below, _mm256_set1_epi16(1)));
+  }
+  static uint32_t bits_of_zero(Vector value) {
+    return lane_bits(_mm256_cmpeq_epi16(value, _mm256_setzero_si256()));
+  }
+  static uint32_t bits_of_nonzero(Vector value) { return bits_of_zero(value) ^ 0xFFFF; }
+  static Mask mask_of(uint32_t bits) {
+    const __m256i bit =
+        _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, -32768);
+    return _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(static_cast<int16_t>(bits)), bit), bit);
+  }
+  static Vector select(Mask which, Vector where_set, Vector elsewhere) {
+    return _mm256_blendv_epi8(elsewhere, where_set, which);
   }
 
   // 32 bits to 32 bytes, all ones or zero.
@@ -359,9 +390,9 @@ uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
 }
 
 // One lane is not a matter of vectors.
-RunEnd decode_run(const Table& table, uint32_t n, bool long_form, uint32_t& state, WordSource& words,
-                  Nonzero* out, size_t* count, size_t capacity) {
-  return kScalarKernels.decode_run(table, n, long_form, state, words, out, count, capacity);
+RunEnd decode_run(const Table& table, uint32_t n, uint32_t run, bool long_form, uint32_t& state,
+                  WordSource& words, Nonzero* out, size_t* count, size_t capacity) {
+  return kScalarKernels.decode_run(table, n, run, long_form, state, words, out, count, capacity);
 }
 void encode_run(const Table& table, size_t n, const uint8_t* symbols, uint32_t& state, uint16_t*& top) {
   kScalarKernels.encode_run(table, n, symbols, state, top);
@@ -369,7 +400,7 @@ void encode_run(const Table& table, size_t n, const uint8_t* symbols, uint32_t& 
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2",        decode_run,   encode_run,     decode_lanes,
-                              collect_lanes, encode_lanes, crc32c_register};
+const Kernels kAvx2Kernels = {"avx2",       decode_run,    decode_records<Avx2>, encode_run,
+                              decode_lanes, collect_lanes, encode_lanes,         crc32c_register};
 
 }  // namespace swathpack

@@ -84,20 +84,44 @@ struct Avx512 {
     found.value = value;
   }
 
-  template <bool kPartial>
-  static void advance(Vector& hi, Vector& lo, Vector offset, Vector frequency, Mask present,
-                      const uint8_t*& next) {
-    const Vector sum = _mm512_add_epi16(_mm512_mullo_epi16(frequency, hi), offset);
+  // hi:lo ← frequency · hi + offset, where `hi` is what was above the slot.
+  static void multiply(Vector hi, Vector offset, Vector frequency, Vector& upper, Vector& sum) {
+    sum = _mm512_add_epi16(_mm512_mullo_epi16(frequency, hi), offset);
     // A carry exactly when the sum is below what was added to it.
     const Mask carry = _mm512_cmplt_epu16_mask(sum, offset);
     const Vector product = _mm512_mulhi_epu16(frequency, hi);
-    const Vector upper = _mm512_mask_sub_epi16(product, carry, product, _mm512_set1_epi16(-1));
+    upper = _mm512_mask_sub_epi16(product, carry, product, _mm512_set1_epi16(-1));
+  }
+
+  template <bool kPartial>
+  static void advance(Vector& hi, Vector& lo, Vector offset, Vector frequency, Mask present,
+                      const uint8_t*& next) {
+    Vector upper, sum;
+    multiply(hi, offset, frequency, upper, sum);
     Mask need = _mm512_testn_epi16_mask(upper, upper);
     if constexpr (kPartial) need &= present;
     const Vector words = load(next);
     next += 2 * __builtin_popcount(need);
     hi = _mm512_mask_mov_epi16(upper, need, sum);
     lo = _mm512_mask_expand_epi16(sum, need, words);
+  }
+
+  // For records side by side.
+  static Vector all_lanes(uint16_t number) { return _mm512_set1_epi16(static_cast<int16_t>(number)); }
+  static Vector minus(Vector a, Vector b) { return _mm512_sub_epi16(a, b); }
+  static void store(uint16_t* to, Vector value) { _mm512_storeu_si512(to, value); }
+  static void compare(Vector threshold, Vector slot, Vector& low, Vector& high, Vector& value) {
+    const Vector difference = _mm512_sub_epi16(slot, threshold);
+    low = _mm512_min_epu16(low, difference);
+    high = _mm512_max_epu16(high, difference);
+    value =
+        _mm512_mask_add_epi16(value, _mm512_cmpgt_epu16_mask(threshold, slot), value, _mm512_set1_epi16(-1));
+  }
+  static uint32_t bits_of_zero(Vector value) { return _mm512_testn_epi16_mask(value, value); }
+  static uint32_t bits_of_nonzero(Vector value) { return _mm512_test_epi16_mask(value, value); }
+  static Mask mask_of(uint32_t bits) { return bits; }
+  static Vector select(Mask which, Vector where_set, Vector elsewhere) {
+    return _mm512_mask_mov_epi16(elsewhere, which, where_set);
   }
 
   static uint64_t take_signs(uint64_t nonzero, const uint8_t* top, size_t& bit) {
@@ -289,9 +313,9 @@ void collect_lanes(const LaneTables& t, uint32_t steps, ValueType type, const vo
 }
 
 // What is no matter of wider vectors.
-RunEnd decode_run(const Table& table, uint32_t n, bool long_form, uint32_t& state, WordSource& words,
-                  Nonzero* out, size_t* count, size_t capacity) {
-  return kScalarKernels.decode_run(table, n, long_form, state, words, out, count, capacity);
+RunEnd decode_run(const Table& table, uint32_t n, uint32_t run, bool long_form, uint32_t& state,
+                  WordSource& words, Nonzero* out, size_t* count, size_t capacity) {
+  return kScalarKernels.decode_run(table, n, run, long_form, state, words, out, count, capacity);
 }
 void encode_run(const Table& table, size_t n, const uint8_t* symbols, uint32_t& state, uint16_t*& top) {
   kScalarKernels.encode_run(table, n, symbols, state, top);
@@ -302,7 +326,7 @@ uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {"avx512",      decode_run,   encode_run,     decode_lanes,
-                                collect_lanes, encode_lanes, crc32c_register};
+const Kernels kAvx512Kernels = {"avx512",     decode_run,    decode_records<Avx512>, encode_run,
+                                decode_lanes, collect_lanes, encode_lanes,           crc32c_register};
 
 }  // namespace swathpack

@@ -17,6 +17,7 @@ namespace swathpack {
 // One non-zero symbol met while decoding one lane. `step` counts (tile, frequency) inside the run.
 struct Nonzero {
   uint32_t step;
+  uint32_t run;   // of the plan
   int16_t value;  // the symbol index k; later the signed value
   bool escape;    // k = K: the magnitude is K + v, v from the escape string
 };
@@ -59,20 +60,15 @@ struct LaneTables {
 };
 
 // What is left of the payload of a record of several lanes: words are read forward from `next`, sign bits
-// backward from `top` (§5.5). Vectors load more than they use, so a kernel stops before a step when fewer
-// than `gap` bytes lie between; the caller then moves what is left into a buffer with room on both sides and
-// goes on with a gap of 0.
+// backward from `top` (§5.5). Kernels do not look for the end before a step, only between steps: all of it
+// lies in a buffer of our own with kStreamSlack bytes on both sides, which covers what one step takes and
+// what vectors load beyond it.
 struct LaneStream {
   const uint8_t* next;
   const uint8_t* top;  // one past the byte that holds the next sign bit
   unsigned used = 0;   // bits already taken from that byte, 0–7
-  ptrdiff_t gap = 0;
 };
-
-// Bytes a kernel may touch beyond what it uses, in front of `next` + the words of one step and below `top` −
-// its signs.
-inline constexpr size_t kStreamSlack = 64;
-inline constexpr ptrdiff_t kStreamGap = 2 * kMostLanes + kMostLanes / 8 + 2 * kStreamSlack;
+inline constexpr size_t kStreamSlack = 2 * kMostLanes + kMostLanes / 8 + 64;
 
 // Rows of an array lie far apart, and no prefetcher guesses the next: kernels ask for the row this many steps
 // ahead. The arrays of row pointers are longer by as many, any addresses, which are never read through.
@@ -86,13 +82,32 @@ struct EscapeStep {
   std::array<uint64_t, 2> lanes;
 };
 
+// Records of one lane that are decoded side by side, a record to each lane of a vector: their symbols have
+// the same tables in the same order. Lanes without a record have the state 0, which says zeros for ever, and
+// are exhausted.
+struct SideBySide {
+  static constexpr unsigned kMost = 32;
+  alignas(64) std::array<uint16_t, kMost> hi{}, lo{};  // states
+  std::array<WordSource, kMost> words;
+  std::array<Nonzero*, kMost> out,
+      out_end;  // where the next non-zero symbol goes, and where none may go any more
+  // One bit for each lane.
+  uint32_t exhausted = 0;     // no words left: a state below 65536 stays so (short form) or is an error
+  uint32_t long_form = 0;     // for these
+  uint32_t out_of_words = 0;  // the error
+  uint32_t too_many = 0;      // more non-zero symbols than there is room for
+};
+
 struct Kernels {
   const char* name;
 
   // One lane, one table, n symbols (§5.3). Appends the non-zero ones to out[*count …] with their step.
   // `long_form` refills whenever x < 65536; the short form only while words remain.
-  RunEnd (*decode_run)(const Table& table, uint32_t n, bool long_form, uint32_t& state, WordSource& words,
-                       Nonzero* out, size_t* count, size_t capacity);
+  RunEnd (*decode_run)(const Table& table, uint32_t n, uint32_t run, bool long_form, uint32_t& state,
+                       WordSource& words, Nonzero* out, size_t* count, size_t capacity);
+
+  // The same for many records at once; null where the instruction set is no help.
+  void (*decode_side_by_side)(const Table& table, uint32_t n, uint32_t run, SideBySide& records);
 
   // The reverse of decode_run, from the last symbol to the first; words go to *--top, with room for n of
   // them.

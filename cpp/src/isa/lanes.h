@@ -51,11 +51,10 @@ uint32_t decode_steps(const LaneTables& tables, uint32_t steps, uint32_t* states
   const typename Arch::template Row<V, kType> row(t);
   const uint8_t* next = stream.next;
   const uint8_t* const top = stream.top;
-  const ptrdiff_t gap = stream.gap;
   size_t bit = stream.used;
   uint32_t step = 0;
   for (; step < steps; ++step) {
-    if (top - static_cast<ptrdiff_t>(bit >> 3) - next < gap) [[unlikely]]
+    if (top - static_cast<ptrdiff_t>(bit >> 3) < next) [[unlikely]]
       break;
     __builtin_prefetch(rows[step + kRowsAhead], 1);
     typename Arch::template Found<kType> found[V];
@@ -191,3 +190,79 @@ struct SignSink {
     return static_cast<size_t>(out - signs) * 8 + n_held;
   }
 };
+
+// See Kernels::decode_side_by_side. All lanes share the table, so that thresholds are the same number in
+// every lane.
+template <class Arch>
+void decode_records(const Table& table, uint32_t n, uint32_t run, SideBySide& records) {
+  using Vector = typename Arch::Vector;
+  constexpr unsigned V = SideBySide::kMost / Arch::kWidth, kKept = 8;
+  const unsigned n_thresholds = table.n_thresholds;
+  Vector kept[kKept];
+  for (unsigned k = 0; k < n_thresholds && k < kKept; ++k)
+    kept[k] = Arch::all_lanes(table.range[k + 1].start);
+  Vector hi[V], lo[V];
+  for (unsigned v = 0; v < V; ++v) {
+    hi[v] = Arch::load(&records.hi[v * Arch::kWidth]);
+    lo[v] = Arch::load(&records.lo[v * Arch::kWidth]);
+  }
+  alignas(64) uint16_t words[SideBySide::kMost] = {}, symbols[SideBySide::kMost];
+  for (uint32_t step = 0; step < n; ++step) {
+    Vector value[V], upper[V], sum[V];
+    uint32_t nonzero = 0, need = 0;
+    each<V>([&](size_t v) __attribute__((always_inline)) {
+      Vector low = lo[v], high = lo[v];
+      value[v] = Arch::all_lanes(static_cast<uint16_t>(n_thresholds));
+      for (unsigned k = 0; k < n_thresholds; ++k) {
+        const Vector threshold = k < kKept ? kept[k] : Arch::all_lanes(table.range[k + 1].start);
+        Arch::compare(threshold, lo[v], low, high, value[v]);
+      }
+      Arch::multiply(hi[v], low, Arch::minus(low, high), upper[v], sum[v]);
+      nonzero |= Arch::bits_of_nonzero(value[v]) << v * Arch::kWidth;
+      need |= Arch::bits_of_zero(upper[v]) << v * Arch::kWidth;
+    });
+    if (nonzero != 0) {
+      for (unsigned v = 0; v < V; ++v) Arch::store(symbols + v * Arch::kWidth, value[v]);
+      for (; nonzero != 0; nonzero &= nonzero - 1) {
+        const auto lane = static_cast<unsigned>(__builtin_ctz(nonzero));
+        if (records.out[lane] == records.out_end[lane]) {
+          records.too_many |= 1u << lane;
+          continue;
+        }
+        *records.out[lane]++ = {step, run, static_cast<int16_t>(symbols[lane]),
+                                symbols[lane] == n_thresholds};
+      }
+    }
+    need &= ~records.exhausted;
+    uint32_t filled = 0;
+    for (uint32_t left = need; left != 0; left &= left - 1) {
+      const auto lane = static_cast<unsigned>(__builtin_ctz(left));
+      const uint32_t bit = left & -left;
+      WordSource& source = records.words[lane];
+      if (source.end - source.next >= 2) {
+        __builtin_memcpy(words + lane, source.next, 2);
+        source.next += 2;
+        filled |= bit;
+      } else {
+        records.exhausted |= bit;
+        records.out_of_words |= bit & records.long_form;
+      }
+    }
+    if (filled != 0) {
+      for (unsigned v = 0; v < V; ++v) {
+        const auto which = Arch::mask_of(filled >> v * Arch::kWidth);
+        hi[v] = Arch::select(which, sum[v], upper[v]);
+        lo[v] = Arch::select(which, Arch::load(words + v * Arch::kWidth), sum[v]);
+      }
+    } else {
+      for (unsigned v = 0; v < V; ++v) {
+        hi[v] = upper[v];
+        lo[v] = sum[v];
+      }
+    }
+  }
+  for (unsigned v = 0; v < V; ++v) {
+    Arch::store(&records.hi[v * Arch::kWidth], hi[v]);
+    Arch::store(&records.lo[v * Arch::kWidth], lo[v]);
+  }
+}

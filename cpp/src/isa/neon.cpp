@@ -119,21 +119,27 @@ struct Neon {
     static constexpr uint16_t kBits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
     return vaddvq_u16(vandq_u16(m, load(kBits)));
   }
-  static void multiply(Vector a, Vector b, Vector& low, Vector& high) {
+  static void product(Vector a, Vector b, Vector& low, Vector& high) {
     const Vector p = vreinterpretq_u16_u32(vmull_u16(vget_low_u16(a), vget_low_u16(b)));
     const Vector q = vreinterpretq_u16_u32(vmull_high_u16(a, b));
     low = vuzp1q_u16(p, q);
     high = vuzp2q_u16(p, q);
   }
 
+  // hi:lo ← frequency · hi + offset, where `hi` is what was above the slot.
+  static void multiply(Vector hi, Vector offset, Vector frequency, Vector& upper, Vector& sum) {
+    Vector low, high;
+    product(frequency, hi, low, high);
+    sum = vaddq_u16(low, offset);
+    // A carry exactly when the sum is below what was added to it.
+    upper = vsubq_u16(high, vcltq_u16(sum, offset));
+  }
+
   template <bool kPartial>
   static void advance(Vector& hi, Vector& lo, Vector offset, Vector frequency, Mask present,
                       const uint8_t*& next) {
-    Vector low, high;
-    multiply(frequency, hi, low, high);
-    const Vector sum = vaddq_u16(low, offset);
-    // A carry exactly when the sum is below what was added to it.
-    const Vector upper = vsubq_u16(high, vcltq_u16(sum, offset));
+    Vector upper, sum;
+    multiply(hi, offset, frequency, upper, sum);
     Mask need = vceqzq_u16(upper);
     if constexpr (kPartial) need = vandq_u16(need, present);
     const unsigned lanes = lane_bits(need);
@@ -142,6 +148,26 @@ struct Neon {
     next += 2 * kShuffles.count[lanes];
     hi = vbslq_u16(need, sum, upper);
     lo = vbslq_u16(need, words, sum);
+  }
+
+  // For records side by side.
+  static Vector all_lanes(uint16_t number) { return vdupq_n_u16(number); }
+  static Vector minus(Vector a, Vector b) { return vsubq_u16(a, b); }
+  static void store(uint16_t* to, Vector value) { vst1q_u16(to, value); }
+  static void compare(Vector threshold, Vector slot, Vector& low, Vector& high, Vector& value) {
+    const Vector difference = vsubq_u16(slot, threshold);
+    low = vminq_u16(low, difference);
+    high = vmaxq_u16(high, difference);
+    value = vaddq_u16(value, vcgtq_u16(threshold, slot));
+  }
+  static uint32_t bits_of_zero(Vector value) { return lane_bits(vceqzq_u16(value)); }
+  static uint32_t bits_of_nonzero(Vector value) { return lane_bits(vtstq_u16(value, value)); }
+  static Mask mask_of(uint32_t bits) {
+    static constexpr uint16_t kBits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+    return vtstq_u16(vdupq_n_u16(static_cast<uint16_t>(bits)), load(kBits));
+  }
+  static Vector select(Mask which, Vector where_set, Vector elsewhere) {
+    return vbslq_u16(which, where_set, elsewhere);
   }
 
   // Of 8 lanes: all ones where a sign bit says negative.
@@ -232,7 +258,7 @@ struct Neon {
                      quotient(whole(vget_high_u16(high), vget_high_u16(low)), vget_high_u16(frequency)));
     // The remainder x − q · f < 2 · f may have 17 bits: its upper half is 0 or 1.
     Vector product_low, product_high;
-    multiply(q, frequency, product_low, product_high);
+    product(q, frequency, product_low, product_high);
     const Vector rest = vsubq_u16(low, product_low);
     const Mask borrow = vcltq_u16(low, product_low);
     const Vector over = vaddq_u16(vsubq_u16(high, product_high), borrow);
@@ -300,9 +326,9 @@ void collect_lanes(const LaneTables& t, uint32_t steps, ValueType type, const vo
 }
 
 // One lane is not a matter of vectors.
-RunEnd decode_run(const Table& table, uint32_t n, bool long_form, uint32_t& state, WordSource& words,
-                  Nonzero* out, size_t* count, size_t capacity) {
-  return kScalarKernels.decode_run(table, n, long_form, state, words, out, count, capacity);
+RunEnd decode_run(const Table& table, uint32_t n, uint32_t run, bool long_form, uint32_t& state,
+                  WordSource& words, Nonzero* out, size_t* count, size_t capacity) {
+  return kScalarKernels.decode_run(table, n, run, long_form, state, words, out, count, capacity);
 }
 void encode_run(const Table& table, size_t n, const uint8_t* symbols, uint32_t& state, uint16_t*& top) {
   kScalarKernels.encode_run(table, n, symbols, state, top);
@@ -324,7 +350,7 @@ uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
 
 }  // namespace
 
-const Kernels kNeonKernels = {"neon",        decode_run,   encode_run,     decode_lanes,
-                              collect_lanes, encode_lanes, crc32c_register};
+const Kernels kNeonKernels = {"neon",       decode_run,    decode_records<Neon>, encode_run,
+                              decode_lanes, collect_lanes, encode_lanes,         crc32c_register};
 
 }  // namespace swathpack

@@ -13,8 +13,8 @@ namespace {
 // Where most symbols are zeros (start 0) one predictable branch finds them without a search; elsewhere that
 // branch would be a coin toss, and every symbol takes the same path.
 template <bool kMostlyZeros>
-RunEnd decode_run_of(const Table& table, uint32_t n, bool long_form, uint32_t& state, WordSource& words,
-                     Nonzero* out, size_t* count, size_t capacity) {
+RunEnd decode_run_of(const Table& table, uint32_t n, uint32_t run, bool long_form, uint32_t& state,
+                     WordSource& words, Nonzero* out, size_t* count, size_t capacity) {
   const uint32_t zeros = table.range[0].frequency;
   uint32_t x = state;
   size_t n_out = *count;
@@ -28,7 +28,7 @@ RunEnd decode_run_of(const Table& table, uint32_t n, bool long_form, uint32_t& s
     } else {
       const unsigned k = table.find(slot);
       x = table.range[k].frequency * (x >> 16) + slot - table.range[k].start;
-      out[n_out] = {step, static_cast<int16_t>(k), k == table.n_thresholds};
+      out[n_out] = {step, run, static_cast<int16_t>(k), k == table.n_thresholds};
       n_out += k != 0;
       if (n_out > capacity) {
         result = RunEnd::kTooMany;
@@ -54,11 +54,11 @@ RunEnd decode_run_of(const Table& table, uint32_t n, bool long_form, uint32_t& s
   return result;
 }
 
-RunEnd decode_run(const Table& table, uint32_t n, bool long_form, uint32_t& state, WordSource& words,
-                  Nonzero* out, size_t* count, size_t capacity) {
+RunEnd decode_run(const Table& table, uint32_t n, uint32_t run, bool long_form, uint32_t& state,
+                  WordSource& words, Nonzero* out, size_t* count, size_t capacity) {
   const bool mostly_zeros = table.range[0].frequency >= 45000;  // about 0.7: measured break-even
-  return (mostly_zeros ? decode_run_of<true> : decode_run_of<false>)(table, n, long_form, state, words, out,
-                                                                     count, capacity);
+  return (mostly_zeros ? decode_run_of<true> : decode_run_of<false>)(table, n, run, long_form, state, words,
+                                                                     out, count, capacity);
 }
 
 // Division by a frequency f costs as much as all the rest, so ⌊x / f⌋ = ⌊x · m / 2^48⌋ with m = ⌈2^48 / f⌉.
@@ -111,7 +111,7 @@ uint32_t decode_rows(const LaneTables& tables, uint32_t steps, uint32_t* lane_st
   size_t bit = stream.used;
   uint32_t step = 0;
   for (; step < steps; ++step) {
-    if (top - static_cast<ptrdiff_t>(bit >> 3) - next < stream.gap) break;
+    if (top - static_cast<ptrdiff_t>(bit >> 3) < next) break;
     find_symbols(t, states.data(), symbols.data());
     auto* const values = static_cast<Value*>(rows[step]);
     EscapeStep found{step, {0, 0}};
@@ -230,7 +230,7 @@ uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
 
 }  // namespace
 
-const Kernels kScalarKernels = {"scalar",      decode_run,   encode_run,     decode_lanes,
-                                collect_lanes, encode_lanes, crc32c_register};
+const Kernels kScalarKernels = {"scalar",     decode_run,    nullptr,      encode_run,
+                                decode_lanes, collect_lanes, encode_lanes, crc32c_register};
 
 }  // namespace swathpack
