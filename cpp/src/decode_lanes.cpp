@@ -82,14 +82,14 @@ MaybeError RecordDecoder::Work::place_block(const LaneGroup& group, ValueType ty
     r1[lane] = group.tables.tables[lane]->r1;
     r2[lane] = group.tables.tables[lane]->r2;
   }
-  const float step = step_width();
-  // As value_of(), without branches: r1 times a magnitude of 0 or 1 is what stands there.
-  put(reinterpret_cast<const int16_t*>(block.data()), static_cast<float*>(target.symbols),
-      [&](int16_t symbol, size_t lane) {
-        const auto whole = static_cast<float>(symbol), magnitude = std::fabs(whole);
-        const float low = magnitude * r1[lane], above = magnitude + r2[lane];
-        return std::copysign(step * (magnitude > 1 ? above : low), whole);
-      });
+  const auto reconstruct = kernels().reconstruct_row;
+  float_block.resize(kBlockValues);
+  const auto* const symbols = reinterpret_cast<const int16_t*>(block.data());
+  for (size_t s = 0; s < steps.n; ++s) {
+    reconstruct(symbols + s * width, r1.data(), r2.data(), step_width(), group.tables.lanes,
+                float_block.data() + s * width);
+  }
+  put(float_block.data(), static_cast<float*>(target.symbols), as_it_is);
   return std::nullopt;
 }
 
@@ -120,9 +120,11 @@ MaybeError RecordDecoder::Work::read_lanes(size_t states_at) {
 
   // The rest, and behind it zeros for the signs that the start states will say at the end.
   const size_t n_rest = payload.size() - states_at, n_late = 2 * lanes;
-  stream_bytes.assign(n_rest + n_late + 2 * kStreamSlack, 0);
+  const size_t n_stream = n_rest + n_late + 2 * kStreamSlack;
+  if (stream_bytes.size() < n_stream) stream_bytes.resize(n_stream);
   uint8_t* const rest = stream_bytes.data() + kStreamSlack;
   std::copy_n(payload.data() + states_at, n_rest, rest);
+  std::fill_n(rest + n_rest, n_late, uint8_t{0});
   LaneStream stream{rest, rest + n_rest + n_late};
   const uint8_t* const first_sign = stream.top;
 

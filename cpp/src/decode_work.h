@@ -64,6 +64,7 @@ struct RecordDecoder::Work {
   };
   std::vector<uint8_t> stream_bytes;
   std::vector<uint8_t> block;
+  std::vector<float> float_block;
   std::vector<void*> row_pointers;
   std::vector<EscapeStep> escape_steps;
   std::vector<Escape> escapes;

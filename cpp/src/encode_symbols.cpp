@@ -12,8 +12,6 @@
 namespace swathpack {
 namespace {
 
-constexpr float kMaxMagnitude = 32767;
-
 template <class Element>
 void gather_rows(const Element* source, const Layout& layout, const Steps& steps, size_t width, auto* rows) {
   const size_t lanes = steps.runs.size(), first_channel = steps.runs.front().channel;
@@ -34,21 +32,6 @@ void gather_rows(const Element* source, const Layout& layout, const Steps& steps
       for (size_t i = 0; i < band.size(); ++i) to[i * width + lane] = from[band[i] * layout.frequency];
     }
   });
-}
-
-// The reference quantiser (§10.1), to be compiled without contraction. `theta` has one dead zone per lane.
-// Adding 2^23 and taking it away rounds a float below 2^22 to the nearest integer, ties to even.
-bool quantise_row(const float* from, size_t lanes, float inv_step, const float* theta, int16_t* to) {
-  constexpr float kRound = 8388608.0f;
-  int n_nan = 0;
-  for (size_t lane = 0; lane < lanes; ++lane) {
-    const float x = from[lane], magnitude = std::fabs(x) * inv_step - theta[lane];
-    const float positive = magnitude > 0 ? magnitude : 0,
-                cut = positive < kMaxMagnitude ? positive : kMaxMagnitude;
-    to[lane] = static_cast<int16_t>(static_cast<int32_t>(std::copysign((cut + kRound) - kRound, x)));
-    n_nan += x != x;
-  }
-  return n_nan > 0;
 }
 
 // Whether a stretch has a symbol that is not 0, or a latent that is not a number.
@@ -127,19 +110,20 @@ MaybeError RecordEncoder::Work::quantise(const Steps& steps, size_t width) {
   for (size_t lane = 0; lane < lanes; ++lane)
     theta[lane] = context.tables->tables()[steps.runs[lane].level].theta;
   const float inv_step = 1.0f / context.tables->ladder()[e];
+  const auto quantise_row = kernels().quantise_row;
   bool is_nan = false;
   if (width == 1) {
     // One lane: a row is a single symbol, so the block is taken as one long row.
     std::array<float, 64> same;
     same.fill(theta[0]);
     for (size_t i = 0; i < steps.n; i += same.size()) {
-      is_nan |= quantise_row(latents.data() + i, std::min(same.size(), steps.n - i), inv_step, same.data(),
+      is_nan |= quantise_row(latents.data() + i, inv_step, same.data(), std::min(same.size(), steps.n - i),
                              block.data() + i);
     }
   } else {
     for (size_t s = 0; s < steps.n; ++s) {
       is_nan |=
-          quantise_row(latents.data() + s * width, lanes, inv_step, theta.data(), block.data() + s * width);
+          quantise_row(latents.data() + s * width, inv_step, theta.data(), lanes, block.data() + s * width);
     }
   }
   if (!is_nan) return std::nullopt;

@@ -10,6 +10,7 @@ namespace swathpack {
 namespace {
 
 #include "isa/lanes.h"
+#include "isa/rows.h"
 
 // Words for the lanes of an 8-bit mask, in both directions, as indices for a byte shuffle.
 struct ShuffleTables {
@@ -100,10 +101,9 @@ struct Avx2 {
     found.value = value;
   }
 
-  static unsigned lane_bits(Mask m) {
-    return static_cast<unsigned>(
-        _mm_movemask_epi8(_mm_packs_epi16(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1))));
-  }
+  // Two bits for each lane, so that their number is that of bytes; and one.
+  static uint32_t byte_bits(Mask m) { return static_cast<uint32_t>(_mm256_movemask_epi8(m)); }
+  static uint32_t lane_bits(Mask m) { return _pext_u32(byte_bits(m), 0x55555555); }
 
   // hi:lo ← frequency · hi + offset, where `hi` is what was above the slot.
   static void multiply(Vector hi, Vector offset, Vector frequency, Vector& upper, Vector& sum) {
@@ -120,15 +120,15 @@ struct Avx2 {
     multiply(hi, offset, frequency, upper, sum);
     Mask need = _mm256_cmpeq_epi16(upper, _mm256_setzero_si256());
     if constexpr (kPartial) need = _mm256_and_si256(need, present);
-    const unsigned lanes = lane_bits(need), first = lanes & 0xFF;
-    const auto* words = reinterpret_cast<const __m128i*>(next);
-    const __m128i low = _mm_shuffle_epi8(
-        _mm_loadu_si128(words), _mm_load_si128(reinterpret_cast<const __m128i*>(kShuffles.expand[first])));
-    const auto* more = reinterpret_cast<const __m128i*>(next + 2 * __builtin_popcount(first));
-    const __m128i high =
-        _mm_shuffle_epi8(_mm_loadu_si128(more),
-                         _mm_load_si128(reinterpret_cast<const __m128i*>(kShuffles.expand[lanes >> 8])));
-    next += 2 * __builtin_popcount(lanes);
+    const uint32_t bytes = byte_bits(need), lanes = _pext_u32(bytes, 0x55555555);
+    const auto expand = [](const uint8_t* words, uint32_t which) {
+      const auto* const order = reinterpret_cast<const __m128i*>(kShuffles.expand[which]);
+      return _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(words)),
+                              _mm_load_si128(order));
+    };
+    const __m128i low = expand(next, lanes & 0xFF);
+    const __m128i high = expand(next + __builtin_popcount(bytes & 0xFFFF), lanes >> 8);
+    next += __builtin_popcount(bytes);
     hi = _mm256_blendv_epi8(upper, sum, need);
     lo = _mm256_blendv_epi8(sum, _mm256_set_m128i(high, low), need);
   }
@@ -288,14 +288,16 @@ struct Avx2 {
     const Vector zero = _mm256_setzero_si256();
     Mask due = _mm256_cmpeq_epi16(_mm256_max_epu16(hi, frequency), hi);
     if constexpr (kPartial) due = _mm256_and_si256(due, present);
-    const unsigned lanes = lane_bits(due);
-    const auto put = [&](__m128i from, unsigned which) {
-      const __m128i order = _mm_load_si128(reinterpret_cast<const __m128i*>(kShuffles.compress[which]));
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(words - 16), _mm_shuffle_epi8(from, order));
-      words -= 2 * __builtin_popcount(which);
+    const uint32_t bytes = byte_bits(due), lanes = _pext_u32(bytes, 0x55555555);
+    const auto compress = [](__m128i from, uint32_t which) {
+      return _mm_shuffle_epi8(from,
+                              _mm_load_si128(reinterpret_cast<const __m128i*>(kShuffles.compress[which])));
     };
-    put(_mm256_extracti128_si256(lo, 1), lanes >> 8);
-    put(_mm256_castsi256_si128(lo), lanes & 0xFF);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(words - 16),
+                     compress(_mm256_extracti128_si256(lo, 1), lanes >> 8));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(words - __builtin_popcount(bytes >> 16) - 16),
+                     compress(_mm256_castsi256_si128(lo), lanes & 0xFF));
+    words -= __builtin_popcount(bytes);
     const Vector low = _mm256_blendv_epi8(lo, hi, due), high = _mm256_andnot_si256(due, hi);
 
     const __m256i q_even = quotient(_mm256_unpacklo_epi16(high, zero), _mm256_unpacklo_epi16(low, zero),
@@ -334,34 +336,56 @@ void encode_lanes(const LaneTables& t, uint32_t steps, const uint8_t* symbols, u
   encode_any<Avx2>(t, steps, symbols, states, top);
 }
 
-template <class Value>
-void collect_rows(const LaneTables& tables, uint32_t steps, const void* const* rows, uint8_t* symbols,
-                  uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
+// In bytes: magnitudes of int8 fit, and so do thresholds, of which a lane has no more than 255.
+void collect_bytes(const LaneTables& t, uint32_t steps, const void* const* rows, uint8_t* symbols,
+                   uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
+  SignSink sink(signs, n_bits);
+  const unsigned n_vectors = (t.lanes + 31) / 32;
+  __m256i last[kMostLanes / 32], escape[kMostLanes / 32];
+  for (unsigned v = 0; v < n_vectors; ++v) {
+    using Row = Avx2::Row<2, ValueType::kInt8>;
+    last[v] = Row::in_order(Avx2::load(t.last + 32 * v), Avx2::load(t.last + 32 * v + 16));
+    escape[v] = Row::in_order(Avx2::load(t.escape + 32 * v), Avx2::load(t.escape + 32 * v + 16));
+  }
+  const size_t width = t.width;
+  for (uint32_t step = 0; step < steps; ++step, symbols += width) {
+    __builtin_prefetch(rows[step + kRowsAhead]);
+    uint64_t found[2] = {0, 0};
+    for (unsigned v = 0; v < n_vectors; ++v) {
+      const __m256i value = Avx2::load(static_cast<const int8_t*>(rows[step]) + 32 * v);
+      const __m256i k = _mm256_min_epu8(_mm256_abs_epi8(value), last[v]);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(symbols + 32 * v), k);
+      const uint32_t nonzero = ~Avx2::byte_bits(_mm256_cmpeq_epi8(k, _mm256_setzero_si256()));
+      sink.put(_pext_u32(Avx2::byte_bits(value), nonzero),
+               static_cast<unsigned>(__builtin_popcount(nonzero)));
+      found[v / 2] |= uint64_t{Avx2::byte_bits(_mm256_cmpeq_epi8(k, escape[v]))} << 32 * (v % 2);
+    }
+    if ((found[0] | found[1]) != 0) [[unlikely]]
+      escapes[(*n_escapes)++] = {step, {found[0], found[1]}};
+  }
+  n_bits = sink.finish(signs);
+}
+
+void collect_words(const LaneTables& tables, uint32_t steps, const void* const* rows, uint8_t* symbols,
+                   uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
   const LaneTables t = tables;  // a copy that nothing written below can change
   SignSink sink(signs, n_bits);
   const __m256i zero = _mm256_setzero_si256();
   for (uint32_t step = 0; step < steps; ++step, symbols += t.width) {
-    const auto* values = static_cast<const Value*>(rows[step]);
+    const auto* const values = static_cast<const int16_t*>(rows[step]);
     __builtin_prefetch(rows[step + kRowsAhead]);
     EscapeStep found{step, {0, 0}};
     for (unsigned lane = 0; lane < t.lanes; lane += 32) {
-      __m256i k[2], is_escape[2], sign[2];
+      __m256i k[2], is_escape[2], value[2];
       for (unsigned i = 0; i < 2; ++i) {
-        const Value* const from = values + lane + 16 * i;
-        __m256i value;
-        if constexpr (sizeof(Value) == 1) {
-          value = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
-        } else {
-          value = Avx2::load(from);
-        }
-        k[i] = _mm256_min_epu16(_mm256_abs_epi16(value), Avx2::load(t.last + lane + 16 * i));
+        value[i] = Avx2::load(values + lane + 16 * i);
+        k[i] = _mm256_min_epu16(_mm256_abs_epi16(value[i]), Avx2::load(t.last + lane + 16 * i));
         is_escape[i] = _mm256_cmpeq_epi16(k[i], Avx2::load(t.escape + lane + 16 * i));
-        sign[i] = value;
       }
       const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(k[0], k[1]), 0xD8);
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(symbols + lane), bytes);
-      const auto nonzero = ~static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, zero)));
-      sink.put(_pext_u32(Avx2::bits_of(sign[0], sign[1]), nonzero),
+      const uint32_t nonzero = ~Avx2::byte_bits(_mm256_cmpeq_epi8(bytes, zero));
+      sink.put(_pext_u32(Avx2::bits_of(value[0], value[1]), nonzero),
                static_cast<unsigned>(__builtin_popcount(nonzero)));
       found.lanes[lane / 64] |= uint64_t{Avx2::bits_of(is_escape[0], is_escape[1])} << lane % 64;
     }
@@ -373,20 +397,59 @@ void collect_rows(const LaneTables& tables, uint32_t steps, const void* const* r
 
 void collect_lanes(const LaneTables& t, uint32_t steps, ValueType type, const void* const* rows,
                    uint8_t* symbols, uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
-  if (type == ValueType::kInt8)
-    return collect_rows<int8_t>(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
-  collect_rows<int16_t>(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
+  const auto collect = type == ValueType::kInt8 ? collect_bytes : collect_words;
+  collect(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
 }
 
-uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
-  uint64_t r = state;
-  for (; n >= 8; data += 8, n -= 8) {
-    uint64_t word;
-    __builtin_memcpy(&word, data, 8);
-    r = _mm_crc32_u64(r, word);
+// What a CRC register becomes after kStretch zero bytes, by each of its four bytes: registers are linear.
+constexpr size_t kStretch = 1024;
+struct ZeroBytes {
+  uint32_t of[4][256];
+  constexpr ZeroBytes() : of{} {
+    uint32_t column[32] =
+        {};  // what single bits become: after one zero bit, then after twice as many, and so on
+    for (unsigned bit = 0; bit < 32; ++bit) column[bit] = bit == 0 ? 0x82F63B78u : 1u << (bit - 1);
+    for (size_t bits = 1; bits < 8 * kStretch; bits *= 2) {
+      uint32_t twice[32] = {};
+      for (unsigned bit = 0; bit < 32; ++bit) twice[bit] = apply(column, column[bit]);
+      for (unsigned bit = 0; bit < 32; ++bit) column[bit] = twice[bit];
+    }
+    for (unsigned byte = 0; byte < 4; ++byte) {
+      for (uint32_t value = 0; value < 256; ++value) of[byte][value] = apply(column, value << 8 * byte);
+    }
   }
-  for (; n > 0; --n) r = _mm_crc32_u8(static_cast<uint32_t>(r), *data++);
-  return static_cast<uint32_t>(r);
+  static constexpr uint32_t apply(const uint32_t* column, uint32_t state) {
+    uint32_t sum = 0;
+    for (unsigned bit = 0; bit < 32; ++bit) sum ^= state >> bit & 1 ? column[bit] : 0;
+    return sum;
+  }
+  [[nodiscard]] uint32_t after(uint64_t state) const {
+    return of[0][state & 0xFF] ^ of[1][state >> 8 & 0xFF] ^ of[2][state >> 16 & 0xFF] ^
+           of[3][state >> 24 & 0xFF];
+  }
+};
+constexpr ZeroBytes kZeroBytes;
+
+// The instruction takes three cycles, and a new one may begin in each: three stretches at a time.
+uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
+  const auto word_at = [](const uint8_t* p) {
+    uint64_t word;
+    __builtin_memcpy(&word, p, 8);
+    return word;
+  };
+  uint64_t a = state;
+  for (; n >= 3 * kStretch; data += 3 * kStretch, n -= 3 * kStretch) {
+    uint64_t b = 0, c = 0;
+    for (size_t i = 0; i < kStretch; i += 8) {
+      a = _mm_crc32_u64(a, word_at(data + i));
+      b = _mm_crc32_u64(b, word_at(data + kStretch + i));
+      c = _mm_crc32_u64(c, word_at(data + 2 * kStretch + i));
+    }
+    a = kZeroBytes.after(kZeroBytes.after(a) ^ b) ^ c;
+  }
+  for (; n >= 8; data += 8, n -= 8) a = _mm_crc32_u64(a, word_at(data));
+  for (; n > 0; --n) a = _mm_crc32_u8(static_cast<uint32_t>(a), *data++);
+  return static_cast<uint32_t>(a);
 }
 
 // One lane is not a matter of vectors.
@@ -400,7 +463,8 @@ void encode_run(const Table& table, size_t n, const uint8_t* symbols, uint32_t& 
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2",       decode_run,    decode_records<Avx2>, encode_run,
-                              decode_lanes, collect_lanes, encode_lanes,         crc32c_register};
+const Kernels kAvx2Kernels = {"avx2",       decode_run,     decode_records<Avx2>, encode_run,
+                              decode_lanes, collect_lanes,  encode_lanes,         reconstruct_row,
+                              quantise_row, crc32c_register};
 
 }  // namespace swathpack

@@ -10,6 +10,7 @@ namespace swathpack {
 namespace {
 
 #include "isa/lanes.h"
+#include "isa/rows.h"
 
 struct Avx512 {
   static constexpr unsigned kWidth = 32;
@@ -275,22 +276,52 @@ void encode_lanes(const LaneTables& t, uint32_t steps, const uint8_t* symbols, u
   encode_any<Avx512>(t, steps, symbols, states, top);
 }
 
-template <class Value>
-void collect_rows(const LaneTables& tables, uint32_t steps, const void* const* rows, uint8_t* symbols,
-                  uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
+// In bytes: magnitudes of int8 fit, and so do thresholds, of which a lane has no more than 255.
+void collect_bytes(const LaneTables& t, uint32_t steps, const void* const* rows, uint8_t* symbols,
+                   uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
+  SignSink sink(signs, n_bits);
+  const unsigned n_vectors = (t.lanes + 63) / 64;
+  const bool is_half = t.width == 32;  // rows end there
+  const __mmask64 there = is_half ? 0xFFFFFFFF : ~__mmask64{0};
+  __m512i last[kMostLanes / 64], escape[kMostLanes / 64];
+  for (unsigned v = 0; v < n_vectors; ++v) {
+    const auto bytes = [&](const uint16_t* row, int elsewhere) {
+      const __m512i upper =
+          is_half ? _mm512_set1_epi16(static_cast<int16_t>(elsewhere)) : Avx512::load(row + 64 * v + 32);
+      return Avx512::Row<2, ValueType::kInt8>::in_order(Avx512::load(row + 64 * v), upper);
+    };
+    last[v] = bytes(t.last, 0);
+    escape[v] = bytes(t.escape, 255);
+  }
+  const size_t width = t.width;
+  for (uint32_t step = 0; step < steps; ++step, symbols += width) {
+    __builtin_prefetch(rows[step + kRowsAhead]);
+    uint64_t found[2] = {0, 0};
+    for (unsigned v = 0; v < n_vectors; ++v) {
+      const __m512i value = _mm512_maskz_loadu_epi8(there, static_cast<const int8_t*>(rows[step]) + 64 * v);
+      const __m512i k = _mm512_min_epu8(_mm512_abs_epi8(value), last[v]);
+      _mm512_mask_storeu_epi8(symbols + 64 * v, there, k);
+      const uint64_t nonzero = _mm512_test_epi8_mask(k, k);
+      sink.put(_pext_u64(_mm512_movepi8_mask(value), nonzero),
+               static_cast<unsigned>(__builtin_popcountll(nonzero)));
+      found[v] = _mm512_cmpeq_epi8_mask(k, escape[v]);
+    }
+    if ((found[0] | found[1]) != 0) [[unlikely]]
+      escapes[(*n_escapes)++] = {step, {found[0], found[1]}};
+  }
+  n_bits = sink.finish(signs);
+}
+
+void collect_words(const LaneTables& tables, uint32_t steps, const void* const* rows, uint8_t* symbols,
+                   uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
   const LaneTables t = tables;  // a copy that nothing written below can change
   SignSink sink(signs, n_bits);
   for (uint32_t step = 0; step < steps; ++step, symbols += t.width) {
-    const auto* values = static_cast<const Value*>(rows[step]);
+    const auto* const values = static_cast<const int16_t*>(rows[step]);
     __builtin_prefetch(rows[step + kRowsAhead]);
     EscapeStep found{step, {0, 0}};
     for (unsigned lane = 0; lane < t.lanes; lane += 32) {
-      __m512i value;
-      if constexpr (sizeof(Value) == 1) {
-        value = _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + lane)));
-      } else {
-        value = Avx512::load(values + lane);
-      }
+      const __m512i value = Avx512::load(values + lane);
       const __m512i k = _mm512_min_epu16(_mm512_abs_epi16(value), Avx512::load(t.last + lane));
       const __mmask32 is_escape = _mm512_cmpeq_epi16_mask(k, Avx512::load(t.escape + lane));
       const __mmask32 nonzero = _mm512_test_epi16_mask(k, k);
@@ -307,9 +338,8 @@ void collect_rows(const LaneTables& tables, uint32_t steps, const void* const* r
 
 void collect_lanes(const LaneTables& t, uint32_t steps, ValueType type, const void* const* rows,
                    uint8_t* symbols, uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
-  if (type == ValueType::kInt8)
-    return collect_rows<int8_t>(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
-  collect_rows<int16_t>(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
+  const auto collect = type == ValueType::kInt8 ? collect_bytes : collect_words;
+  collect(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
 }
 
 // What is no matter of wider vectors.
@@ -326,7 +356,8 @@ uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {"avx512",     decode_run,    decode_records<Avx512>, encode_run,
-                                decode_lanes, collect_lanes, encode_lanes,           crc32c_register};
+const Kernels kAvx512Kernels = {"avx512",     decode_run,     decode_records<Avx512>, encode_run,
+                                decode_lanes, collect_lanes,  encode_lanes,           reconstruct_row,
+                                quantise_row, crc32c_register};
 
 }  // namespace swathpack

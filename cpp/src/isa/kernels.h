@@ -134,6 +134,13 @@ struct Kernels {
   void (*encode_lanes)(const LaneTables& tables, uint32_t steps, const uint8_t* symbols, uint32_t* states,
                        uint16_t*& top);
 
+  // Values of symbols (§8.1) as float32, each with the reconstruction points of its lane.
+  void (*reconstruct_row)(const int16_t* symbols, const float* r1, const float* r2, float step, size_t n,
+                          float* values);
+
+  // The reference quantiser (§10.1), each with the dead zone of its lane. True when a latent is not a number.
+  bool (*quantise_row)(const float* latents, float inv_step, const float* theta, size_t n, int16_t* symbols);
+
   // CRC-32C register after `data`, from register `state`; no initial value, no final XOR.
   uint32_t (*crc32c_register)(uint32_t state, const uint8_t* data, size_t n);
 };

@@ -12,6 +12,7 @@ namespace swathpack {
 namespace {
 
 #include "isa/lanes.h"
+#include "isa/rows.h"
 
 // For an 8-bit mask: which byte (or 16-bit word) of the source goes where. 0x80 gives 0.
 struct ShuffleTables {
@@ -350,7 +351,8 @@ uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
 
 }  // namespace
 
-const Kernels kNeonKernels = {"neon",       decode_run,    decode_records<Neon>, encode_run,
-                              decode_lanes, collect_lanes, encode_lanes,         crc32c_register};
+const Kernels kNeonKernels = {"neon",       decode_run,     decode_records<Neon>, encode_run,
+                              decode_lanes, collect_lanes,  encode_lanes,         reconstruct_row,
+                              quantise_row, crc32c_register};
 
 }  // namespace swathpack

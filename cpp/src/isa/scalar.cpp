@@ -8,6 +8,8 @@
 namespace swathpack {
 namespace {
 
+#include "isa/rows.h"
+
 // Decoding one symbol (§5.3): with slot = x mod 65536 in the range of symbol k,
 //     x ← frequency_k · ⌊x / 65536⌋ + slot − start_k,  then a word is shifted in when x < 65536.
 // Where most symbols are zeros (start 0) one predictable branch finds them without a search; elsewhere that
@@ -230,7 +232,7 @@ uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
 
 }  // namespace
 
-const Kernels kScalarKernels = {"scalar",     decode_run,    nullptr,      encode_run,
-                                decode_lanes, collect_lanes, encode_lanes, crc32c_register};
+const Kernels kScalarKernels = {"scalar",      decode_run,   nullptr,         encode_run,   decode_lanes,
+                                collect_lanes, encode_lanes, reconstruct_row, quantise_row, crc32c_register};
 
 }  // namespace swathpack
