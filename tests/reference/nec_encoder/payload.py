@@ -72,10 +72,13 @@ def code(steps: Coded, lanes: int) -> tuple[int, bytes]:
     ]
     words: list[int] = []
     if lanes > 1:
-        states = [65536] * lanes
+        states = [
+            65536 + sum(bit << place for place, bit in enumerate(signs[16 * lane : 16 * lane + 16]))
+            for lane in range(lanes)
+        ]
         for (lane, t, _), k in zip(reversed(steps), reversed(symbols), strict=True):
             states[lane] = _push(states[lane], k, t, words)
-        raw = pack_bits(escapes) + pack_bits(signs)[::-1]
+        raw = pack_bits(escapes) + pack_bits(signs[16 * lanes :])[::-1]
         return 0b11100, struct.pack(f"<{lanes}I", *states) + _words(words) + raw
     long_form = len(signs) > 16 or bool(escapes)
     carried = signs[:16] + [0] * (16 - len(signs[:16])) if long_form else signs

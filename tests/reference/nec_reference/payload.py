@@ -269,10 +269,15 @@ def _several_lanes(
         k, x = _decode_symbol(states[step.lane], step.table)
         states[step.lane] = LOW * x + words.next() if x < LOW else x
         symbols.append(k)
-    if any(x != LOW for x in states):
-        raise Corrupt("a lane does not end in 65536")
+    for lane, x in enumerate(states):
+        if not LOW <= x < 2 * LOW:
+            raise Corrupt(f"lane {lane} ends in {x}")
     n_signs = sum(k > 0 for k in symbols)
-    sign_bytes = -(-n_signs // 8)
+    carried = [x >> bit & 1 for x in states for bit in range(16)]  # all lanes of the header, coded or idle
+    if any(carried[n_signs:]):
+        raise Corrupt("sign bits beyond the signs are not zero")
+    n_behind = max(0, n_signs - 16 * lanes)
+    sign_bytes = -(-n_behind // 8)
     between = len(payload) - sign_bytes  # the escape string ends here
     if between < words.position:
         raise Corrupt("the payload ends within the signs")
@@ -281,9 +286,9 @@ def _several_lanes(
     if escape_reader.end() != between:
         raise Corrupt("bytes are left over between words and signs")
     sign_reader = BitReader(payload[between:][::-1], 0)
-    signs = sign_reader.bits(n_signs)
+    behind = sign_reader.bits(n_behind)
     sign_reader.end()
-    return magnitudes, signs
+    return magnitudes, carried[:n_signs] + behind
 
 
 def _collect(

@@ -109,7 +109,7 @@ def _all_masked() -> Vector:
 def _lanes_strip(
     name: str, reason: str, payload_hex: str, values: list[int], *, ladder_index: int = 8
 ) -> Vector:
-    """One record of two lanes; the only channel is coded by lane 0, so lane 1 stays at 65536."""
+    """One record of two lanes; the only channel is coded by lane 0, so lane 1 keeps its start state."""
     n = len(values)
     data = assemble(
         head(ONE, scene=(8, 8 * n), ladder_index=ladder_index),
@@ -120,39 +120,80 @@ def _lanes_strip(
 
 
 def _lanes_signs() -> list[Vector]:
-    # Index 8: K=2, T = 32768, 49152. ±1 is symbol 1: f = 16384, so x becomes 65536·⌊x/2¹⁴⌋ + x mod 2¹⁴ + 0x8000, after
-    # a word where x >= 2³⁰. From 65536, one symbol after the other:
-    # 48000, 128000, 4A8000, 12A8000, 4AA8000, 12AA8000, 4AAA8000 (seven symbols, no word so far);
-    # eighth: 4AAA8000 >= 2³⁰: word 8000, x = 4AAA = 1·4000 + AAA: 10000 + AAA + 8000 = 18AAA;
-    # ninth: 18AAA = 6·4000 + AAA: 60000 + 8AAA = 68AAA.
-    # Eight signs 0 1 1 1 1 1 1 1: the byte FE, no padding.
-    # Nine signs 0 1 0 0 0 0 0 0 and 1: the bytes 02 and 01, which stand as 01 02.
+    # Two lanes: 32 signs stand in the start states, bits 0 … 15 in lane 0 and 16 … 31 in lane 1, which never steps.
+    # Index 8: K=2, T = 32768, 49152, hexadecimal from here on. ±1 is symbol 1: f = 4000, T_1 = 8000; x becomes
+    # 10000·⌊x/4000⌋ + x mod 4000 + 8000, after a word where x >= 40000000. Signs 14 and 15 are 0, so that lane 0 starts
+    # with 10000 + s, s < 4000, whose quotient is 4. After symbol
+    #  1: 48000 + s    2: 128000 + s    3: 4A8000 + s    4: 12A8000 + s    5: 4AA8000 + s    6: 12AA8000 + s
+    #  7: 4AAA8000 + s; that is >= 40000000: word 8000 + s, x = 4AAA = 1·4000 + AAA
+    #  8: 18AAA        9: 68AAA    10: 1A8AAA    11: 6A8AAA    12: 1AA8AAA    13: 6AA8AAA    14: 1AAA8AAA
+    # 15: 6AAA8AAA: word 8AAA, x = 6AAA = 1·4000 + 2AAA
+    # 16: 1AAAA       17: 6AAAA    18: 1AAAAA    19: 6AAAAA    …    22: 1AAAAAAA
+    # 23: 6AAAAAAA: word AAAA, x = 6AAA as before, so from here each eight symbols give a word AAAA:
+    # 24, 32, 40, 48: 1AAAA    25, 33, 41: 6AAAA
+    # The decoder reads the words in the other order. Two zeros: f = 8000, T_0 = 0: 10000 = 2·8000: 20000 = 4·8000: 40000.
+    plus = [1] * 48
     return [
         _lanes_strip(
-            "lanes-eight-signs", "eight signs are one byte without padding",
-            "1C AA 8A 01 00 00 00 01 00 00 80 FE", [1] + [-1] * 7,
+            "lanes-no-sign", "two lanes, two zeros: the start states are bare",
+            "1C 00 00 04 00 00 00 01 00", [0, 0],
         ),
+        # Signs 0 1 1 1 1 1 1 1: s = FE, word 80FE. Nothing behind the words.
         _lanes_strip(
-            "lanes-nine-signs", "two bytes of signs, the first one last",
-            "1C AA 8A 06 00 00 00 01 00 00 80 01 02", [1, -1, 1, 1, 1, 1, 1, 1, -1],
+            "lanes-eight-signs", "two lanes, eight signs: all of them in the first start state",
+            "1C AA 8A 01 00 00 00 01 00 FE 80", [1] + [-1] * 7,
+        ),
+        # Only the second and the last are negative: s = 2, and the lowest bit of lane 1.
+        _lanes_strip(
+            "lanes-idle-sign", "the seventeenth sign is in the start state of a lane that never steps",
+            "1C AA AA 06 00 01 00 01 00 AA 8A 02 80", [1, -1, *plus[:14], -1],
+        ),
+        # s = 1; signs 16 and 31 of 0 … 31 negative: 18001.
+        _lanes_strip(
+            "lanes-32-signs", "two lanes, 32 signs: the start states are full, no sign byte",
+            "1C AA AA 01 00 01 80 01 00 AA AA AA AA AA 8A 01 80", [-1, *plus[:15], -1, *plus[:14], -1],
+        ),
+        # All positive but sign 32: the lowest bit of a byte.
+        _lanes_strip(
+            "lanes-33-signs", "two lanes, 33 signs: the last one has a byte",
+            "1C AA AA 06 00 00 00 01 00 AA AA AA AA AA 8A 00 80 01", [*plus[:32], -1],
+        ),
+        # Signs 33 and 40: the bytes 02 and 01 of the sign string, which stand as 01 02.
+        _lanes_strip(
+            "lanes-41-signs", "two lanes, two bytes of signs, the first one last",
+            "1C AA AA 06 00 00 00 01 00 AA AA AA AA AA AA AA 8A 00 80 01 02", [*plus[:33], -1, *plus[:6], -1],
         ),
     ]  # fmt: skip
 
 
-def _lanes_escape() -> Vector:
-    # Index 9: K=1, T = 49152, f = 16384: 65536 = 4·2¹⁴: x = 4·65536 + 49152 = 0x04C000. −5 = −(K + 4): the escape code
-    # of 4 is 0C (see `_escape`), padded for itself; behind it the sign 1: 01.
-    return _lanes_strip(
-        "lanes-escape", "escape string, then sign string, each in a byte of its own",
-        "1C 00 C0 04 00 00 00 01 00 0C 01", [-5], ladder_index=9,
-    )  # fmt: skip
+def _lanes_escapes() -> list[Vector]:
+    # Index 9: K=1, T_1 = 49152 = C000, f = 16384 = 4000. −5 = −(K + 4) with sign 1: 10001 = 4·4000 + 1: 4C001. The escape
+    # code of 4 is 0C (see `_escape`), padded for itself.
+    #
+    # 33 escapes of v = 0, which are ±1, lane 0 starting with 10000: 4C000, 13C000, 4FC000, 13FC000, 4FFC000, 13FFC000,
+    # 4FFFC000: word C000, 4FFF = 1·4000 + FFF: 1CFFF (8); 7CFFF, 1FCFFF, 7FCFFF, 1FFCFFF, 7FFCFFF, 1FFFCFFF, 7FFFCFFF:
+    # word CFFF, 7FFF = 1·4000 + 3FFF: 1FFFF (16); 7FFFF, 1FFFFF, …, 7FFFFFFF: word FFFF, 7FFF: 1FFFF (24); once more
+    # word FFFF, 1FFFF (32); 7FFFF (33). Sixteen positive, then negative: lane 1 is 1FFFF, and sign 32 a byte 01.
+    # Escape string: 33 ones.
+    return [
+        _lanes_strip(
+            "lanes-escape", "an escape; its sign is in the start state",
+            "1C 01 C0 04 00 00 00 01 00 0C", [-5], ladder_index=9,
+        ),
+        _lanes_strip(
+            "lanes-escape-signs", "escape string, then sign string, each in bytes of its own",
+            "1C FF FF 07 00 FF FF 01 00 FF FF FF FF FF CF 00 C0 FF FF FF FF 01 01",
+            [1] * 16 + [-1] * 17, ladder_index=9,
+        ),
+    ]  # fmt: skip
 
 
 def _two_lanes() -> Vector:
-    # Two lanes, one coded channel: the group is ragged, lane 1 never steps and its state stays 65536.
-    # Value +1, K=2 (index 8), lane 0: 65536 = 4·16384: x = 4·65536 + 32768 = 294912 = 0x00048000.
-    # Several lanes: form 3 << 2 | 1 << 4 = 1C; states 00 80 04 00 and 00 00 01 00; raw: one sign bit 0: 00.
-    payload = bytes.fromhex("1C 00 80 04 00 00 00 01 00 00")
+    # Two lanes, one coded channel: the group is ragged, lane 1 never steps and has no sign: 65536.
+    # Value +1, K=2 (index 8), lane 0: its sign 0 is the lowest bit of the start state 65536 = 4·16384:
+    # x = 4·65536 + 32768 = 294912 = 0x00048000.
+    # Several lanes: form 3 << 2 | 1 << 4 = 1C; states 00 80 04 00 and 00 00 01 00; nothing behind them.
+    payload = bytes.fromhex("1C 00 80 04 00 00 00 01 00")
     data = assemble(head(ONE, scene=(8, 8)), [record(payload, log2_lanes=1)])
     planes = [plane([[0]], ["1"], [[[1]]])]
     return Vector(
@@ -177,5 +218,5 @@ def vectors() -> list[Vector]:
         _all_masked(),
         _two_lanes(),
         *_lanes_signs(),
-        _lanes_escape(),
+        *_lanes_escapes(),
     ]

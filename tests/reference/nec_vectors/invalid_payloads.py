@@ -109,66 +109,97 @@ def _long() -> list[Invalid]:
 
 
 def _lanes() -> list[Invalid]:
-    # Sound (by_hand.py): 1C | 00 80 04 00 | 00 00 01 00 | 00.
+    # Sound (by_hand.py): 1C | 00 80 04 00 | 00 00 01 00.
     def lanes(name: str, reason: str, payload: str, **more: int) -> Invalid:
         return _one(f"lanes-{name}", reason, payload, log2_lanes=1, **more)
 
     return [
-        lanes("form-short", "two lanes in short form", "0C 00 80 04 00 00 00 01 00 00"),
-        lanes("form-3-bytes", "two lanes with states of three bytes", "18 00 80 04 00 00 00 01 00 00"),
+        lanes("form-short", "two lanes in short form", "0C 00 80 04 00 00 00 01 00"),
+        lanes("form-3-bytes", "two lanes with states of three bytes", "18 00 80 04 00 00 00 01 00"),
         lanes("states-cut", "one and a half states", "1C 00 80 04 00 00 00"),
         # 65536 sent as 1 and a word 0: 1 + 32768 = 0x8001.
-        lanes("state-below-65536", "a word that need not be there", "1C 01 80 00 00 00 00 01 00 00 00 00"),
-        lanes("end-state", "lane 0 ends in 65537", "1C 01 80 04 00 00 00 01 00 00"),
-        lanes("idle-state", "lane 1 never steps and is not 65536", "1C 00 80 04 00 01 00 01 00 00"),
+        lanes("state-below-65536", "a word that need not be there", "1C 01 80 00 00 00 00 01 00 00 00"),
         # 0x00018000: k = 1, x = 16384, a word is due.
         lanes("no-word", "no word left", "1C 00 80 01 00 00 00 01 00"),
         lanes("half-word", "one byte left where a word is due", "1C 00 80 01 00 00 00 01 00 00"),
-        lanes("sign-missing", "no sign string", "1C 00 80 04 00 00 00 01 00"),
-        lanes("sign-padding", "a one behind the only sign", "1C 00 80 04 00 00 00 01 00 02"),
-        lanes("left-over", "a byte behind the signs", "1C 00 80 04 00 00 00 01 00 01 00"),
-        lanes("left-between", "a zero byte between words and signs", "1C 00 80 04 00 00 00 01 00 00 01"),
-        # Sound: … 00 80 | 01 02 (by_hand.py, nine signs). Forward, 02 stands where seven bits are padding.
-        lanes("signs-forward", "the bytes of the signs in forward order", "1C AA 8A 06 00 00 00 01 00 00 80 02 01", n=9),
-        lanes("signs-padding-first", "the padding of nine signs is not zero", "1C AA 8A 06 00 00 00 01 00 00 80 81 02", n=9),
-        *_overlaps(lanes),
+        *_lane_starts(lanes),
+        *_lane_signs(lanes),
         *_lane_escapes(lanes),
+    ]
+
+
+def _lane_starts(lanes: Callable[..., Invalid]) -> list[Invalid]:
+    return [
+        # 131072 = 8·16384: 8·65536 + 32768 = 0x088000.
+        lanes("end-state", "lane 0 ends in 131072", "1C 00 80 08 00 00 00 01 00"),
+        lanes("idle-state", "lane 1 never steps and is 131072", "1C 00 80 04 00 00 00 02 00"),
+        lanes("idle-state-largest", "lane 1 never steps and is 2³² − 1", "1C 00 80 04 00 FF FF FF FF"),
+        # 65538 = 4·16384 + 2: 0x048002.
+        lanes("sign-beyond", "one symbol, and the second sign bit of lane 0 is set", "1C 02 80 04 00 00 00 01 00"),
+        # 98304 = 6·16384: 0x068000.
+        lanes("sign-beyond-last", "one symbol, and the last sign bit of lane 0 is set", "1C 00 80 06 00 00 00 01 00"),
+        lanes("sign-beyond-idle", "one symbol, and a sign bit of lane 1 is set", "1C 00 80 04 00 01 00 01 00"),
+        # 0 has f = 32768 and T_0 = 0: 65537 = 2·32768 + 1: 0x020001.
+        lanes("sign-of-zero", "a sign bit and no symbol that has a sign", "1C 01 00 02 00 00 00 01 00"),
+        # By hand, eight signs: the word is 8000 + s, and s may hold fourteen bits.
+        lanes("sign-ninth", "eight signs, and the ninth bit is set", "1C AA 8A 01 00 00 00 01 00 FE 81", n=8),
+        lanes("signs-behind", "eight signs behind the word, none in a state", "1C AA 8A 01 00 00 00 01 00 00 80 FE", n=8),
+        # The first sign of one lane is in bit 15; with several it is in bit 0. 1C000 = 7·4000: 78000 = 1E·4000: 1E8000.
+        lanes("signs-from-the-top", "two signs in the upper bits of lane 0", "1C 00 80 1E 00 00 00 01 00", n=2),
     ]  # fmt: skip
 
 
-def _overlaps(lanes: Callable[..., Invalid]) -> list[Invalid]:
-    # Tiles ±1 ±1 0 and seven more ±1, coded backwards: after seven 4AAA8000 (by_hand.py); 0 has f = 2¹⁵ and T_0 = 0:
-    # 4AAA8000 = 9555·8000: 95550000; then ±1: a word, 0000, goes out, 9555 = 2·4000 + 1555: 20000 + 9555 = 29555;
-    # and 29555 = 10·4000 + 1555: A9555. Sound: 1C | 55 95 0A 00 | 00 00 01 00 | 00 00 | 00 02 with two bytes of signs.
+def _lane_signs(lanes: Callable[..., Invalid]) -> list[Invalid]:
+    # States and words of 32 to 48 positive signs (by_hand.py): 32, 40, 48: 1AAAA and 33, 41: 6AAAA; words for 32 and 33:
+    # AAAA AAAA 8AAA 8000, one more AAAA before them for 40 and 41, two more for 48.
+    idle, words = " 00 00 01 00 ", "AA AA AA AA AA 8A 00 80 "
+    at_8, at_9 = "1C AA AA 01 00" + idle, "1C AA AA 06 00" + idle
     return [
-        lanes("signs-in-a-word", "no signs: the word before them would do", "1C 55 95 0A 00 00 00 01 00 00 00", n=10),
+        lanes("sign-byte-needless", "one sign and a byte behind the states", "1C 00 80 04 00 00 00 01 00 00"),
+        lanes("sign-byte-needless-8", "eight signs and a byte behind the word", "1C AA 8A 01 00 00 00 01 00 FE 80 00", n=8),
+        lanes("sign-byte-needless-32", "32 signs and a byte behind the words", at_8 + words + "00", n=32),
+        lanes("sign-missing", "33 signs and no sign byte", at_9 + words, n=33),
+        lanes("sign-padding", "33 signs, a one behind the last", at_9 + words + "02", n=33),
+        lanes("sign-padding-top", "33 signs, a one in the highest bit of the padding", at_9 + words + "80", n=33),
+        lanes("left-over", "33 signs and a zero byte behind them", at_9 + words + "01 00", n=33),
+        lanes("left-between", "33 signs, a zero byte between words and signs", at_9 + words + "00 01", n=33),
+        # Forward, 02 stands where seven bits are padding.
+        lanes("signs-forward", "41 signs, their bytes in forward order", at_9 + "AA AA" + words + "02 01", n=41),
+        lanes("signs-padding-first", "the padding of 41 signs is not zero", at_9 + "AA AA" + words + "81 02", n=41),
+        # 40 and 48 signs need no padding: any byte would do.
+        lanes("signs-in-a-word", "no sign byte: one of the word before it would do", at_8 + "AA AA" + words, n=40),
         lanes(
-            "signs-half-in-a-word", "one of two sign bytes: half of the word before would do",
-            "1C 55 95 0A 00 00 00 01 00 00 00 02", n=10,
+            "signs-half-in-a-word", "one of two sign bytes: one of the word before would do",
+            at_8 + "AA AA AA AA" + words + "02", n=48,
         ),
     ]  # fmt: skip
 
 
 def _lane_escapes(lanes: Callable[..., Invalid]) -> list[Invalid]:
-    # Sound (by_hand.py): 1C | 00 C0 04 00 | 00 00 01 00 | 0C | 01.
-    def escapes(name: str, reason: str, raw: str) -> Invalid:
-        return lanes(f"escape-{name}", reason, "1C 00 C0 04 00 00 00 01 00 " + raw, ladder_index=9)
+    # Sound (by_hand.py): 1C | 01 C0 04 00 | 00 00 01 00 | 0C.
+    def escape(name: str, reason: str, raw: str) -> Invalid:
+        return lanes(f"escape-{name}", reason, "1C 01 C0 04 00 00 00 01 00 " + raw, ladder_index=9)
+
+    # Sound: 33 signs, 33 ones of escapes, then the sign byte: … | FF FF FF FF 01 | 01.
+    def behind(name: str, reason: str, raw: str) -> Invalid:
+        states_and_words = "1C FF FF 07 00 FF FF 01 00 FF FF FF FF FF CF 00 C0 "
+        return lanes(f"escape-{name}", reason, states_and_words + raw, ladder_index=9, n=33)
 
     return [
-        escapes("nothing", "neither escape string nor signs", ""),
-        # v = 0 is a one, and so is the sign of −1.
-        escapes("shared", "one byte that would do as escape string and as sign string", "01"),
-        escapes("padding", "a one in the padding of the escape string", "8C 01"),
-        escapes("longer", "a zero byte more than the escape string needs", "0C 00 01"),
-        escapes("behind", "signs before the escape string", "01 0C"),
-        # The sign, then 0 0 1 1 0: 0b011001.
-        escapes("one-string", "sign and escape in one bit string", "19"),
-        # Seven zeros, a one; the seven digits would be those of the sign's byte.
-        escapes("cut", "an escape code that goes on in the sign's byte", "80 01"),
-        escapes("16-zeros", "an escape code with n = 16, several lanes", "00 00 01 00 00 00"),
+        escape("nothing", "no escape string", ""),
+        escape("padding", "a one in the padding of the escape string", "8C"),
+        escape("longer", "a zero byte more than the escape string needs", "0C 00"),
+        escape("sign-byte", "an escape string, and a sign byte that need not be there", "0C 01"),
+        escape("16-zeros", "an escape code with n = 16, several lanes", "00 00 01 00 00"),
         # v = 32767: fifteen zeros, a one, fifteen zeros: 1 + 32767 = 32768.
-        escapes("32768", "magnitude 32768, several lanes", "00 80 00 00 00"),
-    ]
+        escape("32768", "magnitude 32768, several lanes", "00 80 00 00"),
+        behind("shared", "one byte that would do for both: the last of the escapes, or the sign", "FF FF FF FF 01"),
+        # From the front: a one, then seven zeros, a one and seven digits, then 24 ones: 26 codes of 33.
+        behind("behind", "signs before the escape string", "01 FF FF FF FF 01"),
+        behind("one-string", "sign and escapes in one bit string", "FF FF FF FF 03"),
+        # The 33rd code: seven zeros, a one; the seven digits would be those of the sign's byte.
+        behind("cut", "an escape code that goes on in the sign's byte", "FF FF FF FF 80 01"),
+    ]  # fmt: skip
 
 
 def _tile_masks() -> list[Invalid]:

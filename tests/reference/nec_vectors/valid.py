@@ -88,6 +88,30 @@ def _wide(
     return Vector(name, reason, WIDE, data, Plan(records=outcomes(1), planes=planes))
 
 
+def _wide_signs(n_signs: int, log2_lanes: int, *, n: int) -> Vector:
+    """Tiles of `wide` with exactly that many signs; the symbols behind them are 0."""
+    left = n_signs
+    grids = [draw(150 + t, WIDE.tables, 0, (8,), spread=4.0) for t in range(n)]
+    for grid in grids:
+        for row in grid:
+            for f, value in enumerate(row):
+                row[f] = value if left else 0
+                left -= bool(row[f])
+    assert not left, "more tiles are needed"
+    tiles = [TileIn(grid) for grid in grids]
+    lanes = 1 << log2_lanes
+    payload = encode_payload(WIDE.tables, tiles, e=8, lanes=lanes)
+    data = assemble(head(WIDE, scene=(8, 8 * n)), [parts.record(payload, count=n, log2_lanes=log2_lanes)])
+    behind = n_signs - 16 * lanes
+    reason = f"{lanes} lanes, {n_signs} signs: " + (
+        f"{behind} behind the words" if behind else "all in the states"
+    )
+    planes = [plane([[0]] * n, ["11"] * n, list(grids))]
+    return Vector(
+        f"lanes-{lanes}-signs-{n_signs}", reason, WIDE, data, Plan(records=outcomes(1), planes=planes)
+    )
+
+
 def _lanes() -> list[Vector]:
     return [
         _wide("lanes-1", "one lane, 394 symbols, to compare the others with", 0),
@@ -104,6 +128,8 @@ def _lanes() -> list[Vector]:
             n=1,
             wholly=(0,),
         ),
+        *(_wide_signs(64 + more, 2, n=1) for more in (0, 1)),
+        *(_wide_signs(1024 + more, 6, n=8) for more in (0, 1, 9)),
     ]
 
 
