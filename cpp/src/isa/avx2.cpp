@@ -75,7 +75,7 @@ struct Avx2 {
     const unsigned n = kK != 0 ? kK : t.n_thresholds;
     if constexpr (kType == ValueType::kFloat16) {
       value = load(t.half_values + n * t.width + v * kWidth);
-      found.below_first = _mm256_cmpgt_epi16(load(t.first + v * kWidth), biased);
+      if constexpr (kK == 0) found.below_first = _mm256_cmpgt_epi16(load(t.first + v * kWidth), biased);
       found.below_final = _mm256_cmpgt_epi16(load(t.final + v * kWidth), biased);
     } else {
       value = load(t.last + v * kWidth);
@@ -92,6 +92,7 @@ struct Avx2 {
       high = _mm256_max_epu16(high, difference);
       if constexpr (kType == ValueType::kFloat16) {
         value = _mm256_blendv_epi8(value, load(t.half_values + k * t.width + v * kWidth), above);
+        if (kK != 0 && k == 0) found.below_first = above;  // where all lanes are there, T_1 is the last one
       } else {
         value = _mm256_add_epi16(value, above);
       }
@@ -226,7 +227,8 @@ struct Avx2 {
                 V == 1 ? found[a].below_final : _mm256_and_si256(found[a].below_final, found[b].below_final);
             escapes = _mm256_or_si256(escapes, _mm256_xor_si256(all, below));
           }
-          const uint32_t signs = take_signs(~bits_of(za, zb), top, bit);
+          const uint32_t zeros = lane_bits(za) | (V == 1 ? 0xFFFF : lane_bits(zb)) << 16;
+          const uint32_t signs = take_signs(~zeros, top, bit);
           _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + 64 * p), with_signs(va, signs & 0xFFFF));
           if (V > 1)
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + 64 * p + 32), with_signs(vb, signs >> 16));

@@ -59,7 +59,7 @@ struct Avx512 {
     Vector low = slot, high = slot, value;
     if constexpr (kType == ValueType::kFloat16) {
       value = load(t.half_values + n * t.width + v * kWidth);
-      found.below_first = _mm512_cmpgt_epi16_mask(load(t.first + v * kWidth), biased);
+      if constexpr (kK == 0) found.below_first = _mm512_cmpgt_epi16_mask(load(t.first + v * kWidth), biased);
       found.below_final = _mm512_cmpgt_epi16_mask(load(t.final + v * kWidth), biased);
     } else {
       value = load(t.last + v * kWidth);
@@ -76,6 +76,7 @@ struct Avx512 {
       high = _mm512_max_epu16(high, difference);
       if constexpr (kType == ValueType::kFloat16) {
         value = _mm512_mask_mov_epi16(value, above, load(t.half_values + k * t.width + v * kWidth));
+        if (kK != 0 && k == 0) found.below_first = above;  // where all lanes are there, T_1 is the last one
       } else {
         value = _mm512_mask_add_epi16(value, above, value, minus_one);
       }
