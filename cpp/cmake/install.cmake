@@ -11,12 +11,6 @@ install(TARGETS swathpack_core EXPORT swathpackTargets ARCHIVE DESTINATION "${CM
 install(DIRECTORY cpp/include/swathpack DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h")
 install(EXPORT swathpackTargets NAMESPACE swathpack:: DESTINATION "${package_dir}")
 
-configure_package_config_file(cpp/cmake/swathpackConfig.cmake.in swathpackConfig.cmake
-                              INSTALL_DESTINATION "${package_dir}")
-write_basic_package_version_file(swathpackConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES "${PROJECT_BINARY_DIR}/swathpackConfig.cmake" "${PROJECT_BINARY_DIR}/swathpackConfigVersion.cmake"
-        DESTINATION "${package_dir}")
-
 # A C linker does not know the C++ standard library: name the one that this compiler links.
 set(cxx_library "")
 foreach(name IN ITEMS stdc++ c++)
@@ -24,6 +18,13 @@ foreach(name IN ITEMS stdc++ c++)
     set(cxx_library "-l${name}")
   endif()
 endforeach()
+
+configure_package_config_file(cpp/cmake/swathpackConfig.cmake.in swathpackConfig.cmake
+                              INSTALL_DESTINATION "${package_dir}")
+write_basic_package_version_file(swathpackConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/swathpackConfig.cmake" "${PROJECT_BINARY_DIR}/swathpackConfigVersion.cmake"
+        DESTINATION "${package_dir}")
+
 file(RELATIVE_PATH prefix_from_pc "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
 configure_file(cpp/cmake/swathpack.pc.in swathpack.pc @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/swathpack.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
