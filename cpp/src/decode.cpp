@@ -129,7 +129,7 @@ MaybeError RecordDecoder::Work::prepare(std::span<const uint8_t> record) {
     return Error{ErrorKind::kLimit, "the record claims too many symbols", in_record(0),
                  "at most " + std::to_string(kMaxRecordSymbols), std::to_string(n_symbols)};
   }
-  return std::nullopt;
+  return one_lane() ? begin_one_lane() : begin_lanes();
 }
 
 // Records of several lanes are written before their end has been seen. That must not harm what an earlier
@@ -138,31 +138,40 @@ MaybeError RecordDecoder::Work::decode_lanes_over_others() {
   const size_t tile_bytes = layout.tile * bytes_of(target.type);
   auto* const tiles = static_cast<uint8_t*>(target.symbols) + header.first_tile * tile_bytes;
   std::vector<uint8_t> before(tiles, tiles + header.tile_count() * tile_bytes);
-  auto error = read_lanes(at);
+  auto error = read_lanes();
   if (error) std::memcpy(tiles, before.data(), before.size());
   return error;
 }
 
-// A record that has been prepared and, if it has one lane, decoded.
-MaybeError RecordDecoder::Work::finish() {
+// A record that has been prepared, to its end.
+MaybeError RecordDecoder::Work::decode_prepared() {
   if (one_lane()) {
-    if (auto error = finish_one_lane()) return error;
-    if (auto error = check_range()) return error;
-    clear_layer();
-    write_nonzeros();
-  } else if (any_tile_has_layer()) {
-    if (auto error = decode_lanes_over_others()) return error;
-    clear_silent();
-  } else {
-    if (auto error = read_lanes(at)) {
-      clear_layer();
-      return error;
-    }
-    clear_silent();
+    if (auto error = decode_one_lane()) return error;
+    return accept_one_lane();
   }
+  if (any_tile_has_layer()) {
+    if (auto error = decode_lanes_over_others()) return error;
+  } else if (auto error = read_lanes()) {
+    clear_layer();
+    return error;
+  }
+  clear_silent();
+  accept();
+  return std::nullopt;
+}
+
+MaybeError RecordDecoder::Work::accept_one_lane() {
+  if (auto error = finish_one_lane()) return error;
+  if (auto error = check_range()) return error;
+  clear_layer();
+  write_nonzeros();
+  accept();
+  return std::nullopt;
+}
+
+void RecordDecoder::Work::accept() {
   if (header.layer == 0) write_masks();
   mark_layer();
-  return std::nullopt;
 }
 
 RecordDecoder::RecordDecoder(const PlaneContext& context, const DecodeTarget& target)
@@ -175,49 +184,82 @@ RecordDecoder::~RecordDecoder() = default;
 MaybeError RecordDecoder::decode(std::span<const uint8_t> record) {
   Work& w = *works_[0];
   if (auto error = w.prepare(record)) return error;
-  if (w.one_lane()) {
-    if (auto error = w.begin_one_lane()) return error;
-    if (auto error = w.decode_one_lane()) return error;
-  }
-  return w.finish();
+  return w.decode_prepared();
 }
 
-// Records of one lane and equal shape go side by side: they have the same tables in the same order. Where any
-// two of the records meet in a tile, and where there are few, each goes alone.
+// How many of the records, from the first on, have one shape: as many tiles, in the same layer at the same
+// step, none of them in two, with the same lanes. All of these are prepared, and the rest of their headers
+// holds too.
+size_t RecordDecoder::prepare_alike(std::span<const std::span<const uint8_t>> records) {
+  while (works_.size() < records.size()) {
+    works_.push_back(std::make_unique<Work>(works_[0]->context, works_[0]->target, *shared_));
+  }
+  size_t n = 0;
+  for (; n < records.size(); ++n) {
+    Work& w = *works_[n];
+    if (w.prepare(records[n])) break;
+    if (!w.one_lane() && w.any_tile_has_layer()) break;
+    if (n == 0) continue;
+    const Work& before = *works_[n - 1];
+    const size_t last_end = size_t{before.header.first_tile} + before.header.tile_count();
+    if (w.header.first_tile < last_end || w.header.layer != before.header.layer || w.e != before.e ||
+        w.live.size() != before.live.size() || w.header.log2_lanes != before.header.log2_lanes) {
+      break;
+    }
+  }
+  return n;
+}
+
 void RecordDecoder::decode(std::span<const std::span<const uint8_t>> records,
                            std::span<MaybeError> outcomes) {
-  const auto side_by_side = kernels().decode_side_by_side;
-  constexpr size_t kFewest = SideBySide::kMost / 4;
+  const Kernels& k = kernels();
+  const size_t most_lanes = k.at_once,
+               most_one_lane = k.decode_side_by_side != nullptr ? SideBySide::kMost : 1;
+  constexpr size_t kFewest =
+      SideBySide::kMost / 4;  // below, a vector of records is slower than one after the other
   for (size_t first = 0; first < records.size();) {
-    const size_t n = std::min<size_t>(records.size() - first, SideBySide::kMost);
-    while (works_.size() < n)
-      works_.push_back(std::make_unique<Work>(works_[0]->context, works_[0]->target, *shared_));
-    size_t n_alike = 0;
-    for (; side_by_side != nullptr && n_alike < n; ++n_alike) {
-      Work& w = *works_[n_alike];
-      const Work& before = *works_[n_alike == 0 ? 0 : n_alike - 1];
-      const size_t last_end = size_t{before.header.first_tile} + before.header.tile_count();
-      const uint8_t layer = before.header.layer;
-      const unsigned last_e = before.e;
-      const size_t last_live = before.live.size();
-      if (w.prepare(records[first + n_alike]) || !w.one_lane() || w.begin_one_lane()) break;
-      if (n_alike > 0 && (w.header.first_tile < last_end || w.header.layer != layer || w.e != last_e ||
-                          w.live.size() != last_live)) {
-        break;
-      }
-    }
-    if (n_alike < kFewest) {  // the first of them, or the one that is not alike, alone; then look again
-      for (size_t i = first; i < first + std::max<size_t>(n_alike, 1); ++i) outcomes[i] = decode(records[i]);
-      first += std::max<size_t>(n_alike, 1);
+    const auto left = records.subspan(first);
+    const bool one_lane =
+        left[0].size() >= kRecordHeaderBytes && (left[0][1] >> 2 & 7) == 0;  // §4.1, not believed
+    const size_t n = prepare_alike(left.first(std::min(left.size(), one_lane ? most_one_lane : most_lanes)));
+    if (n == 0) {  // refused, or over what has come before
+      outcomes[first] = decode(left[0]);
+      ++first;
       continue;
     }
-    decode_side_by_side(n_alike);
-    for (size_t i = 0; i < n_alike; ++i) outcomes[first + i] = std::move(outcomes_[i]);
-    first += n_alike;
+    const auto results = outcomes.subspan(first, n);
+    if (one_lane && n >= kFewest) {
+      decode_side_by_side(results);
+    } else if (one_lane || n == 1) {
+      for (size_t i = 0; i < n; ++i) results[i] = works_[i]->decode_prepared();
+    } else if (!decode_at_once(n)) {
+      for (size_t i = 0; i < n; ++i) results[i] = decode(left[i]);
+    }
+    first += n;
   }
 }
 
-void RecordDecoder::decode_side_by_side(size_t n) {
+// Records of several lanes. False: one of them is wrong, and nothing has been accepted.
+bool RecordDecoder::decode_at_once(size_t n) {
+  std::array<Work*, 2> works{};
+  for (size_t i = 0; i < n; ++i) works[i] = works_[i].get();
+  bool ok = !Work::decode_groups(std::span(works).first(n));
+  for (size_t i = 0; ok && i < n; ++i) ok = !works[i]->finish_lanes();
+  for (size_t i = 0; i < n; ++i) {
+    if (ok) {
+      works[i]->clear_silent();
+      works[i]->accept();
+    } else {
+      works[i]->clear_layer();
+    }
+  }
+  return ok;
+}
+
+// Records of one lane that have been prepared, one for each outcome: their symbols have the same tables in
+// the same order.
+void RecordDecoder::decode_side_by_side(std::span<MaybeError> outcomes) {
+  const size_t n = outcomes.size();
   SideBySide all;
   all.exhausted = n == SideBySide::kMost ? 0 : ~0u << n;
   for (size_t i = 0; i < SideBySide::kMost; ++i) {
@@ -236,18 +278,17 @@ void RecordDecoder::decode_side_by_side(size_t n) {
   for (uint32_t run = 0; run < coded.size(); ++run) {
     kernels().decode_side_by_side(tables[coded[run].level], first.n_steps(coded[run]), run, all);
   }
-  outcomes_.assign(n, std::nullopt);
   for (size_t i = 0; i < n; ++i) {
     Work& w = *works_[i];
     w.state = uint32_t{all.hi[i]} << 16 | all.lo[i];
     w.words = all.words[i];
     w.n_nonzeros = static_cast<size_t>(all.out[i] - w.nonzeros.data());
     if (all.out_of_words >> i & 1) {
-      outcomes_[i] = corrupt("the words end before the symbols", w.in_record(w.payload.size()));
+      outcomes[i] = corrupt("the words end before the symbols", w.in_record(w.payload.size()));
     } else if (all.too_many >> i & 1) {
-      outcomes_[i] = corrupt("more non-zero symbols than sign bits", w.in_record(w.payload.size()));
+      outcomes[i] = corrupt("more non-zero symbols than sign bits", w.in_record(w.payload.size()));
     } else {
-      outcomes_[i] = w.finish();
+      outcomes[i] = w.accept_one_lane();
     }
   }
 }

@@ -108,91 +108,106 @@ void RecordDecoder::Work::list_escapes(const Steps& steps, const EscapeStep& fou
   }
 }
 
-MaybeError RecordDecoder::Work::read_lanes(size_t states_at) {
+MaybeError RecordDecoder::Work::begin_lanes() {
   const unsigned lanes = header.lanes();
-  std::array<uint32_t, kMaxLanes> states;
-  if (payload.size() - states_at < size_t{4} * lanes)
+  if (payload.size() - at < size_t{4} * lanes)
     return corrupt("the payload ends in the states", in_record(payload.size()));
-  for (unsigned lane = 0; lane < lanes; ++lane, states_at += 4) {
-    states[lane] = load_u32(payload.data() + states_at);
-    if (states[lane] < 65536) return corrupt("a lane's state is below 65536", in_record(states_at));
+  for (unsigned lane = 0; lane < lanes; ++lane, at += 4) {
+    lane_states[lane] = load_u32(payload.data() + at);
+    if (lane_states[lane] < 65536) return corrupt("a lane's state is below 65536", in_record(at));
   }
-
   // The rest, and behind it zeros for the signs that the start states will say at the end.
-  const size_t n_rest = payload.size() - states_at, n_late = 2 * lanes;
-  const size_t n_stream = n_rest + n_late + 2 * kStreamSlack;
+  n_rest = payload.size() - at;
+  const size_t n_late = 2 * size_t{lanes}, n_stream = n_rest + n_late + 2 * kStreamSlack;
   if (stream_bytes.size() < n_stream) stream_bytes.resize(n_stream);
-  uint8_t* const rest = stream_bytes.data() + kStreamSlack;
-  std::copy_n(payload.data() + states_at, n_rest, rest);
+  rest = stream_bytes.data() + kStreamSlack;
+  std::copy_n(payload.data() + at, n_rest, rest);
   std::fill_n(rest + n_rest, n_late, uint8_t{0});
-  LaneStream stream{rest, rest + n_rest + n_late};
-  const uint8_t* const first_sign = stream.top;
-
-  const auto decode_lanes = kernels().decode_lanes;
+  stream = {rest, rest + n_rest + n_late};
   escapes.clear();
   too_large.clear();
-  const float half_step = target.type == ElementType::kFloat16 ? step_width() : 0;
-  const auto& all = shared.groups.at(*context.tables, *plan, header.layer, e, lanes, half_step);
-  for (const LaneGroup& group : all) {
+  return std::nullopt;
+}
+
+MaybeError RecordDecoder::Work::decode_groups(std::span<Work* const> works) {
+  const Work& first = *works[0];
+  const ElementType target_type = first.target.type;
+  const auto kernel = kernels().decode_lanes;
+  std::array<LaneJob, 2> jobs;
+  std::array<Steps, 2> steps;
+  for (const LaneGroup& group : first.lane_groups()) {
     const LaneTables& t = group.tables;
-    const ValueType type = target.type == ElementType::kFloat16                         ? ValueType::kFloat16
-                           : target.type == ElementType::kInt8 && t.n_thresholds <= 127 ? ValueType::kInt8
+    const ValueType type = target_type == ElementType::kFloat16                         ? ValueType::kFloat16
+                           : target_type == ElementType::kInt8 && t.n_thresholds <= 127 ? ValueType::kInt8
                                                                                         : ValueType::kInt16;
     const size_t value_bytes = type == ValueType::kInt8 ? 1 : 2;
-    Steps steps = steps_of(group);
-    if (type == ValueType::kFloat16) {
-      for (const Run& run : steps.runs) {
-        const auto most = static_cast<int>(context.tables->tables()[run.level].n_thresholds);
-        if (auto error = check_value(most, run.level)) return error;
-      }
-    }
-    const uint32_t n_steps = steps.n;
     const auto most = static_cast<uint32_t>(kBlockValues / t.width);
-    escape_steps.resize(most);
     // Vectors write whole rows: straight into the target where it has such rows, else into a block.
     const bool fits =
-        target.type != ElementType::kFloat32 && (target.type != ElementType::kInt8 || value_bytes == 1);
-    const bool is_direct = fits && t.lanes == t.width && steps.are_rows(layout);
-    row_pointers.resize(most + kRowsAhead, nullptr);
-    if (!is_direct) {
-      block.resize(2 * kBlockValues);
-      for (size_t s = 0; s < most; ++s) row_pointers[s] = block.data() + s * t.width * value_bytes;
-    }
-    for (; steps.first < n_steps; steps.first += steps.n) {
-      steps.n = std::min(most, n_steps - steps.first);
-      if (is_direct) {
-        steps.rows(static_cast<uint8_t*>(target.symbols), value_bytes, layout, row_pointers.data());
-      }
-      size_t n_escapes = 0;
-      if (decode_lanes(t, steps.n, states.data(), stream, type, row_pointers.data(), escape_steps.data(),
-                       &n_escapes) != steps.n) {
-        return corrupt("the words end before the symbols", in_record(payload.size()));
-      }
-      for (size_t i = 0; i < n_escapes; ++i) list_escapes(steps, escape_steps[i]);
-      // Each has a bit in the escape string.
-      if (escapes.size() > 8 * n_rest)
-        return corrupt("more escapes than bits for them", in_record(payload.size()));
+        target_type != ElementType::kFloat32 && (target_type != ElementType::kInt8 || value_bytes == 1);
+    const bool is_direct = fits && t.lanes == t.width && first.steps_of(group).are_rows(first.layout);
+    for (size_t i = 0; i < works.size(); ++i) {
+      Work& w = *works[i];
+      steps[i] = w.steps_of(group);
+      w.escape_steps.resize(most);
+      w.row_pointers.resize(most + kRowsAhead, nullptr);
+      jobs[i] = {w.lane_states.data(), &w.stream, w.row_pointers.data(), w.escape_steps.data(), 0};
       if (is_direct) continue;
-      if (auto error = place_block(group, type, steps)) return error;
+      w.block.resize(2 * kBlockValues);
+      for (size_t s = 0; s < most; ++s) w.row_pointers[s] = w.block.data() + s * t.width * value_bytes;
+    }
+    if (type == ValueType::kFloat16) {
+      for (const Run& run : steps[0].runs) {
+        const auto largest = static_cast<int>(first.context.tables->tables()[run.level].n_thresholds);
+        if (auto error = first.check_value(largest, run.level)) return error;
+      }
+    }
+    const uint32_t n_steps = steps[0].n;
+    for (uint32_t step = 0; step < n_steps; step += most) {
+      const uint32_t n = std::min(most, n_steps - step);
+      for (size_t i = 0; i < works.size(); ++i) {
+        steps[i].first = step;
+        steps[i].n = n;
+        jobs[i].n_escapes = 0;
+        if (!is_direct) continue;
+        steps[i].rows(static_cast<uint8_t*>(first.target.symbols), value_bytes, first.layout,
+                      works[i]->row_pointers.data());
+      }
+      if (kernel(t, n, type, jobs.data(), static_cast<unsigned>(works.size())) != n) {
+        return corrupt("the words end before the symbols", in_record(first.payload.size()));
+      }
+      for (size_t i = 0; i < works.size(); ++i) {
+        Work& w = *works[i];
+        for (size_t found = 0; found < jobs[i].n_escapes; ++found)
+          w.list_escapes(steps[i], w.escape_steps[found]);
+        if (w.escapes.size() > 8 * w.n_rest)  // each has a bit in the escape string
+          return corrupt("more escapes than bits for them", in_record(w.payload.size()));
+        if (is_direct) continue;
+        if (auto error = w.place_block(group, type, steps[i])) return error;
+      }
     }
   }
+  return std::nullopt;
+}
 
-  const size_t n_signs = 8 * static_cast<size_t>(first_sign - stream.top) + stream.used,
-               n_first = 16 * size_t{lanes};
+MaybeError RecordDecoder::Work::finish_lanes() {
+  const size_t n_first = 16 * size_t{header.lanes()};
+  const uint8_t* const first_sign = rest + n_rest + n_first / 8;
+  const size_t n_signs = 8 * static_cast<size_t>(first_sign - stream.top) + stream.used;
   const size_t n_behind = n_signs > n_first ? n_signs - n_first : 0, n_sign_bytes = (n_behind + 7) / 8;
   const auto n_words = static_cast<size_t>(stream.next - rest);
   if (n_words + n_sign_bytes > n_rest)
     return corrupt("the words end before the symbols", in_record(payload.size()));
   if (n_behind % 8 != 0 && rest[n_rest - n_sign_bytes] >> n_behind % 8 != 0)
     return corrupt("the padding after the signs is not zero", in_record(payload.size() - n_sign_bytes));
-  if (auto error = apply_first_signs(std::span(states).first(lanes), n_signs, all)) return error;
+  if (auto error = apply_first_signs(n_signs)) return error;
   return read_escapes(std::span(rest, n_rest).subspan(n_words, n_rest - n_words - n_sign_bytes),
-                      states_at + n_words);
+                      at + n_words);
 }
 
 // The first signs, which stand in the start states: the values have been decoded without.
-MaybeError RecordDecoder::Work::apply_first_signs(std::span<const uint32_t> states, size_t n_signs,
-                                                  const std::vector<LaneGroup>& all) {
+MaybeError RecordDecoder::Work::apply_first_signs(size_t n_signs) {
+  const auto states = std::span(lane_states).first(header.lanes());
   for (const uint32_t x : states) {
     if (x < 65536 || x > 131071) return corrupt("a lane does not end in a start state", in_record(0));
   }
@@ -203,7 +218,7 @@ MaybeError RecordDecoder::Work::apply_first_signs(std::span<const uint32_t> stat
   }
   switch (target.type) {
     case ElementType::kInt8:
-      negate_first<int8_t>(n_first, bit, all, [this](int8_t& value) {
+      negate_first<int8_t>(n_first, bit, [this](int8_t& value) {
         if (value == -128) {  // 128 so far, see place_block()
           std::erase(too_large, static_cast<size_t>(&value - static_cast<int8_t*>(target.symbols)));
         } else {
@@ -213,22 +228,22 @@ MaybeError RecordDecoder::Work::apply_first_signs(std::span<const uint32_t> stat
       if (!too_large.empty()) return check_value(128, 0);
       break;
     case ElementType::kInt16:
-      negate_first<int16_t>(n_first, bit, all, [](int16_t& value) { value = static_cast<int16_t>(-value); });
+      negate_first<int16_t>(n_first, bit, [](int16_t& value) { value = static_cast<int16_t>(-value); });
       break;
     case ElementType::kFloat16:
-      negate_first<uint16_t>(n_first, bit, all, [](uint16_t& value) { value ^= 0x8000; });
+      negate_first<uint16_t>(n_first, bit, [](uint16_t& value) { value ^= 0x8000; });
       break;
     case ElementType::kFloat32:
-      negate_first<float>(n_first, bit, all, [](float& value) { value = -value; });
+      negate_first<float>(n_first, bit, [](float& value) { value = -value; });
       break;
   }
   return std::nullopt;
 }
 
 template <class Element, class Bit, class Negate>
-void RecordDecoder::Work::negate_first(size_t n, Bit bit, const std::vector<LaneGroup>& all, Negate negate) {
+void RecordDecoder::Work::negate_first(size_t n, Bit bit, Negate negate) {
   size_t i = 0;
-  for (const LaneGroup& group : all) {
+  for (const LaneGroup& group : lane_groups()) {
     const Steps steps = steps_of(group);
     const bool are_rows = steps.are_rows(layout);
     for (uint32_t s = 0; s < steps.n; ++s) {

@@ -29,12 +29,12 @@ MaybeError RecordDecoder::Work::begin_one_lane() {
   at += n_state;
 
   words = {payload.data() + at, payload.data() + payload.size()};
-  const size_t rest = payload.size() - at;
-  if (!long_form && rest % 2 != 0)
+  const size_t n_left = payload.size() - at;  // words, and in the long form raw bits
+  if (!long_form && n_left % 2 != 0)
     return corrupt("half a word ends the payload", in_record(payload.size() - 1));
   // Only a state that never needed a word may be below 65536: an encoder's has passed it once it has written
   // one.
-  if (state < 65536 && (long_form || rest > 0))
+  if (state < 65536 && (long_form || n_left > 0))
     return corrupt("the state is below 65536 and words follow", in_record(at));
 
   // Each non-zero symbol has its sign among the payload's bits or in the 16 of a start state.

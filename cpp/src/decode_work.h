@@ -2,6 +2,7 @@
 // out in write_record.cpp.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -62,7 +63,11 @@ struct RecordDecoder::Work {
     size_t element;  // of the target
     uint8_t level;
   };
+  std::array<uint32_t, kMaxLanes> lane_states;
   std::vector<uint8_t> stream_bytes;
+  uint8_t* rest = nullptr;  // in these: what follows the states
+  size_t n_rest = 0;
+  LaneStream stream{};
   std::vector<uint8_t> block;
   std::vector<float> float_block;
   std::vector<void*> row_pointers;
@@ -82,7 +87,9 @@ struct RecordDecoder::Work {
   MaybeError open(std::span<const uint8_t> record);
   MaybeError prepare(std::span<const uint8_t> record);
   MaybeError decode_lanes_over_others();
-  MaybeError finish();
+  MaybeError decode_prepared();
+  MaybeError accept_one_lane();
+  void accept();
   MaybeError read_tile_mask(bool present);
   MaybeError read_token_mask();
 
@@ -97,7 +104,18 @@ struct RecordDecoder::Work {
   void write_list(Convert convert);
 
   // decode_lanes.cpp
-  MaybeError read_lanes(size_t states_at);
+  MaybeError begin_lanes();
+  static MaybeError decode_groups(std::span<Work* const> works);  // records of equal shape
+  MaybeError finish_lanes();
+  MaybeError read_lanes() {
+    Work* const alone = this;
+    if (auto error = decode_groups({&alone, 1})) return error;
+    return finish_lanes();
+  }
+  [[nodiscard]] const std::vector<LaneGroup>& lane_groups() const {
+    const float half_step = target.type == ElementType::kFloat16 ? step_width() : 0;
+    return shared.groups.at(*context.tables, *plan, header.layer, e, header.lanes(), half_step);
+  }
   [[nodiscard]] Steps steps_of(const LaneGroup& group) const {
     const Run& first = plan->coded[group.first];
     return {std::span(plan->coded).subspan(group.first, group.end - group.first), plane.band(first.band),
@@ -106,10 +124,9 @@ struct RecordDecoder::Work {
   [[nodiscard]] size_t element(const Steps& steps, uint32_t row, size_t lane) const;
   MaybeError place_block(const LaneGroup& group, ValueType type, const Steps& steps);
   void list_escapes(const Steps& steps, const EscapeStep& found);
-  MaybeError apply_first_signs(std::span<const uint32_t> states, size_t n_signs,
-                               const std::vector<LaneGroup>& all);
+  MaybeError apply_first_signs(size_t n_signs);
   template <class Element, class Bit, class Negate>
-  void negate_first(size_t n, Bit bit, const std::vector<LaneGroup>& all, Negate negate);
+  void negate_first(size_t n, Bit bit, Negate negate);
   MaybeError read_escapes(std::span<const uint8_t> bytes, size_t escapes_at);
 
   // write_record.cpp

@@ -94,11 +94,12 @@ class RecordDecoder {
 
  private:
   struct Work;
-  void decode_side_by_side(size_t n);
+  size_t prepare_alike(std::span<const std::span<const uint8_t>> records);
+  bool decode_at_once(size_t n);
+  void decode_side_by_side(std::span<MaybeError> outcomes);
 
   std::unique_ptr<SharedPlans> shared_;
   std::vector<std::unique_ptr<Work>> works_;  // one, or as many as go side by side
-  std::vector<MaybeError> outcomes_;
 };
 
 // The one-lane estimate of one layer in 1/256 bit, tile by tile (§10.2): magnitudes, signs and escapes of the

@@ -320,17 +320,8 @@ struct Avx2 {
   }
 };
 
-uint32_t decode_lanes(const LaneTables& t, uint32_t steps, uint32_t* states, LaneStream& stream,
-                      ValueType type, void* const* rows, EscapeStep* escapes, size_t* n_escapes) {
-  switch (type) {
-    case ValueType::kInt8:
-      return decode_type<Avx2, ValueType::kInt8>(t, steps, states, stream, rows, escapes, n_escapes);
-    case ValueType::kInt16:
-      return decode_type<Avx2, ValueType::kInt16>(t, steps, states, stream, rows, escapes, n_escapes);
-    case ValueType::kFloat16:
-      break;
-  }
-  return decode_type<Avx2, ValueType::kFloat16>(t, steps, states, stream, rows, escapes, n_escapes);
+uint32_t decode_lanes(const LaneTables& t, uint32_t steps, ValueType type, LaneJob* jobs, unsigned) {
+  return decode_jobs<Avx2, 1>(t, steps, type, jobs);
 }
 
 void encode_lanes(const LaneTables& t, uint32_t steps, const uint8_t* symbols, uint32_t* states,
@@ -465,8 +456,8 @@ void encode_run(const Table& table, size_t n, const uint8_t* symbols, uint32_t& 
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2",       decode_run,     decode_records<Avx2>, encode_run,
-                              decode_lanes, collect_lanes,  encode_lanes,         reconstruct_row,
-                              quantise_row, crc32c_register};
+const Kernels kAvx2Kernels = {
+    "avx2",        decode_run,   decode_records<Avx2>, encode_run,   decode_lanes,   1,
+    collect_lanes, encode_lanes, reconstruct_row,      quantise_row, crc32c_register};
 
 }  // namespace swathpack

@@ -259,17 +259,10 @@ struct Avx512 {
   }
 };
 
-uint32_t decode_lanes(const LaneTables& t, uint32_t steps, uint32_t* states, LaneStream& stream,
-                      ValueType type, void* const* rows, EscapeStep* escapes, size_t* n_escapes) {
-  switch (type) {
-    case ValueType::kInt8:
-      return decode_type<Avx512, ValueType::kInt8>(t, steps, states, stream, rows, escapes, n_escapes);
-    case ValueType::kInt16:
-      return decode_type<Avx512, ValueType::kInt16>(t, steps, states, stream, rows, escapes, n_escapes);
-    case ValueType::kFloat16:
-      break;
-  }
-  return decode_type<Avx512, ValueType::kFloat16>(t, steps, states, stream, rows, escapes, n_escapes);
+// Two vectors of a step leave half of the units idle; those of another record fill them.
+uint32_t decode_lanes(const LaneTables& t, uint32_t steps, ValueType type, LaneJob* jobs, unsigned n_jobs) {
+  return n_jobs == 2 ? decode_jobs<Avx512, 2>(t, steps, type, jobs)
+                     : decode_jobs<Avx512, 1>(t, steps, type, jobs);
 }
 
 void encode_lanes(const LaneTables& t, uint32_t steps, const uint8_t* symbols, uint32_t* states,
@@ -357,8 +350,8 @@ uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {"avx512",     decode_run,     decode_records<Avx512>, encode_run,
-                                decode_lanes, collect_lanes,  encode_lanes,           reconstruct_row,
-                                quantise_row, crc32c_register};
+const Kernels kAvx512Kernels = {
+    "avx512",      decode_run,   decode_records<Avx512>, encode_run,   decode_lanes,   2,
+    collect_lanes, encode_lanes, reconstruct_row,        quantise_row, crc32c_register};
 
 }  // namespace swathpack

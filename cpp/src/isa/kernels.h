@@ -98,6 +98,15 @@ struct SideBySide {
   uint32_t too_many = 0;      // more non-zero symbols than there is room for
 };
 
+// What decode_lanes() needs of one record.
+struct LaneJob {
+  uint32_t* states;  // of its lanes
+  LaneStream* stream;
+  void* const* rows;
+  EscapeStep* escapes;
+  size_t n_escapes;
+};
+
 struct Kernels {
   const char* name;
 
@@ -116,9 +125,11 @@ struct Kernels {
   // The lanes of a group side by side over at most `steps` steps, signs applied: rows[step][lane], int8,
   // int16 or float16, each row `width` values long. In int8 no table may have more than 127 thresholds.
   // Escapes have the value of K; their steps are appended to `escapes`. Returns the steps done: fewer than
-  // asked when the stream has become too short (see LaneStream).
-  uint32_t (*decode_lanes)(const LaneTables& tables, uint32_t steps, uint32_t* states, LaneStream& stream,
-                           ValueType type, void* const* rows, EscapeStep* escapes, size_t* n_escapes);
+  // asked when words and signs of a job have met. Jobs of several records, of equal tables and steps, are
+  // done at once: one waits while another works. At most `at_once`.
+  uint32_t (*decode_lanes)(const LaneTables& tables, uint32_t steps, ValueType type, LaneJob* jobs,
+                           unsigned n_jobs);
+  unsigned at_once;
 
   // What the encoder needs to know of a block before it codes it: symbols[step · width + lane] = min(|value|,
   // K), the sign bits of non-zero values appended to `signs` (bit `n_bits` on; whole 64-bit words are

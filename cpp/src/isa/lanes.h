@@ -30,52 +30,69 @@ inline uint64_t next_64_signs(const uint8_t* top, size_t bit) {
   return next_signs(top, bit) | ninth << 1 << (63 - (bit & 7));
 }
 
-// kK = 0: as many thresholds as the tables say. A vector of lanes at a time: its own search does not depend
-// on the others', so that the processor works on several at once; only the pointer to the words goes from one
-// to the next.
-template <class Arch, unsigned V, unsigned kK, ValueType kType, bool kPartial>
-uint32_t decode_steps(const LaneTables& tables, uint32_t steps, uint32_t* states, LaneStream& stream,
-                      void* const* rows, EscapeStep* escapes, size_t* n_escapes) {
+// kK = 0: as many thresholds as the tables say. The search of a vector does not depend on the others of its
+// step, so that the processor works on several at once; only the pointer to the words goes from one to the
+// next. R records of equal steps have nothing in common at all.
+template <class Arch, unsigned V, unsigned kK, ValueType kType, bool kPartial, unsigned R>
+uint32_t decode_steps(const LaneTables& tables, uint32_t steps, LaneJob* jobs) {
   using Vector = typename Arch::Vector;
   LaneTables t = tables;  // a copy that nothing written below can change
   if constexpr (kK != 0) {
     t.n_thresholds = kK;
     t.width = V * Arch::kWidth;
   }
-  Vector hi[V], lo[V];
+  Vector hi[R][V], lo[R][V];
   typename Arch::Mask present[V];
-  for (unsigned v = 0; v < V; ++v) {
-    present[v] = Arch::mask(t.present + v * Arch::kWidth);
-    Arch::split(states + v * Arch::kWidth, present[v], hi[v], lo[v]);
-  }
+  const uint8_t *next[R], *top[R];
+  size_t bit[R];
+  void* const* rows[R];
+  each<R>([&](size_t r) __attribute__((always_inline)) {
+    for (unsigned v = 0; v < V; ++v) {
+      present[v] = Arch::mask(t.present + v * Arch::kWidth);
+      Arch::split(jobs[r].states + v * Arch::kWidth, present[v], hi[r][v], lo[r][v]);
+    }
+    next[r] = jobs[r].stream->next;
+    top[r] = jobs[r].stream->top;
+    bit[r] = jobs[r].stream->used;
+    rows[r] = jobs[r].rows;
+  });
   const typename Arch::template Row<V, kType> row(t);
-  const uint8_t* next = stream.next;
-  const uint8_t* const top = stream.top;
-  size_t bit = stream.used;
   uint32_t step = 0;
   for (; step < steps; ++step) {
-    if (top - static_cast<ptrdiff_t>(bit >> 3) < next) [[unlikely]]
-      break;
-    __builtin_prefetch(rows[step + kRowsAhead], 1);
-    typename Arch::template Found<kType> found[V];
-    each<V>([&](size_t v) __attribute__((always_inline)) {
-      Vector offset, frequency;
-      Arch::template search<kK, kType>(t, static_cast<unsigned>(v), lo[v], offset, frequency, found[v]);
-      Arch::template advance<kPartial>(hi[v], lo[v], offset, frequency, present[v], next);
+    bool have_met = false;
+    each<R>([&](size_t r) __attribute__((always_inline)) {
+      have_met |= top[r] - static_cast<ptrdiff_t>(bit[r] >> 3) < next[r];
+      __builtin_prefetch(rows[r][step + kRowsAhead], 1);
     });
-    if (row.put(found, static_cast<uint8_t*>(rows[step]), top, bit)) [[unlikely]] {
-      EscapeStep& e = escapes[(*n_escapes)++];
-      e = {step, {0, 0}};
-      for (unsigned v = 0; v < V; ++v) {
-        e.lanes[v * Arch::kWidth / 64] |= Arch::template escape_lanes<kType>(t, v, found[v])
-                                          << v * Arch::kWidth % 64;
+    if (have_met) [[unlikely]]
+      break;
+    typename Arch::template Found<kType> found[R][V];
+    each<V>([&](size_t v) __attribute__((always_inline)) {
+      each<R>([&](size_t r) __attribute__((always_inline)) {
+        Vector offset, frequency;
+        Arch::template search<kK, kType>(t, static_cast<unsigned>(v), lo[r][v], offset, frequency,
+                                         found[r][v]);
+        Arch::template advance<kPartial>(hi[r][v], lo[r][v], offset, frequency, present[v], next[r]);
+      });
+    });
+    each<R>([&](size_t r) __attribute__((always_inline)) {
+      if (row.put(found[r], static_cast<uint8_t*>(rows[r][step]), top[r], bit[r])) [[unlikely]] {
+        EscapeStep& e = jobs[r].escapes[jobs[r].n_escapes++];
+        e = {step, {0, 0}};
+        for (unsigned v = 0; v < V; ++v) {
+          e.lanes[v * Arch::kWidth / 64] |= Arch::template escape_lanes<kType>(t, v, found[r][v])
+                                            << v * Arch::kWidth % 64;
+        }
       }
-    }
+    });
   }
-  for (unsigned v = 0; v < V; ++v) Arch::join(states + v * Arch::kWidth, present[v], hi[v], lo[v]);
-  stream.next = next;
-  stream.top = top - static_cast<ptrdiff_t>(bit >> 3);
-  stream.used = bit & 7;
+  each<R>([&](size_t r) __attribute__((always_inline)) {
+    for (unsigned v = 0; v < V; ++v) {
+      Arch::join(jobs[r].states + v * Arch::kWidth, present[v], hi[r][v], lo[r][v]);
+    }
+    *jobs[r].stream = {next[r], top[r] - static_cast<ptrdiff_t>(bit[r] >> 3),
+                       static_cast<unsigned>(bit[r] & 7)};
+  });
   return step;
 }
 
@@ -149,11 +166,18 @@ auto for_shape(const LaneTables& t, Run run) {
   __builtin_unreachable();
 }
 
-template <class Arch, ValueType kType>
-uint32_t decode_type(const LaneTables& t, uint32_t steps, uint32_t* states, LaneStream& stream,
-                     void* const* rows, EscapeStep* escapes, size_t* n_escapes) {
+template <class Arch, unsigned R>
+uint32_t decode_jobs(const LaneTables& t, uint32_t steps, ValueType type, LaneJob* jobs) {
   return for_shape<Arch>(t, [&]<unsigned V, unsigned kK, bool kPartial>() {
-    return decode_steps<Arch, V, kK, kType, kPartial>(t, steps, states, stream, rows, escapes, n_escapes);
+    switch (type) {
+      case ValueType::kInt8:
+        return decode_steps<Arch, V, kK, ValueType::kInt8, kPartial, R>(t, steps, jobs);
+      case ValueType::kInt16:
+        return decode_steps<Arch, V, kK, ValueType::kInt16, kPartial, R>(t, steps, jobs);
+      case ValueType::kFloat16:
+        break;
+    }
+    return decode_steps<Arch, V, kK, ValueType::kFloat16, kPartial, R>(t, steps, jobs);
   });
 }
 

@@ -269,17 +269,8 @@ struct Neon {
   }
 };
 
-uint32_t decode_lanes(const LaneTables& t, uint32_t steps, uint32_t* states, LaneStream& stream,
-                      ValueType type, void* const* rows, EscapeStep* escapes, size_t* n_escapes) {
-  switch (type) {
-    case ValueType::kInt8:
-      return decode_type<Neon, ValueType::kInt8>(t, steps, states, stream, rows, escapes, n_escapes);
-    case ValueType::kInt16:
-      return decode_type<Neon, ValueType::kInt16>(t, steps, states, stream, rows, escapes, n_escapes);
-    case ValueType::kFloat16:
-      break;
-  }
-  return decode_type<Neon, ValueType::kFloat16>(t, steps, states, stream, rows, escapes, n_escapes);
+uint32_t decode_lanes(const LaneTables& t, uint32_t steps, ValueType type, LaneJob* jobs, unsigned) {
+  return decode_jobs<Neon, 1>(t, steps, type, jobs);
 }
 
 void encode_lanes(const LaneTables& t, uint32_t steps, const uint8_t* symbols, uint32_t* states,
@@ -351,8 +342,8 @@ uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
 
 }  // namespace
 
-const Kernels kNeonKernels = {"neon",       decode_run,     decode_records<Neon>, encode_run,
-                              decode_lanes, collect_lanes,  encode_lanes,         reconstruct_row,
-                              quantise_row, crc32c_register};
+const Kernels kNeonKernels = {
+    "neon",        decode_run,   decode_records<Neon>, encode_run,   decode_lanes,   1,
+    collect_lanes, encode_lanes, reconstruct_row,      quantise_row, crc32c_register};
 
 }  // namespace swathpack

@@ -102,11 +102,12 @@ void find_symbols(const LaneTables& t, const uint32_t* states, int16_t* symbols)
 }
 
 template <class Value, bool kHalf>
-uint32_t decode_rows(const LaneTables& tables, uint32_t steps, uint32_t* lane_states, LaneStream& stream,
-                     void* const* rows, EscapeStep* escapes, size_t* n_escapes) {
+uint32_t decode_rows(const LaneTables& tables, uint32_t steps, LaneJob& job) {
+  LaneStream& stream = *job.stream;
+  void* const* const rows = job.rows;
   const LaneTables t = tables;  // copies that nothing written below can change
   std::array<uint32_t, kMostLanes> states{};
-  std::copy_n(lane_states, t.lanes, states.begin());
+  std::copy_n(job.states, t.lanes, states.begin());
   std::array<int16_t, kMostLanes> symbols;
   const uint8_t* next = stream.next;
   const uint8_t* const top = stream.top;
@@ -134,26 +135,25 @@ uint32_t decode_rows(const LaneTables& tables, uint32_t steps, uint32_t* lane_st
                                               : (magnitude ^ (0u - is_negative)) + is_negative);
       found.lanes[lane / 64] |= uint64_t{k == t.last[lane]} << lane % 64;
     }
-    if ((found.lanes[0] | found.lanes[1]) != 0) escapes[(*n_escapes)++] = found;
+    if ((found.lanes[0] | found.lanes[1]) != 0) job.escapes[job.n_escapes++] = found;
   }
-  std::copy_n(states.begin(), t.lanes, lane_states);
+  std::copy_n(states.begin(), t.lanes, job.states);
   stream.next = next;
   stream.top = top - static_cast<ptrdiff_t>(bit >> 3);
   stream.used = bit & 7;
   return step;
 }
 
-uint32_t decode_lanes(const LaneTables& tables, uint32_t steps, uint32_t* states, LaneStream& stream,
-                      ValueType type, void* const* rows, EscapeStep* escapes, size_t* n_escapes) {
+uint32_t decode_lanes(const LaneTables& tables, uint32_t steps, ValueType type, LaneJob* jobs, unsigned) {
   switch (type) {
     case ValueType::kInt8:
-      return decode_rows<int8_t, false>(tables, steps, states, stream, rows, escapes, n_escapes);
+      return decode_rows<int8_t, false>(tables, steps, *jobs);
     case ValueType::kInt16:
-      return decode_rows<int16_t, false>(tables, steps, states, stream, rows, escapes, n_escapes);
+      return decode_rows<int16_t, false>(tables, steps, *jobs);
     case ValueType::kFloat16:
       break;
   }
-  return decode_rows<uint16_t, true>(tables, steps, states, stream, rows, escapes, n_escapes);
+  return decode_rows<uint16_t, true>(tables, steps, *jobs);
 }
 
 template <class Value>
@@ -232,7 +232,7 @@ uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
 
 }  // namespace
 
-const Kernels kScalarKernels = {"scalar",      decode_run,   nullptr,         encode_run,   decode_lanes,
+const Kernels kScalarKernels = {"scalar",      decode_run,   nullptr,         encode_run,   decode_lanes,   1,
                                 collect_lanes, encode_lanes, reconstruct_row, quantise_row, crc32c_register};
 
 }  // namespace swathpack
