@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <exception>
 #include <optional>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -14,21 +14,33 @@
 namespace swathpack {
 namespace {
 
-// Runs work(worker) on `n` threads, this one among them.
+// Runs work(worker) on `n` threads, this one among them. What a worker throws is thrown here, once all have
+// ended.
 template <class Work>
 void on_threads(size_t n, Work work) {
+  std::vector<std::exception_ptr> thrown(n);
+  const auto guarded = [&](size_t worker) noexcept {
+    try {
+      work(worker);
+    } catch (...) {
+      thrown[worker] = std::current_exception();
+    }
+  };
   std::vector<std::thread> others;
   others.reserve(n - 1);
   for (size_t worker = 1; worker < n; ++worker) {
-    // A system that grants no more threads leaves the work to those there are.
+    // A system that grants no more threads, or no memory for them, leaves the work to those there are.
     try {
-      others.emplace_back(work, worker);
-    } catch (const std::system_error&) {
+      others.emplace_back(guarded, worker);
+    } catch (const std::exception&) {
       break;
     }
   }
-  work(size_t{0});
+  guarded(0);
   for (std::thread& other : others) other.join();
+  for (const std::exception_ptr& exception : thrown) {
+    if (exception) std::rethrow_exception(exception);
+  }
 }
 
 size_t worker_count(unsigned threads, size_t n_records) {

@@ -6,6 +6,11 @@
 
 #include "c_api_setup.h"
 
+// GCC takes the operators below, where it has written them into their callers, for a mismatch of their own.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+#endif
+
 namespace {
 
 constexpr long kNever = -1;
