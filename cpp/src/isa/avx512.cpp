@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "isa/crc32c_sse42.h"
 #include "isa/kernels.h"
 
 namespace swathpack {
@@ -336,7 +337,7 @@ void collect_lanes(const LaneTables& t, uint32_t steps, ValueType type, const vo
   collect(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
 }
 
-// What is no matter of wider vectors.
+// One lane is not a matter of vectors.
 RunEnd decode_run(const Table& table, uint32_t n, uint32_t run, bool long_form, uint32_t& state,
                   WordSource& words, Nonzero* out, size_t* count, size_t capacity) {
   return kScalarKernels.decode_run(table, n, run, long_form, state, words, out, count, capacity);
@@ -344,14 +345,11 @@ RunEnd decode_run(const Table& table, uint32_t n, uint32_t run, bool long_form, 
 void encode_run(const Table& table, size_t n, const uint8_t* symbols, uint32_t& state, uint16_t*& top) {
   kScalarKernels.encode_run(table, n, symbols, state, top);
 }
-uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
-  return kAvx2Kernels.crc32c_register(state, data, n);
-}
 
 }  // namespace
 
 const Kernels kAvx512Kernels = {
-    "avx512",      decode_run,   decode_records<Avx512>, encode_run,   decode_lanes,   2,
-    collect_lanes, encode_lanes, reconstruct_row,        quantise_row, crc32c_register};
+    "avx512",      decode_run,   decode_records<Avx512>, encode_run,   decode_lanes,         2,
+    collect_lanes, encode_lanes, reconstruct_row,        quantise_row, crc32c_by_instruction};
 
 }  // namespace swathpack
