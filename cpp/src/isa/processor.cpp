@@ -31,7 +31,7 @@ Processor ask() {
   const auto has = [](unsigned word, unsigned bits) { return (word & bits) == bits; };
   if (!has(c, bit_OSXSAVE | bit_AVX)) return p;
   const uint64_t saved = saved_states();
-  const bool basics = has(c, bit_POPCNT | bit_SSE4_2 | bit_F16C);
+  const bool basics = has(c, bit_POPCNT | bit_SSE4_2 | bit_FMA);
   unsigned b7 = 0, c7 = 0;
   if (!__get_cpuid_count(7, 0, &a, &b7, &c7, &d)) return p;
   p.avx2 = basics && (saved & kYmm) == kYmm && has(b7, bit_AVX2 | bit_BMI | bit_BMI2);
