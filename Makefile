@@ -86,15 +86,20 @@ core-test-arm: $(V)/.dev ## the same for 64-bit ARM, under emulation, where its 
 	else echo "no ARM cross compiler or emulator here (apt-get install g++-aarch64-linux-gnu qemu-user): NEON is not tested"; fi
 
 FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := back_ends batch c_api decode_records reed_solomon round_trip scan tables
+MUTATIONS ?= 5000000
 CLANG ?= $(shell command -v clang++-19 clang++-16 clang++-14 clang++ 2>/dev/null | head -n 1)
-fuzz: $(V)/.dev  ## libFuzzer with sanitizers on every parser of the core: FUZZ_SECONDS=60 each
+fuzz: $(V)/.dev  ## libFuzzer with sanitizers on every parser of the core, FUZZ_SECONDS=60 each; then MUTATIONS=5000000 twice
 	@[ -n "$(CLANG)" ] || { echo "fuzzing needs clang with libFuzzer: apt-get install clang-16 libclang-rt-16-dev"; exit 8; }
 	$(BIN)/cmake -S . -B build/fuzz -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DSWATHPACK_FUZZ=ON -DSWATHPACK_TESTS=OFF -DCMAKE_CXX_COMPILER=$(CLANG)
 	$(BIN)/cmake --build build/fuzz -j 2
-	for target in decode_records reed_solomon round_trip scan tables; do \
+	for target in $(FUZZ_TARGETS); do \
 	  mkdir -p build/fuzz/corpus/$$target; \
 	  build/fuzz/cpp/fuzz/fuzz_$$target -max_total_time=$(FUZZ_SECONDS) -max_len=4000 -rss_limit_mb=2500 build/fuzz/corpus/$$target; \
 	done
+	$(BIN)/cmake -S . -B build/core -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DCMAKE_BUILD_TYPE=Release
+	$(BIN)/cmake --build build/core -j 2 --target mutation_campaign mutation_campaign_sanitized
+	$(BIN)/python -m benchmarks.entropy.mutations --mutations $(MUTATIONS)
 
 bench: setup ## throughput on this CPU, into benchmarks/results/
 	$(BIN)/python -m pytest benchmarks --benchmark-only -m cpu

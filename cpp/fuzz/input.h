@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -30,6 +31,13 @@ class Input {
   uint32_t number() { return byte() | uint32_t{byte()} << 8; }
   [[nodiscard]] bool empty() const { return data_.empty(); }
   [[nodiscard]] test::Buffer rest() const { return {data_.begin(), data_.end()}; }
+  // The next n bytes, or what is left, as an input of its own.
+  Input piece(size_t n) {
+    n = std::min(n, data_.size());
+    const Input taken(data_.data(), n);
+    data_ = data_.subspan(n);
+    return taken;
+  }
 
  private:
   std::span<const uint8_t> data_;
@@ -67,6 +75,31 @@ inline const test::Case& fixed_case(uint32_t number) {
     found = test::random_case(random, 6, 5);
   }
   return *found;
+}
+
+// A record under right checksums: the rest of the input itself, or the case's own record with edits taken
+// from it; in one of four cases one byte of the header's fields is another, too. Nothing where the input is
+// too short.
+inline std::optional<test::Buffer> hostile_record(const test::Case& c, Input& in) {
+  test::Buffer record;
+  const uint8_t kind = in.byte(), field = in.byte();
+  if (kind % 2 == 0) {
+    RecordEncoder encoder(c.context(), c.source());
+    require(!encoder.encode(c.header, record), "a legal case can be encoded");
+    if (kind % 8 == 0) record[field % 5] = in.byte();
+    edit(record, kRecordHeaderBytes, kRecordCrcBytes, in);
+  } else {
+    record = in.rest();
+    if (record.size() < kRecordHeaderBytes + 1 + kRecordCrcBytes ||
+        record.size() > kRecordHeaderBytes + kMaxPayloadBytes + kRecordCrcBytes) {
+      return std::nullopt;
+    }
+    if (kind % 4 == 1) {  // under a header that is someone's business
+      for (unsigned i = 0; i < 5; ++i) record[i] = static_cast<uint8_t>(c.header >> (8 * i));
+    }
+  }
+  test::reseal(record);
+  return record;
 }
 
 }  // namespace swathpack::fuzz

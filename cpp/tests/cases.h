@@ -176,10 +176,13 @@ inline void fill_masks(Case& c, Random& random) {
   }
 }
 
-inline Case random_case(Random& random, unsigned max_channels = 9, unsigned max_tiles = 9) {
+inline Case random_case(Random& random, unsigned max_channels = 9, unsigned max_tiles = 9,
+                        Buffer* its_table_file = nullptr) {
   std::vector<std::vector<uint16_t>> tables;
   for (unsigned i = 1 + random.below(6); i > 0; --i) tables.push_back(random_thresholds(random));
-  auto parsed = TableSet::parse(table_file(tables, {random_plane(random, max_channels)}));
+  const Buffer file = table_file(tables, {random_plane(random, max_channels)});
+  if (its_table_file != nullptr) *its_table_file = file;
+  auto parsed = TableSet::parse(file);
   CHECK(parsed.ok());
   Case c;
   c.tables = parsed.take();
