@@ -1,7 +1,9 @@
 // One record from its bytes: header, masks, and the choice between one lane and several (bitstream §4.1, §5).
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <string>
+#include <utility>
 
 #include "bytes.h"
 #include "decode_work.h"
@@ -133,14 +135,29 @@ MaybeError RecordDecoder::Work::prepare(std::span<const uint8_t> record) {
 }
 
 // Records of several lanes are written before their end has been seen. That must not harm what an earlier
-// record has said: where there is one, into a copy of the tiles first.
+// record has said: where there is one, they go into an array of their own first. Only what belongs to the
+// layer is copied from there, since other threads may be writing other layers of the same tiles.
 MaybeError RecordDecoder::Work::decode_lanes_over_others() {
-  const size_t tile_bytes = layout.tile * bytes_of(target.type);
-  auto* const tiles = static_cast<uint8_t*>(target.symbols) + header.first_tile * tile_bytes;
-  std::vector<uint8_t> before(tiles, tiles + header.tile_count() * tile_bytes);
+  const size_t size = bytes_of(target.type), tile_bytes = layout.tile * size;
+  std::vector<uint8_t> apart(live.size() * tile_bytes);
+  std::vector<uint32_t> places(live.size());
+  std::iota(places.begin(), places.end(), 0u);
+  places.swap(live);
+  void* const symbols = std::exchange(target.symbols, apart.data());
   auto error = read_lanes();
-  if (error) std::memcpy(tiles, before.data(), before.size());
-  return error;
+  target.symbols = symbols;
+  live.swap(places);
+  if (error) return error;
+  for (size_t i = 0; i < live.size(); ++i) {
+    const uint8_t* const from = apart.data() + i * tile_bytes;
+    uint8_t* const to = static_cast<uint8_t*>(symbols) + live[i] * tile_bytes;
+    for (const LayerPlan::Range& range : plan->all) {
+      each_stretch(
+          range, plane.band(range.band), layout.channel, layout.frequency,
+          [&](size_t first, size_t n) { std::memcpy(to + first * size, from + first * size, n * size); });
+    }
+  }
+  return std::nullopt;
 }
 
 // A record that has been prepared, to its end.

@@ -135,7 +135,9 @@ MaybeError RecordDecoder::Work::decode_groups(std::span<Work* const> works) {
   const auto kernel = kernels().decode_lanes;
   std::array<LaneJob, 2> jobs;
   std::array<Steps, 2> steps;
-  for (const LaneGroup& group : first.lane_groups()) {
+  LaneGroups& groups = first.lane_groups();
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const LaneGroup& group = groups.at(g);
     const LaneTables& t = group.tables;
     const ValueType type = target_type == ElementType::kFloat16                         ? ValueType::kFloat16
                            : target_type == ElementType::kInt8 && t.n_thresholds <= 127 ? ValueType::kInt8
@@ -243,7 +245,9 @@ MaybeError RecordDecoder::Work::apply_first_signs(size_t n_signs) {
 template <class Element, class Bit, class Negate>
 void RecordDecoder::Work::negate_first(size_t n, Bit bit, Negate negate) {
   size_t i = 0;
-  for (const LaneGroup& group : lane_groups()) {
+  LaneGroups& groups = lane_groups();
+  for (size_t g = 0; g < groups.size() && i < n; ++g) {
+    const LaneGroup& group = groups.at(g);
     const Steps steps = steps_of(group);
     const bool are_rows = steps.are_rows(layout);
     for (uint32_t s = 0; s < steps.n; ++s) {

@@ -112,7 +112,7 @@ struct RecordDecoder::Work {
     if (auto error = decode_groups({&alone, 1})) return error;
     return finish_lanes();
   }
-  [[nodiscard]] const std::vector<LaneGroup>& lane_groups() const {
+  [[nodiscard]] LaneGroups& lane_groups() const {
     const float half_step = target.type == ElementType::kFloat16 ? step_width() : 0;
     return shared.groups.at(*context.tables, *plan, header.layer, e, header.lanes(), half_step);
   }

@@ -118,7 +118,7 @@ MaybeError RecordEncoder::encode(uint64_t packed, std::vector<uint8_t>& out) {
     states[0] = long_form ? 65536 + w.first_signs : (65536 + w.first_signs) >> (16 - w.n_nonzeros);
     if (auto error = w.encode_one_lane(plan, states[0], top)) return error;
   } else {
-    const auto& all = w.groups.at(*w.context.tables, plan, w.header.layer, w.e, lanes, 0);
+    LaneGroups& all = w.groups.at(*w.context.tables, plan, w.header.layer, w.e, lanes, 0);
     if (auto error = w.collect_lanes(all, plan)) return error;
     w.take_first_signs(std::span(states).first(lanes));
     if (auto error = w.encode_lanes(all, plan, states.data(), top)) return error;

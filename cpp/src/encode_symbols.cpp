@@ -204,18 +204,19 @@ MaybeError RecordEncoder::Work::collect_one_lane(const LayerPlan& plan) {
   return std::nullopt;
 }
 
-MaybeError RecordEncoder::Work::collect_lanes(const std::vector<LaneGroup>& all, const LayerPlan& plan) {
+MaybeError RecordEncoder::Work::collect_lanes(LaneGroups& all, const LayerPlan& plan) {
   const auto collect = kernels().collect_lanes;
   const ValueType type = source.type == ElementType::kInt8 ? ValueType::kInt8 : ValueType::kInt16;
   escapes.clear();
   n_escapes = 0;
   n_sign_bits = 0;
   size_t n_symbols = 0;
-  for (const LaneGroup& group : all)
+  for (size_t g = 0; g < all.size(); ++g) {
+    const LaneGroup& group = all.at(g);
+    const size_t begin = n_symbols;
     n_symbols += plane.band(plan.coded[group.first].band).size() * live.size() * group.tables.width;
-  if (symbols.size() < n_symbols) symbols.resize(n_symbols);
-  uint8_t* out = symbols.data();
-  for (const LaneGroup& group : all) {
+    if (symbols.size() < n_symbols) symbols.resize(n_symbols);
+    uint8_t* out = symbols.data() + begin;
     Steps steps = steps_of(plan, group.first, group.end);
     const size_t width = group.tables.width;
     const auto n_steps = static_cast<uint32_t>(live.size() * steps.band.size());
@@ -258,6 +259,7 @@ MaybeError RecordEncoder::Work::collect_lanes(const std::vector<LaneGroup>& all,
       if (n_sign_bits + escapes.n_bits() > size_t{8} * kMaxPayloadBytes) return too_long();
     }
   }
+  n_collected = n_symbols;
   return std::nullopt;
 }
 
@@ -287,16 +289,15 @@ MaybeError RecordEncoder::Work::encode_one_lane(const LayerPlan& plan, uint32_t&
   return std::nullopt;
 }
 
-MaybeError RecordEncoder::Work::encode_lanes(const std::vector<LaneGroup>& all, const LayerPlan& plan,
-                                             uint32_t* states, uint16_t*& top) {
+MaybeError RecordEncoder::Work::encode_lanes(LaneGroups& all, const LayerPlan& plan, uint32_t* states,
+                                             uint16_t*& top) {
   const auto encode = kernels().encode_lanes;
-  size_t end = 0;
-  for (const LaneGroup& group : all)
-    end += plane.band(plan.coded[group.first].band).size() * live.size() * group.tables.width;
+  size_t end = n_collected;
   for (size_t g = all.size(); g-- > 0;) {
-    const LaneTables& t = all[g].tables;
+    const LaneGroup& group = all.at(g);
+    const LaneTables& t = group.tables;
     const size_t most = kBlockValues / t.width;
-    size_t left = plane.band(plan.coded[all[g].first].band).size() * live.size();
+    size_t left = plane.band(plan.coded[group.first].band).size() * live.size();
     while (left > 0) {
       const size_t steps = std::min(left, most);
       if (static_cast<size_t>(top - words.data()) < kWordSlack) return too_long();

@@ -62,6 +62,7 @@ struct RecordEncoder::Work {
   // Several lanes.
   std::vector<uint8_t> sign_bytes;
   size_t n_sign_bits = 0;
+  size_t n_collected = 0;  // of `symbols`
 
   MaybeError check_header(uint64_t packed);
   MaybeError collect_masks();
@@ -73,11 +74,10 @@ struct RecordEncoder::Work {
   [[nodiscard]] Steps steps_of(const LayerPlan& plan, size_t first, size_t end) const;
   MaybeError put_escape(int value, unsigned n_thresholds);
   MaybeError collect_one_lane(const LayerPlan& plan);
-  MaybeError collect_lanes(const std::vector<LaneGroup>& all, const LayerPlan& plan);
+  MaybeError collect_lanes(LaneGroups& all, const LayerPlan& plan);
   void take_first_signs(std::span<uint32_t> states) const;
   MaybeError encode_one_lane(const LayerPlan& plan, uint32_t& state, uint16_t*& top);
-  MaybeError encode_lanes(const std::vector<LaneGroup>& all, const LayerPlan& plan, uint32_t* states,
-                          uint16_t*& top);
+  MaybeError encode_lanes(LaneGroups& all, const LayerPlan& plan, uint32_t* states, uint16_t*& top);
 };
 
 inline Error bad(std::string what, std::string expected = {}, std::string found = {}, std::string fix = {}) {

@@ -1,9 +1,10 @@
 // The tables of a layer's lane groups, laid out for kernels that code many lanes at once.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <deque>
 #include <map>
-#include <memory>
 #include <tuple>
 #include <vector>
 
@@ -14,37 +15,52 @@ namespace swathpack {
 
 // Up to `lanes` consecutive coded channels of one band (§5.2), which are coded side by side.
 struct LaneGroup {
-  size_t first, end;  // runs of the plan
+  size_t first = 0, end = 0;  // runs of the plan
   LaneTables tables;
 };
 
 // All lane groups of one layer, in coding order. `half_step` is the step width Δ where values are wanted as
-// float16, else 0.
+// float16, else 0. A table file of 128 KiB may describe a gigabyte of these: they are kept as far as
+// kMostKept goes, and beyond it made anew for each use, so that no record costs memory that it has not
+// brought.
 class LaneGroups {
  public:
   LaneGroups(const TableSet& tables, const LayerPlan& plan, unsigned lanes, float half_step);
 
-  [[nodiscard]] const std::vector<LaneGroup>& all() const { return groups_; }
+  [[nodiscard]] size_t size() const { return groups_.size(); }
+  // Holds until the next call, if not longer.
+  [[nodiscard]] const LaneGroup& at(size_t i);
 
  private:
+  static constexpr size_t kMostKept = size_t{1} << 20;  // bytes
+
   struct alignas(64) Row {  // vectors load whole cache lines
     uint16_t lane[32];
   };
+  struct Store {
+    std::vector<Row> rows;
+    std::array<const Table*, kMostLanes> tables;
+  };
+  [[nodiscard]] size_t n_rows(const LaneTables& t) const;  // of 32 lanes
+  void fill(LaneGroup& group, Store& store) const;
+
+  const TableSet& tables_;
+  const LayerPlan& plan_;
+  float half_step_;
   std::vector<LaneGroup> groups_;
-  std::vector<std::unique_ptr<Row[]>> rows_;
-  std::vector<std::unique_ptr<const Table*[]>> tables_;
+  std::deque<Store> kept_;  // of all groups, or of the one in use
+  bool all_kept_ = true;
 };
 
 // Made once per (layer, e, lanes) and call.
 class LaneGroupSets {
  public:
-  [[nodiscard]] const std::vector<LaneGroup>& at(const TableSet& tables, const LayerPlan& plan,
-                                                 unsigned layer, unsigned e, unsigned lanes,
-                                                 float half_step) {
+  [[nodiscard]] LaneGroups& at(const TableSet& tables, const LayerPlan& plan, unsigned layer, unsigned e,
+                               unsigned lanes, float half_step) {
     const auto key = std::make_tuple(layer, e, lanes);
     auto it = sets_.find(key);
     if (it == sets_.end()) it = sets_.try_emplace(key, tables, plan, lanes, half_step).first;
-    return it->second.all();
+    return it->second;
   }
 
  private:

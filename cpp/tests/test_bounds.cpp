@@ -108,7 +108,7 @@ TEST_CASE("a record of more than 2^26 symbols is refused without touching its ar
 
 // The bound of docs/safety.md: a constant, and multiples of the bytes of the record and of the table file.
 size_t memory_bound(size_t record_bytes, size_t table_file_bytes) {
-  return (size_t{1} << 20) + 200 * record_bytes + 64 * table_file_bytes;
+  return (size_t{2} << 20) + 200 * record_bytes + 64 * table_file_bytes;
 }
 
 size_t peak_of(const Case& c, const Buffer& record, ElementType type) {
@@ -149,6 +149,27 @@ TEST_CASE("the longest payload gets memory for its bytes, whatever it says") {
         for (const ElementType type : {ElementType::kInt8, ElementType::kFloat32}) {
           CHECK(peak_of(c, record, type) <= memory_bound(record.size(), 200));
         }
+      }
+    }
+  }
+}
+
+// Two lanes: as many lane groups as half the channels, each with the rows of its longest table.
+TEST_CASE("tables of 256 symbols for every channel get memory for the bytes of the table file") {
+  if (!allocations_are_counted()) return;
+  std::vector<uint16_t> thresholds;
+  for (unsigned k = 1; k <= 255; ++k) thresholds.push_back(static_cast<uint16_t>(257 * k));
+  for (unsigned log2_lanes = 1; log2_lanes <= 7; ++log2_lanes) {
+    const Case c = with_lanes(plain_case(thresholds, 4096, 1, 1, 1), log2_lanes);
+    const size_t table_file_bytes = 700 + 2 * 4096;
+    const Buffer record = bare_record(c, 65536);
+    for (const ElementType type : {ElementType::kInt8, ElementType::kFloat16}) {
+      const size_t peak = peak_of(c, record, type);
+      if (peak > memory_bound(record.size(), table_file_bytes)) {
+        fail(__FILE__, __LINE__,
+             std::to_string(1u << log2_lanes) + " lanes: " + std::to_string(peak) +
+                 " bytes for a record of " + std::to_string(record.size()) + " and a table file of " +
+                 std::to_string(table_file_bytes));
       }
     }
   }

@@ -199,7 +199,8 @@ struct Avx2 {
       return _mm256_permute4x64_epi64(_mm256_packus_epi16(a, b), 0xD8);
     }
 
-    bool put(const Found<kType>* found, uint8_t* row, const uint8_t* top, size_t& bit) const {
+    [[gnu::always_inline]] bool put(const Found<kType>* found, uint8_t* row, const uint8_t* top,
+                                    size_t& bit) const {
       const __m256i zero = _mm256_setzero_si256(), all = _mm256_set1_epi16(-1);
       __m256i escapes = zero;
 #pragma GCC unroll 4
@@ -258,22 +259,19 @@ struct Avx2 {
   static void range_of(const LaneTables& t, unsigned v, const uint8_t* symbols, Vector& start,
                        Vector& frequency) {
     const Vector symbol = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(symbols)));
-    const uint16_t* thresholds = t.thresholds + v * kWidth;
-    const Vector bias = _mm256_set1_epi16(-32768);
-    Vector from = bias, next = load(thresholds), to = next;
-    Vector rest = symbol;  // symbol − k, above 0 while the symbol lies above threshold k
+    const uint16_t *const starts = t.starts + v * kWidth, *const frequencies = t.frequencies + v * kWidth;
+    start = _mm256_setzero_si256();
+    frequency = load(frequencies);
     const Vector one = _mm256_set1_epi16(1), zero = _mm256_setzero_si256();
+    Vector rest = symbol;  // symbol − k
 #pragma GCC unroll 8
     for (unsigned k = 0; k < (kK != 0 ? kK : t.n_thresholds); ++k) {
       const Mask above = kK != 0 ? _mm256_cmpgt_epi16(symbol, _mm256_set1_epi16(static_cast<int16_t>(k)))
                                  : _mm256_cmpgt_epi16(rest, zero);
-      from = _mm256_blendv_epi8(from, next, above);
-      next = load(thresholds + (k + 1) * t.width);
-      to = _mm256_blendv_epi8(to, next, above);
+      start = _mm256_blendv_epi8(start, load(starts + (k + 1) * t.width), above);
+      frequency = _mm256_blendv_epi8(frequency, load(frequencies + (k + 1) * t.width), above);
       if constexpr (kK == 0) rest = _mm256_sub_epi16(rest, one);
     }
-    start = _mm256_xor_si256(from, bias);
-    frequency = _mm256_sub_epi16(to, from);
   }
 
   // ⌊x / f⌋ by floating point: y = fl(fl(x) / f) has a relative error below 2^-22, so an absolute one below
@@ -307,16 +305,16 @@ struct Avx2 {
     const __m256i q_odd = quotient(_mm256_unpackhi_epi16(high, zero), _mm256_unpackhi_epi16(low, zero),
                                    _mm256_unpackhi_epi16(frequency, zero));
     const Vector q = _mm256_packus_epi32(q_even, q_odd);
-    // The remainder x − q · f < 2 · f may have 17 bits: its upper half is 0 or 1.
+    // The remainder x − q · f < 2 · f may have 17 bits: its upper half, what is left above q · f, is 0 or 1.
     const Vector product = _mm256_mullo_epi16(q, frequency);
     const Vector rest = _mm256_sub_epi16(low, product);
     const Vector no_borrow = _mm256_cmpeq_epi16(_mm256_max_epu16(low, product), low);
-    const Vector over = _mm256_sub_epi16(_mm256_sub_epi16(high, _mm256_mulhi_epu16(q, frequency)),
-                                         _mm256_andnot_si256(no_borrow, _mm256_set1_epi16(1)));
-    const Mask once_more = _mm256_or_si256(_mm256_cmpgt_epi16(over, zero),
-                                           _mm256_cmpeq_epi16(_mm256_max_epu16(rest, frequency), rest));
-    hi = _mm256_sub_epi16(q, once_more);
-    lo = _mm256_add_epi16(_mm256_sub_epi16(rest, _mm256_and_si256(once_more, frequency)), start);
+    const Vector above = _mm256_add_epi16(_mm256_mulhi_epu16(q, frequency), no_borrow);
+    const Mask is_small = _mm256_cmpeq_epi16(above, _mm256_add_epi16(high, _mm256_set1_epi16(-1)));
+    const Mask is_rest =
+        _mm256_andnot_si256(_mm256_cmpeq_epi16(_mm256_max_epu16(rest, frequency), rest), is_small);
+    hi = _mm256_add_epi16(_mm256_sub_epi16(q, _mm256_set1_epi16(-1)), is_rest);
+    lo = _mm256_add_epi16(_mm256_sub_epi16(rest, _mm256_andnot_si256(is_rest, frequency)), start);
   }
 };
 

@@ -155,7 +155,8 @@ struct Avx512 {
       return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), _mm512_packus_epi16(a, b));
     }
 
-    bool put(const Found<kType>* found, uint8_t* row, const uint8_t* top, size_t& bit) const {
+    [[gnu::always_inline]] bool put(const Found<kType>* found, uint8_t* row, const uint8_t* top,
+                                    size_t& bit) const {
       const __m512i zero = _mm512_setzero_si512();
       uint64_t escapes = 0;
 #pragma GCC unroll 2
@@ -210,21 +211,19 @@ struct Avx512 {
   static void range_of(const LaneTables& t, unsigned v, const uint8_t* symbols, Vector& start,
                        Vector& frequency) {
     const Vector symbol = _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(symbols)));
-    const uint16_t* thresholds = t.thresholds + v * kWidth;
-    const Vector bias = _mm512_set1_epi16(-32768), one = _mm512_set1_epi16(1);
-    Vector from = bias, next = load(thresholds), to = next;
-    Vector rest = symbol;  // symbol − k, above 0 while the symbol lies above threshold k
+    const uint16_t *const starts = t.starts + v * kWidth, *const frequencies = t.frequencies + v * kWidth;
+    start = _mm512_setzero_si512();
+    frequency = load(frequencies);
+    const Vector one = _mm512_set1_epi16(1);
+    Vector rest = symbol;  // symbol − k
 #pragma GCC unroll 8
     for (unsigned k = 0; k < (kK != 0 ? kK : t.n_thresholds); ++k) {
       const Mask above = kK != 0 ? _mm512_cmpgt_epi16_mask(symbol, _mm512_set1_epi16(static_cast<int16_t>(k)))
                                  : _mm512_cmpgt_epi16_mask(rest, _mm512_setzero_si512());
-      from = _mm512_mask_mov_epi16(from, above, next);
-      next = load(thresholds + (k + 1) * t.width);
-      to = _mm512_mask_mov_epi16(to, above, next);
+      start = _mm512_mask_mov_epi16(start, above, load(starts + (k + 1) * t.width));
+      frequency = _mm512_mask_mov_epi16(frequency, above, load(frequencies + (k + 1) * t.width));
       if constexpr (kK == 0) rest = _mm512_sub_epi16(rest, one);
     }
-    start = _mm512_xor_si512(from, bias);
-    frequency = _mm512_sub_epi16(to, from);
   }
 
   // ⌊x / f⌋ by floating point: y = fl(fl(x) / f) has a relative error below 2^-22, so an absolute one below

@@ -43,10 +43,12 @@ struct LaneTables {
   unsigned width = 0;
   unsigned n_thresholds = 0;  // K, the most of any lane
 
-  // T_(k+1) XOR 0x8000 in row k, so that a signed comparison orders them; K + 1 rows. Where a lane has no
-  // such threshold stands that of 65536, which is 0 in 16 bits: as the neutral element of the search below,
-  // and as the end of the last symbol's range.
+  // T_(k+1) XOR 0x8000 in row k, so that a signed comparison orders them; K rows. Where a lane has no such
+  // threshold stands that of 65536, which is 0 in 16 bits: the neutral element of the search below.
   const uint16_t* thresholds = nullptr;
+  // Row k: where the range of symbol k begins, and its length; K + 1 rows. What lanes lack is 0.
+  const uint16_t* starts = nullptr;
+  const uint16_t* frequencies = nullptr;
   const uint16_t* last = nullptr;  // K of each lane, the symbol index of its escape; 0 where there is no lane
   const uint16_t* escape = nullptr;  // the same; 255 where there is no lane, whose symbols are 0
   const uint16_t* first =

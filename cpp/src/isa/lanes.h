@@ -6,11 +6,11 @@
 // state x is kept as two numbers of 16 bits, hi = ⌊x / 65536⌋ and lo = x mod 65536: lo is the slot, and all
 // arithmetic is that of 16 bits (docs/range_coding.md).
 
-// body(0) to body(n − 1), written out: a loop over registers that the compiler leaves a loop keeps them in
-// memory.
+// body(0) to body(n − 1), written out, each with its number as a type: registers that a loop or a variable
+// would index are kept in memory.
 template <size_t... kIndices, class Body>
 [[gnu::always_inline]] inline void each_of(std::index_sequence<kIndices...>, Body body) {
-  (body(kIndices), ...);
+  (body(std::integral_constant<size_t, kIndices>{}), ...);
 }
 template <unsigned kN, class Body>
 [[gnu::always_inline]] inline void each(Body body) {
@@ -46,7 +46,7 @@ uint32_t decode_steps(const LaneTables& tables, uint32_t steps, LaneJob* jobs) {
   const uint8_t *next[R], *top[R];
   size_t bit[R];
   void* const* rows[R];
-  each<R>([&](size_t r) __attribute__((always_inline)) {
+  each<R>([&](auto r) __attribute__((always_inline)) {
     for (unsigned v = 0; v < V; ++v) {
       present[v] = Arch::mask(t.present + v * Arch::kWidth);
       Arch::split(jobs[r].states + v * Arch::kWidth, present[v], hi[r][v], lo[r][v]);
@@ -60,22 +60,22 @@ uint32_t decode_steps(const LaneTables& tables, uint32_t steps, LaneJob* jobs) {
   uint32_t step = 0;
   for (; step < steps; ++step) {
     bool have_met = false;
-    each<R>([&](size_t r) __attribute__((always_inline)) {
+    each<R>([&](auto r) __attribute__((always_inline)) {
       have_met |= top[r] - static_cast<ptrdiff_t>(bit[r] >> 3) < next[r];
       __builtin_prefetch(rows[r][step + kRowsAhead], 1);
     });
     if (have_met) [[unlikely]]
       break;
     typename Arch::template Found<kType> found[R][V];
-    each<V>([&](size_t v) __attribute__((always_inline)) {
-      each<R>([&](size_t r) __attribute__((always_inline)) {
+    each<V>([&](auto v) __attribute__((always_inline)) {
+      each<R>([&](auto r) __attribute__((always_inline)) {
         Vector offset, frequency;
-        Arch::template search<kK, kType>(t, static_cast<unsigned>(v), lo[r][v], offset, frequency,
+        Arch::template search<kK, kType>(t, static_cast<unsigned>(v.value), lo[r][v], offset, frequency,
                                          found[r][v]);
         Arch::template advance<kPartial>(hi[r][v], lo[r][v], offset, frequency, present[v], next[r]);
       });
     });
-    each<R>([&](size_t r) __attribute__((always_inline)) {
+    each<R>([&](auto r) __attribute__((always_inline)) {
       if (row.put(found[r], static_cast<uint8_t*>(rows[r][step]), top[r], bit[r])) [[unlikely]] {
         EscapeStep& e = jobs[r].escapes[jobs[r].n_escapes++];
         e = {step, {0, 0}};
@@ -86,7 +86,7 @@ uint32_t decode_steps(const LaneTables& tables, uint32_t steps, LaneJob* jobs) {
       }
     });
   }
-  each<R>([&](size_t r) __attribute__((always_inline)) {
+  each<R>([&](auto r) __attribute__((always_inline)) {
     for (unsigned v = 0; v < V; ++v) {
       Arch::join(jobs[r].states + v * Arch::kWidth, present[v], hi[r][v], lo[r][v]);
     }
@@ -116,8 +116,8 @@ void encode_steps(const LaneTables& tables, uint32_t steps, const uint8_t* symbo
   const uint8_t* row = symbols + size_t{steps} * t.width;
   for (uint32_t step = steps; step-- > 0;) {
     row -= t.width;
-    each<V>([&](size_t i) __attribute__((always_inline)) {
-      const unsigned v = V - 1 - static_cast<unsigned>(i);
+    each<V>([&](auto i) __attribute__((always_inline)) {
+      constexpr unsigned v = V - 1 - static_cast<unsigned>(decltype(i)::value);
       Vector start, frequency;
       Arch::template range_of<kK>(t, v, row + v * Arch::kWidth, start, frequency);
       Arch::template retreat<kPartial>(hi[v], lo[v], start, frequency, present[v], words);
@@ -234,7 +234,7 @@ void decode_records(const Table& table, uint32_t n, uint32_t run, SideBySide& re
   for (uint32_t step = 0; step < n; ++step) {
     Vector value[V], upper[V], sum[V];
     uint32_t nonzero = 0, need = 0;
-    each<V>([&](size_t v) __attribute__((always_inline)) {
+    each<V>([&](auto v) __attribute__((always_inline)) {
       Vector low = lo[v], high = lo[v];
       value[v] = Arch::all_lanes(static_cast<uint16_t>(n_thresholds));
       for (unsigned k = 0; k < n_thresholds; ++k) {

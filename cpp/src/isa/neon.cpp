@@ -188,7 +188,8 @@ struct Neon {
       for (unsigned v = 0; v < V; ++v) escape[v] = load(t.escape + kWidth * v);
     }
 
-    bool put(const Found<kType>* found, uint8_t* row, const uint8_t* top, size_t& bit) const {
+    [[gnu::always_inline]] bool put(const Found<kType>* found, uint8_t* row, const uint8_t* top,
+                                    size_t& bit) const {
       Mask escapes = vdupq_n_u16(0);
 #pragma GCC unroll 8
       for (unsigned v = 0; v < V; ++v) {
@@ -224,18 +225,16 @@ struct Neon {
   template <unsigned kK>
   static void range_of(const LaneTables& t, unsigned v, const uint8_t* symbols, Vector& start,
                        Vector& frequency) {
-    const Vector symbol = vmovl_u8(vld1_u8(symbols)), bias = vdupq_n_u16(0x8000);
-    const uint16_t* thresholds = t.thresholds + v * kWidth;
-    Vector from = bias, next = load(thresholds), to = next;
+    const Vector symbol = vmovl_u8(vld1_u8(symbols));
+    const uint16_t *const starts = t.starts + v * kWidth, *const frequencies = t.frequencies + v * kWidth;
+    start = vdupq_n_u16(0);
+    frequency = load(frequencies);
 #pragma GCC unroll 8
     for (unsigned k = 0; k < (kK != 0 ? kK : t.n_thresholds); ++k) {
       const Mask above = vcgtq_u16(symbol, vdupq_n_u16(static_cast<uint16_t>(k)));
-      from = vbslq_u16(above, next, from);
-      next = load(thresholds + (k + 1) * t.width);
-      to = vbslq_u16(above, next, to);
+      start = vbslq_u16(above, load(starts + (k + 1) * t.width), start);
+      frequency = vbslq_u16(above, load(frequencies + (k + 1) * t.width), frequency);
     }
-    start = veorq_u16(from, bias);
-    frequency = vsubq_u16(to, from);
   }
 
   // ⌊x / f⌋ by floating point: y = fl(fl(x) / f) has a relative error below 2^-22, so an absolute one below

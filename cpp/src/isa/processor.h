@@ -4,7 +4,7 @@
 namespace swathpack {
 
 struct Processor {
-  bool avx2 = false;  // AVX2 with BMI1, BMI2, FMA, POPCNT and CRC32, and the system saves the ymm registers
+  bool avx2 = false;    // AVX2 with BMI1, BMI2, FMA, POPCNT and CRC32, and the system saves the ymm registers
   bool avx512 = false;  // also AVX-512 F, BW, DQ, VL, VBMI and VBMI2 (Ice Lake, Zen 4 and later), and zmm
                         // and mask registers are saved
   bool gfni = false;    // Galois-field instructions in the registers that the above grant
