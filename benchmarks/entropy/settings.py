@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Settings:
     """Sizes and repetitions."""
 
-    dense_images: int = 16  # a record of 60 KiB is one image
+    dense_images: int = 14  # 56 tiles, seven to a record: eight full records of 60 KiB
     sparse_images: int = 64  # three records of 60 KiB
     link_records: int = 4096
     tiny_records: int = 1024

@@ -24,7 +24,7 @@ class Choice:
     """What a fit may choose: bytes against speed."""
 
     n_tables: int = MAX_TABLES
-    escape_share: float = 0.0005  # of a table's bits that escapes may cost
+    escape_share: float = 0.0001  # of a table's bits that escapes may cost; more thresholds cost time instead
     escape_probability: float = 1e-3  # at most; escapes leave the vector loop
 
 
