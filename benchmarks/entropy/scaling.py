@@ -19,7 +19,7 @@ def measure(isa: str, settings: Settings, *, name: str) -> list[Row]:
     """Times as fast with two threads; equal bytes are checked first."""
     if (os.cpu_count() or 1) < THREADS:
         raise Missing(f"this machine has fewer than {THREADS} cores")
-    drawn = latents.make(name, 4 * settings.images(name))  # enough records for an even share
+    drawn = latents.make(name, 8 * settings.images(name))  # enough records for an even share
     one, two = Ours(drawn, threads=1), Ours(drawn, threads=THREADS)
     if one.records != two.records:
         raise ValueError("the number of threads changes the records")

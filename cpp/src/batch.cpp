@@ -5,39 +5,28 @@
 #include <atomic>
 #include <exception>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "bytes.h"
+#include "isa/kernels.h"
 #include "swathpack/record_header.h"
+#include "thread_pool.h"
 
 namespace swathpack {
 namespace {
 
-// Runs work(worker) on `n` threads, this one among them. What a worker throws is thrown here, once all have
-// ended.
+// Runs work(worker) on up to `n` threads, this one among them. What a worker throws is thrown here, once all
+// have ended.
 template <class Work>
 void on_threads(size_t n, Work work) {
   std::vector<std::exception_ptr> thrown(n);
-  const auto guarded = [&](size_t worker) noexcept {
+  ThreadPool::of_process().run(n, [&](size_t worker) noexcept {
     try {
       work(worker);
     } catch (...) {
       thrown[worker] = std::current_exception();
     }
-  };
-  std::vector<std::thread> others;
-  others.reserve(n - 1);
-  for (size_t worker = 1; worker < n; ++worker) {
-    // A system that grants no more threads, or no memory for them, leaves the work to those there are.
-    try {
-      others.emplace_back(guarded, worker);
-    } catch (const std::exception&) {
-      break;
-    }
-  }
-  guarded(0);
-  for (std::thread& other : others) other.join();
+  });
   for (const std::exception_ptr& exception : thrown) {
     if (exception) std::rethrow_exception(exception);
   }
@@ -63,6 +52,17 @@ bool overlap(std::span<const std::span<const uint8_t>> records) {
     }
   }
   return false;
+}
+
+// How many records a worker takes at a time: few, so that all end at about the same time; no fewer than go
+// side by side, unless that leaves workers without any.
+size_t portion_of(std::span<const std::span<const uint8_t>> records, size_t n_workers) {
+  if (records.empty()) return 1;
+  const bool one_lane = records[0].size() >= kRecordHeaderBytes &&
+                        RecordHeader::unpack(load_u64(records[0].data())).lanes() == 1;
+  const size_t side_by_side = one_lane ? SideBySide::kMost : kernels().at_once;
+  const size_t share = std::max<size_t>(1, records.size() / n_workers);
+  return std::min(share, std::max<size_t>(side_by_side, share / 4));
 }
 
 }  // namespace
@@ -108,8 +108,7 @@ std::vector<MaybeError> decode_batch(const PlaneContext& context, const DecodeTa
   const size_t wanted = worker_count(threads, records.size());
   const size_t n_workers = wanted > 1 && overlap(records) ? 1 : wanted;
   std::atomic<size_t> next{0};
-  // As many at a time as go side by side, unless that leaves workers without any.
-  const size_t portion = std::clamp<size_t>(records.size() / n_workers, 1, 256);
+  const size_t portion = portion_of(records, n_workers);
   on_threads(n_workers, [&](size_t) {
     RecordDecoder decoder(context, target);
     for (size_t first; (first = next.fetch_add(portion, std::memory_order_relaxed)) < records.size();) {

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
-from coding_cases import Case, level_of
+from coding_cases import Case, level_of, random_symbols
+from table_files import PlaneTableSpec, TableFile, TableSpec, laplace_thresholds, packed_header
 
 from _swathpack_core import isa, isas, set_isa
 from codec.transform.quantiser import quantise, reconstruct
@@ -66,3 +67,18 @@ def random_latents(case: Case, seed: int) -> npt.NDArray[np.float32]:
     where = rng.random(case.symbols.shape) < 0.2
     latents[where] = (rng.choice(special, case.symbols.shape) * step)[where]
     return latents
+
+
+def many_records(log2_lanes: int) -> Case:
+    """Forty records of one tile; 2×2 tokens, 70 channels."""
+    cells = np.zeros((1, 70), np.uint8)
+    plane = PlaneTableSpec(2, 2, 70, 1, (0,) * 4, cells, cells, (0,), kind=1)
+    tokens = np.zeros((40, 4), np.bool_)
+    headers = [packed_header(t, 0, log2_lanes=log2_lanes) for t in range(40)]
+    case = Case(
+        TableFile([TableSpec(laplace_thresholds(1.0, 6))], [plane]),
+        0, np.zeros((40, 70, 4), np.int16), np.zeros(40, np.bool_), tokens, tokens, headers, 0,
+        log2_lanes=log2_lanes,
+    )  # fmt: skip
+    case.symbols = random_symbols(case, np.random.default_rng(log2_lanes), 0.4, 300)
+    return case

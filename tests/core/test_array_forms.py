@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from array_forms import ISAS, by_token, random_latents, symbols_of, using, values_of
-from coding_cases import Case, Decoded, cases, random_symbols, sent
+from array_forms import ISAS, by_token, many_records, random_latents, symbols_of, using, values_of
+from coding_cases import Case, Decoded, cases, sent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from table_files import PlaneTableSpec, TableFile, TableSpec, laplace_thresholds, packed_header
+from table_files import PlaneTableSpec, TableFile, TableSpec, packed_header
 
 from _swathpack_core import decode_records, encode_records, isa, set_isa, tile_costs
 from codec.errors import InputError
@@ -109,21 +109,6 @@ def test_a_latent_that_is_not_a_number_is_refused_with_its_record(name: str, ord
     with using(name), pytest.raises(InputError, match="number") as caught:
         case.encode(latents, order)
     assert caught.value.record == 1
-
-
-def many_records(log2_lanes: int) -> Case:
-    """Forty records of one tile; 2×2 tokens, 70 channels."""
-    cells = np.zeros((1, 70), np.uint8)
-    plane = PlaneTableSpec(2, 2, 70, 1, (0,) * 4, cells, cells, (0,), kind=1)
-    tokens = np.zeros((40, 4), np.bool_)
-    headers = [packed_header(t, 0, log2_lanes=log2_lanes) for t in range(40)]
-    case = Case(
-        TableFile([TableSpec(laplace_thresholds(1.0, 6))], [plane]),
-        0, np.zeros((40, 70, 4), np.int16), np.zeros(40, np.bool_), tokens, tokens, headers, 0,
-        log2_lanes=log2_lanes,
-    )  # fmt: skip
-    case.symbols = random_symbols(case, np.random.default_rng(log2_lanes), 0.4, 300)
-    return case
 
 
 @pytest.mark.parametrize("threads", [2, 3, 64])
