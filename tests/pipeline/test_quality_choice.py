@@ -60,7 +60,9 @@ def test_a_budget_is_met_by_the_finest_quality_that_can(
 
 
 def test_an_impossible_budget_is_refused_with_the_least_there_is(package: Package, big: list[Latent]) -> None:
-    with pytest.raises(InputError, match=r"budget of 0\.5 bytes cannot be met: the coarsest quality takes"):
+    with pytest.raises(
+        InputError, match=r"budget of 0\.5 bytes a tile cannot be met: layer 0 at the coarsest quality takes"
+    ):
         encode_scene(package, big, grid=BIG, bytes_per_tile=0.5)
     with pytest.raises(InputError, match="not both"):
         encode_scene(package, big, grid=BIG, bytes_per_tile=50, ladder_index=20)
