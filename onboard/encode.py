@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -58,6 +58,8 @@ def encode_scene(
     *,
     ladder_index: int | None = None,
     bytes_per_tile: float | None = None,
+    total_bytes: int | None = None,
+    importance: Sequence[float] | np.ndarray | None = None,
     target_bytes: int = 960,
     run: int = 0,
     source_name: str = "",
@@ -65,9 +67,10 @@ def encode_scene(
 ) -> Encoded:
     """Encode all tiles of `scene`.
 
-    Quality: `ladder_index`, else the finest within `bytes_per_tile`, else the default of the package. `target_bytes`
-    is the size records approach. `progress` is called with (tiles done, tiles in all). Raises InputError when the
-    scene has no band of the package, or no data at all.
+    Quality: `ladder_index`, or a budget as `codec.pipeline.encode` spends it (`bytes_per_tile`, or `total_bytes` of the
+    file; tiles of greater `importance` first, one number per tile, row by row), else the default of the package.
+    `target_bytes` is the size records approach. `progress` is called with (tiles done, tiles in all). Raises InputError
+    when the scene has no band of the package, or no data at all, and for a budget that cannot be met.
     """
     from codec.pipeline import encode
     from codec.scene.tiling import grid_for, tiles
@@ -109,6 +112,8 @@ def encode_scene(
             time_us=to_microseconds(scene.time),
             ladder_index=ladder_index,
             bytes_per_tile=bytes_per_tile,
+            total_bytes=total_bytes,
+            importance=importance,
             target_bytes=target_bytes,
             run=run,
             source_name=_fitting(source_name),

@@ -158,6 +158,7 @@ _BAD_INPUT = (
     ("damaged packets only", 4),
     ("array that is ragged, of text, or holds numbers that are not finite (`fit`, `pack`)", 3),
     ("int8 array with -128 of which nobody said what it means", 3),
+    ("budget of bytes below what layer 0 of a scene takes at the coarsest quality (the least is named)", 3),
     ("budget of bytes below what the array can be coded to (the range is named)", 3),
     ("package fitted to vectors of another length", 3),
     ("`.nec` of a scene given to `unpack`", 3),

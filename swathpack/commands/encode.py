@@ -58,7 +58,14 @@ def run(
     bytes_per_tile: Annotated[
         float | None,
         typer.Option(
-            callback=finite, help="Choose the finest quality that stays within this many bytes per tile."
+            callback=finite,
+            help="Spend so many bytes per tile with data on records, mixing two neighbouring qualities.",
+        ),
+    ] = None,
+    total_bytes: Annotated[
+        int | None,
+        typer.Option(
+            "--bytes", min=1, help="Spend so many bytes on the whole file, mixing two neighbouring qualities."
         ),
     ] = None,
     record_bytes: Annotated[
@@ -87,8 +94,8 @@ def run(
     from swathpack.streams import check_output, print_json, progress, say, write_output
 
     check_output(output, *scene, as_json=as_json)
-    if quality is not None and bytes_per_tile is not None:
-        raise UsageError("--quality and --bytes-per-tile exclude each other", fix="give one of them")
+    if sum(given is not None for given in (quality, bytes_per_tile, total_bytes)) > 1:
+        raise UsageError("--quality, --bytes-per-tile and --bytes exclude each other", fix="give one of them")
     if bytes_per_tile is not None and bytes_per_tile <= 0:
         raise UsageError("--bytes-per-tile is a number above 0", found=bytes_per_tile)
     mapping = dict(_pair(text) for text in band or ())
@@ -119,6 +126,7 @@ def run(
             runner,
             ladder_index=quality,
             bytes_per_tile=bytes_per_tile,
+            total_bytes=total_bytes,
             target_bytes=record_bytes,
             run=run_number,
             source_name=scene[0].name,

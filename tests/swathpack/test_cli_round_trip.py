@@ -36,6 +36,25 @@ def test_encode_says_what_it_did_on_stderr(cli: Cli, scene_tif: Path, tmp_path: 
     ]
 
 
+@pytest.mark.parametrize("budget", [4096, 9001])
+def test_encode_spends_a_budget_of_bytes(cli: Cli, scene_tif: Path, tmp_path: Path, budget: int) -> None:
+    out = tmp_path / "a.nec"
+    assert cli("encode", scene_tif, "-o", out, "--bytes", str(budget), *ARGUMENTS).code == 0
+    assert 0.98 * budget <= out.stat().st_size <= budget
+
+
+def test_encode_says_the_least_where_a_budget_is_too_small(cli: Cli, scene_tif: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.nec"
+    ran = cli("encode", scene_tif, "-o", out, "--bytes", "100", *ARGUMENTS)
+    assert ran.code == 3
+    assert re.search(
+        r"^error: a budget of 100 bytes cannot be met: layer 0 at the coarsest quality takes \d+; allow more",
+        ran.err,
+        re.MULTILINE,
+    )
+    assert not out.exists()
+
+
 def test_encode_reports_as_json(cli: Cli, scene_tif: Path, tmp_path: Path) -> None:
     ran = cli("encode", scene_tif, "-o", tmp_path / "a.nec", "--json", *ARGUMENTS)
     report = json.loads(ran.out)
