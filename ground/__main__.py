@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path, help="settings, TOML")
     for name in ("inbox", "host", "port", "models", "poll-s", "stable-s", "settle-s"):
         parser.add_argument(f"--{name}")
-    for name in ("once", "rebuild", "embeddings"):
+    for name in ("once", "rebuild", "embeddings", "refine"):
         parser.add_argument(f"--{name}", action="store_true", default=None)
     flags = vars(parser.parse_args())
     path = flags.pop("config")

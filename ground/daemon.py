@@ -89,7 +89,12 @@ class _Loop:
             stable_s=config.stable_s,
             max_file_bytes=config.max_file_bytes,
         )
-        self._refiner = Refiner(station.spool, roots=config.models or None, embeddings=config.embeddings)
+        self._refiner = Refiner(
+            station.spool,
+            roots=config.models or None,
+            embeddings=config.embeddings,
+            refine=config.refine,
+        )
         self._udp: UdpPort | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="refine")
         self._job: Future[Refinement] | None = None

@@ -40,6 +40,7 @@ class Decoding:
     embeddings: Mapping[str, Embedding]  # by plane name
     missing: Sequence[TileRange]
     records: Mapping[str, Any]  # the report's part on records
+    refinement: str = ""  # what came of the refinement that was asked for; empty: none was
 
 
 @dataclass(slots=True)
@@ -104,6 +105,7 @@ def make_products(decoding: Decoding, *, embeddings: bool = False) -> list[Produ
         "records": dict(decoding.records),
         "planes": [report.plane_part(name, header, e) for name, e in decoding.embeddings.items()],
         "missing": report.missing_part(decoding.missing),
+        **({"refinement": decoding.refinement} if decoding.refinement else {}),
         "heads": made.heads,
         "left_out": made.left_out,
         "versions": report.versions(),

@@ -18,6 +18,7 @@ from codec.bitstream.header import FileHeader
 from codec.bitstream.scan import SEAL, scan
 from codec.errors import IdentityError, SwathpackError
 from codec.link import Limits, assemble
+from codec.nec.refinement.session import DECODER, OnnxRefinement, refinement_of
 from codec.package import Package, find
 from codec.types import Product, RecordKind
 from ground import products, report
@@ -27,6 +28,7 @@ from ground.spool import Place, Spool
 
 # What a link receiver holds of one file; a machine on the ground has more room than the link's default.
 _LIMITS = Limits(file_bytes=1 << 30, total_bytes=1 << 30)
+_NO_REFINEMENT = f"not refined: the package has no {DECODER}"
 _USED = frozenset({RecordKind.COEFFICIENTS, RecordKind.TABLES})
 
 
@@ -65,12 +67,16 @@ class _Pieces:
 
 
 class Refiner:
-    """Keeps loaded packages between files. `roots` None: the default places."""
+    """Keeps loaded packages between files. `roots` None: the default places. `refine`: run packages' decoder.onnx."""
 
-    def __init__(self, spool: Spool, *, roots: Sequence[Path] | None, embeddings: bool) -> None:
+    def __init__(
+        self, spool: Spool, *, roots: Sequence[Path] | None, embeddings: bool, refine: bool = False
+    ) -> None:
         self._spool = spool
         self._roots = roots
         self._embeddings = embeddings
+        self._refine = refine
+        self._refinements: dict[Path, OnnxRefinement | None] = {}
         self._packages: dict[bytes, tuple[Package, list[Head]]] = {}
 
     def refine(
@@ -115,7 +121,8 @@ class Refiner:
         unfit = [head.name for head in heads if head not in used]
         inputs = self._inputs(header, records, package, used)
         try:
-            decoded = pipeline.decode(package, header, records)
+            refinement = self._refinement(package)
+            decoded = pipeline.decode(package, header, records, refine=refinement)
         except SwathpackError as error:
             return Refinement(replace(row, state=State.REFUSED, detail=str(error)))
         if decoded.waiting:
@@ -143,6 +150,7 @@ class Refiner:
                 "bytes": sum(map(len, records)),
                 "header_bytes": header.length,
             },
+            refinement=decoded.refinement or (_NO_REFINEMENT if self._refine else ""),
         )  # fmt: skip
         made = products.make_products(decoding, embeddings=self._embeddings)
         return Refinement(row, complete, inputs, tuple(made))
@@ -182,6 +190,14 @@ class Refiner:
             self._packages[header.codec_id] = known
         return known
 
+    def _refinement(self, package: Package) -> OnnxRefinement | None:
+        """The package's refinement where one is asked for, its graph loaded once."""
+        if not self._refine:
+            return None
+        if package.folder not in self._refinements:
+            self._refinements[package.folder] = refinement_of(package)
+        return self._refinements[package.folder]
+
     def _inputs(
         self, header: FileHeader, records: Sequence[bytes], package: Package, heads: Sequence[Head]
     ) -> str:
@@ -191,10 +207,18 @@ class Refiner:
             header.encode(), *records, package.codec_id, f"{package.name} {package.manifest.version}".encode(),
             json.dumps(report.versions(), sort_keys=True).encode(),
             b"embeddings" if self._embeddings else b"", *(head.sha256.encode() for head in heads),
+            *self._refining(package),
         ]  # fmt: skip
         for part in parts:
             digest.update(hashlib.sha256(part).digest())
         return digest.hexdigest()[:32]
+
+    def _refining(self, package: Package) -> list[bytes]:
+        """What a refinement adds to the name of a version; nothing where none is asked for."""
+        if not self._refine:
+            return []
+        entry = package.manifest.files.get(DECODER)
+        return [b"refined", b"" if entry is None else entry.sha256.encode()]
 
 
 def _self_contained(header: FileHeader) -> IdentityError:

@@ -18,6 +18,7 @@ from codec.bitstream.header import FileHeader
 from codec.errors import FormatError, IdentityError, LimitExceeded
 from codec.package import Package, PlaneEntry, identity
 from codec.package.manifest import TRANSFORM
+from codec.pipeline.refining import Refine, layer_steps, refined
 from codec.transform.lifting import Lifting
 from codec.transform.maps import quant_maps
 from codec.transform.plane import PlaneTransform
@@ -41,6 +42,7 @@ class Decoded:
     waiting: bool = (
         False  # the file embeds its tables and not all of their records have arrived: nothing decoded
     )
+    refinement: str = ""  # "refined", why that was not possible, or empty: nobody asked
 
 
 def decode(
@@ -51,11 +53,13 @@ def decode(
     max_layers: int | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
     backend: str = DEFAULT,
+    refine: Refine | None = None,
 ) -> Decoded:
     """Decode complete records (header to CRC), in any order and with any copies, with a package that has the ids.
 
     `max_layers` uses only the first layers. Damaged records are listed, their tiles missing. Missing layers above 0 take
-    their conditional mean; tiles without layer 0 are invalid. Raises IdentityError when the package is not the one the
+    their conditional mean; tiles without layer 0 are invalid. `refine`: what is applied to the embeddings at the end (off
+    by default, then the numbers are those of the format). Raises IdentityError when the package is not the one the
     header names, Corrupt when the header's mean vector is damaged, LimitExceeded above `max_bytes`.
     """
     parsed: list[Record] = []
@@ -92,8 +96,17 @@ def decode(
         entry.name: embedding_of(package, table_file, header, entry, plane, means.get(plane.plane))
         for entry, plane in zip(package.planes, found.planes, strict=True)
     }
+    said = ""
+    if refine is not None:
+        steps = {
+            entry.name: layer_steps(table_file, header, plane)
+            for entry, plane in zip(package.planes, found.planes, strict=True)
+        }
+        embeddings, said = refined(refine, embeddings, steps)
     damaged += [(used[damage.index][1], damage.kind, damage.what) for damage in found.damaged]
-    return Decoded(embeddings, found.missing, found.conflicts, tuple(sorted(damaged)), found.used)
+    return Decoded(
+        embeddings, found.missing, found.conflicts, tuple(sorted(damaged)), found.used, refinement=said
+    )
 
 
 def check_package(package: Package, header: FileHeader, *, tables_sha256: str | None = "") -> None:
