@@ -128,6 +128,21 @@ def _signed(level: Any) -> Int64Array:
     return result
 
 
+def zero_blocks(found: Symbols, lanes: int = 64, steps: int = 32) -> float:
+    """Share of the coder's work in blocks of only zeros: what a flag per block could save, at the very most."""
+    coded = found.package.maps(PLANE, found.ladder_index).coded
+    idle = total = 0
+    for frequency in range(found.values.shape[2]):
+        channels = np.flatnonzero(coded[:, frequency])
+        for first in range(0, len(channels), lanes):
+            group = found.values[:, channels[first : first + lanes], frequency]
+            for tile in range(0, len(group), steps):
+                block = group[tile : tile + steps]
+                total += block.size
+                idle += 0 if block.any() else block.size
+    return idle / total
+
+
 def measure(
     isa: str, settings: Settings, *, source: str, latents: str, rate: str, peers: list[str]
 ) -> list[Row]:
@@ -173,6 +188,10 @@ def _profile(
             unit="B, mean", n=tiles_in_records,
         ),
         row(isa, where, "records", len(records), n=n),
+        row(
+            isa, where, "blocks of 64 lanes and 32 steps without a non-zero symbol",
+            100 * zero_blocks(found), unit="%", n=n,
+        ),
     ]  # fmt: skip
     rounds = settings.n_rounds(15)
     for metric, work in (
