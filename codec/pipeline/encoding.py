@@ -24,6 +24,7 @@ from codec.pipeline.mixing import Mixer
 from codec.pipeline.quantising import Mean, Quantiser, chosen_mean
 from codec.pipeline.sources import Source, sources
 from codec.transform.budget import at_most_one, check_amount, check_count, check_importance
+from codec.transform.rdo import check_tradeoff
 from codec.types import Georeference, Latent, Record, Symbols, TileGrid
 
 
@@ -44,6 +45,7 @@ def encode(
     run: int = 0,
     source_name: str = "",
     file_mean: bool | None = None,
+    tradeoff: float = 0.0,
     embed_tables: bool = False,
     index: bool = True,
     seal: bool = True,
@@ -60,11 +62,15 @@ def encode(
     and from some 4 KiB or 16 records on spent to 98 % at least, unless the finest quality takes less.
 
     `target_bytes` is the size that records approach. `file_mean` sends the scene's mean vector in the header; None does
-    so when that saves bytes. Equal arguments give equal bytes. Raises InputError for latents that do not fit, NaN in valid
-    tiles, a grid with another core than the package's, arguments that are no such numbers, and for a budget that cannot be
-    met, saying what the least is.
+    so when that saves bytes. `tradeoff` > 0 chooses symbols above layer 0 by rate and distortion (`codec.transform.rdo`)
+    instead of rounding: fewer bytes and a larger error at one index, to be had again at a finer one.
+
+    Equal arguments give equal bytes. Raises InputError for latents that do not fit, NaN in valid tiles, a grid with
+    another core than the package's, arguments that are no such numbers, and for a budget that cannot be met, saying what
+    the least is.
     """
     at_most_one(ladder_index=ladder_index, bytes_per_tile=bytes_per_tile, total_bytes=total_bytes)
+    tradeoff = check_tradeoff(tradeoff)
     target_bytes = check_count(target_bytes, "target_bytes", OVERHEAD + 1)
     if ladder_index is not None:
         ladder_index = check_count(ladder_index, "ladder_index")
@@ -110,7 +116,7 @@ def encode(
         means = [chosen_mean(package, plane, at, file_mean) for plane in planes]
         head = header(at, means)
         symbols = [
-            Symbols(plane.number, Quantiser(package, plane, at, mean).all(), plane.validity)
+            Symbols(plane.number, Quantiser(package, plane, at, mean, tradeoff).all(), plane.validity)
             for plane, mean in zip(planes, means, strict=True)
         ]
         records = encode_file_records(
@@ -125,7 +131,7 @@ def encode(
             own = header(package.default_ladder_index, means).length + sum(len(r.data) for r in tables)
             return own + _closing_bytes(n_records + len(tables), index=index, seal=seal)
 
-        mixer = Mixer(package, planes, grid, weights, overhead, target_bytes, file_mean, backend)
+        mixer = Mixer(package, planes, grid, weights, overhead, target_bytes, file_mean, backend, tradeoff)
         filled = mixer.fill(budget.bytes, budget.tiles)
         head, records = header(filled.ladder_index, filled.means), filled.records
     return _file(head, [*tables, *records], index=index, seal=seal)

@@ -55,6 +55,7 @@ class Mixer:
     target_bytes: int
     file_mean: bool | None
     backend: str
+    tradeoff: float = 0.0
     _masks: list[PlaneMasks] = field(init=False)
     _costs: dict[tuple[int, int], list[list[Costs]]] = field(init=False, default_factory=dict)
     _means: dict[int, list[Mean | None]] = field(init=False, default_factory=dict)
@@ -92,7 +93,7 @@ class Mixer:
         return found
 
     def _coding(self, mixture: Mixture) -> Coding:
-        return Coding(self.package, self.sources, self._masks, mixture, self.backend)
+        return Coding(self.package, self.sources, self._masks, mixture, self.backend, self.tradeoff)
 
     def _finest_within(self, budget: int) -> int | None:
         """The finest index at which all records fit by estimates; None where there is none."""
@@ -124,7 +125,7 @@ class Mixer:
         key = (index, file_index)
         if key not in self._costs:
             self._costs[key] = [
-                Quantiser(self.package, source, index, mean).costs(self._layers(source.number))
+                Quantiser(self.package, source, index, mean, self.tradeoff).costs(self._layers(source.number))
                 for source, mean in zip(self.sources, self._means_at(file_index), strict=True)
             ]
         return self._costs[key]

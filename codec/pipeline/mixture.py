@@ -62,12 +62,14 @@ class Coding:
         masks: Sequence[PlaneMasks],
         mixture: Mixture,
         backend: str,
+        tradeoff: float = 0.0,
     ) -> None:
         self._package, self._sources, self._masks, self._mixture = package, sources, masks, mixture
+        self._tradeoff = tradeoff
         self._engine = backends.load(backend)
         self._symbols: list[SymbolArray] = []
         for source, mean in zip(sources, mixture.means, strict=True):
-            symbols = Quantiser(package, source, mixture.ladder_index, mean).all()
+            symbols = Quantiser(package, source, mixture.ladder_index, mean, tradeoff).all()
             if mixture.choices[0].zero:
                 maps = package.maps(source.number, mixture.ladder_index)
                 symbols[:, maps.layer > 0] = 0
@@ -111,7 +113,9 @@ class Coding:
         source, mean = self._sources[group.plane], self._mixture.means[group.plane]
         index = self._mixture.ladder_index + choice.ladder_offset
         tiles = slice(group.first, group.first + group.count)
-        values, cells = Quantiser(self._package, source, index, mean).layer(group.layer, tiles)
+        values, cells = Quantiser(self._package, source, index, mean, self._tradeoff).layer(
+            group.layer, tiles
+        )
         if choice.zero and group.layer:
             values[:] = 0
         self._symbols[group.plane][tiles, cells] = values

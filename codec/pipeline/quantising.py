@@ -10,9 +10,11 @@ import numpy.typing as npt
 from codec.bitstream import core, mean_vector
 from codec.package import Package
 from codec.pipeline.sources import Source
+from codec.transform import rdo
 from codec.transform.maps import QuantMaps
 from codec.transform.quantiser import MAX_MAGNITUDE, quantise
 from codec.transform.rate import COST_UNITS_PER_BYTE
+from codec.transform.rdo import Choice
 from codec.types import BoolArray, FloatArray, SymbolArray
 
 _CHUNK = 1024  # tiles quantised at a time: bounds the temporary copies
@@ -53,6 +55,7 @@ class Quantiser:
     source: Source
     ladder_index: int
     mean: Mean | None = None  # may be that of another quality
+    tradeoff: float = 0.0  # squared steps for a bit, above layer 0 (`codec.transform.rdo`)
 
     @property
     def maps(self) -> QuantMaps:
@@ -67,6 +70,9 @@ class Quantiser:
             values = values - self.mean.values[cells]
         symbols = quantise(values, maps.inv_step[cells], maps.theta[cells])
         symbols[:, ~maps.coded[cells]] = 0
+        if layer > 0:
+            choice = Choice(self.package.table_file.levels)
+            choice.reconsider(symbols, values, maps.level[cells], maps.inv_step[cells], self.tradeoff)
         symbols[~self.source.coded[tiles]] = 0
         return symbols, cells
 
@@ -79,7 +85,7 @@ class Quantiser:
             values = self.source.values[tiles]
             if self.mean is not None:
                 values = values - self.mean.values
-            symbols[tiles] = maps.quantise(values)
+            symbols[tiles] = rdo.quantise(self.package.table_file.levels, maps, values, self.tradeoff)
         symbols[~self.source.coded] = 0
         return symbols
 

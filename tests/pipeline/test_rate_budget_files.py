@@ -95,6 +95,21 @@ def test_bytes_per_tile_are_spent_on_records(package: Package, big: list[Latent]
     assert 0.98 * budget <= sum(len(r.data) for r in records) / BIG.n_tiles <= budget
 
 
+def test_a_tradeoff_saves_bytes_above_layer_0_and_budgets_are_met_with_it(
+    package: Package, big: list[Latent]
+) -> None:
+    def by_layer(data: bytes) -> tuple[int, int]:
+        parts = [(r.header.layer, len(r.data)) for r in coefficient_records(data)]
+        return sum(n for layer, n in parts if not layer), sum(n for layer, n in parts if layer)
+
+    options = {"grid": BIG, "ladder_index": package.ladder_indices.start + 24}
+    plain, traded = (by_layer(encode_scene(package, big, tradeoff=t, **options)) for t in (0, 0.1155))
+    assert traded[0] == plain[0]
+    assert traded[1] < 0.97 * plain[1]
+    data = encode_scene(package, big, grid=BIG, total_bytes=20_000, tradeoff=0.1155)
+    assert 0.98 * 20_000 <= len(data) <= 20_000
+
+
 def test_a_larger_budget_never_gives_a_worse_embedding(package: Package, big: list[Latent]) -> None:
     truth = planes(BIG.n_tiles, seed=21)["tokens"]
     errors = []
@@ -216,6 +231,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"bytes_per_tile": 0}, "bytes_per_tile is a finite number above 0"),
     ({"bytes_per_tile": 50.0, "total_bytes": 4096}, "not both: bytes_per_tile and total_bytes"),
     ({"ladder_index": 20, "total_bytes": 4096}, "not both: ladder_index and total_bytes"),
+    ({"tradeoff": "much"}, "trade-off is a number from 0"),
+    ({"tradeoff": float("nan")}, "trade-off is a number from 0"),
     ({"importance": np.ones(200)}, "importance of tiles decides how a budget is spent, and there is none"),
     ({"total_bytes": 4096, "importance": np.ones(3)}, "one number per tile .expected .200,."),
     ({"total_bytes": 4096, "importance": "high"}, "no array of numbers"),
