@@ -20,6 +20,7 @@ from swathpack.commands import (
     decode,
     demo,
     doctor,
+    drift,
     encode,
     fit,
     ground,
@@ -27,6 +28,7 @@ from swathpack.commands import (
     link,
     link_sim,
     pack,
+    refit,
     unpack,
     verify,
 )
@@ -92,6 +94,8 @@ app.command("verify")(verify.run)
 app.command("fit")(fit.run)
 app.command("pack")(pack.run)
 app.command("unpack")(unpack.run)
+app.command("drift")(drift.run)
+app.command("refit")(refit.run)
 app.add_typer(link.app, name="link")
 app.command("link-sim")(link_sim.run)
 app.add_typer(ground.app, name="ground")

@@ -59,6 +59,27 @@ JSON_KEYS: dict[str, dict[str, str]] = {
         "conflicts": "ranges of tiles with two different records",
         "decoded": "whether the symbols were checked, not only the checksums",
     },
+    "drift --json (a list, one entry per codec)": {
+        "package": "name",
+        "codec_id": "hex: the tables that were judged",
+        "files": "file ids, hex",
+        "judged": "whether there were tiles enough to judge anything",
+        "flagged": "rows that are flagged",
+        "rows": "`plane`, `layer`, `band`, `channel` (null: all of them), `tiles` (whole ones), `measured_bytes`, "
+        "`expected_bytes`, `drift` (measured / expected − 1), `low`, `high` (its interval, null where not judged), "
+        "`tolerance` (what the rounding of classes may make of it), `flag` (`more`, `fewer` or null)",
+    },
+    "refit --json": {
+        "package": "name",
+        "from_codec_id": "hex: before",
+        "codec_id": "hex: what files coded with the new package name",
+        "space_ids": "by plane, hex: as before",
+        "files": "different files that it was made from",
+        "planes": "`plane`, `tiles` (whole ones), `cells_seen` (band, channel), `classes_moved` (median, quarter octaves)",
+        "new_tables": "levels whose table changed",
+        "payload_bytes_before": "of the received symbols, by integer costs",
+        "payload_bytes_after": "the same under the new tables",
+    },
     "fit --json": {
         "package": "name",
         "codec_id": "hex: what files packed with it name",
@@ -163,6 +184,10 @@ _BAD_INPUT = (
     ("package fitted to vectors of another length", 3),
     ("`.nec` of a scene given to `unpack`", 3),
     ("packed array with lost records: `unpack`", 6),
+    ("too few whole tiles for `refit` (how many are needed is named)", 3),
+    ("files of another package given to `refit`", 5),
+    ("files that carry tables of their own given to `refit`", 3),
+    ("form of the map of `inspect --bits` not known", 2),
     ("file that carries its codec, and not all of that has arrived", 75),
     ("foreign or damaged packets among good ones: passed over and counted", 0),
     ("no copy of the header among the packets", 75),
