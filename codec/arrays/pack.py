@@ -14,9 +14,11 @@ from codec.arrays.quality import Quality, within
 from codec.arrays.quantised import bytes_of, scale_channels
 from codec.arrays.unpack import Unpacked, unpack
 from codec.bitstream.grouping import ARCHIVE_TARGET
+from codec.bitstream.record import OVERHEAD
 from codec.errors import InputError
 from codec.package import Package
 from codec.pipeline.chunked import integer_symbols
+from codec.transform.budget import check_count
 from codec.types import BoolArray, Georeference, PlaneKind, Symbols
 
 
@@ -54,6 +56,7 @@ def pack(
             found=type(package).__name__,
             fix="load it: codec.package.load(folder or name)",
         )
+    target_bytes = check_count(target_bytes, "target_bytes", OVERHEAD + 1)
     told = _told(package, axes, nodata, quantisation)
     if package is not None:
         tile = _tile_of(package, tile)
