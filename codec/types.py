@@ -175,6 +175,7 @@ class RecordKind(IntEnum):
     INDEX = 3
     SEAL = 4
     REFINEMENT = 5  # reserved: refused by name
+    COMPACT = 6  # coefficients in one lane without masks
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +185,21 @@ class RecordHeader:
     kind: RecordKind
     plane: int
     layer: int
-    log2_lanes: int
+    log2_lanes: int  # 0 in kind COMPACT
     ladder_offset: int  # −4…3 against the file's ladder index
     first_tile: int
     tile_count: int
     payload_length: int  # bytes, 1…65536
+    state_form: int = 0  # of kind COMPACT: bits 2–4 of the form (§5.1), which other kinds have in the payload
+
+    @property
+    def is_coefficients(self) -> bool:
+        """Of either kind (bitstream §4.1)."""
+        return self.kind in (RecordKind.COEFFICIENTS, RecordKind.COMPACT)
+
+    @property
+    def lanes(self) -> int:
+        return 1 << self.log2_lanes
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from ground.spool import Place, Spool
 # What a link receiver holds of one file; a machine on the ground has more room than the link's default.
 _LIMITS = Limits(file_bytes=1 << 30, total_bytes=1 << 30)
 _NO_REFINEMENT = f"not refined: the package has no {DECODER}"
-_USED = frozenset({RecordKind.COEFFICIENTS, RecordKind.TABLES})
+_USED = frozenset({RecordKind.COEFFICIENTS, RecordKind.COMPACT, RecordKind.TABLES})
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ class PlaneCoder:
         words = []
         for first in range(0, self.n_tiles, tiles):
             count = min(tiles, self.n_tiles - first)
-            estimate = 3 - (-int(costs[first : first + count].sum()) // 2048)  # §10.3, no masks
+            estimate = 2 - (-int(costs[first : first + count].sum()) // 2048)  # §10.3, no masks
             lanes = grouping.log2_lanes(estimate)
             words.append(
                 rec.pack_fields(

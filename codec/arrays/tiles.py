@@ -20,7 +20,7 @@ from codec.bitstream.header import FileHeader
 from codec.package import Package
 from codec.pipeline.decoding import DEFAULT_MAX_BYTES, check_package, embedding_of
 from codec.transform.tables import Tables
-from codec.types import BoolArray, Embedding, Record, RecordHeader, RecordKind, SymbolArray
+from codec.types import BoolArray, Embedding, Record, RecordHeader, SymbolArray
 
 IntArray = npt.NDArray[np.int64]
 
@@ -42,7 +42,7 @@ class RecordPlaces:
         rows = [
             (h.plane, h.layer, h.first_tile, h.tile_count, offset, size)
             for h, offset, size in zip(headers, offsets, sizes, strict=True)
-            if h.kind == RecordKind.COEFFICIENTS
+            if h.is_coefficients
         ]
         return RecordPlaces(*np.array(rows, dtype=np.int64).reshape(-1, 6).T)
 

@@ -190,7 +190,7 @@ def decode(
     legal: list[list[Record]] = [[] for _ in header.planes]
     for index, record in enumerate(records):
         places.setdefault(record.data, index)
-    for record in conflicts.unique(r for r in records if r.header.kind == RecordKind.COEFFICIENTS):
+    for record in conflicts.unique(r for r in records if r.header.is_coefficients):
         try:
             rec.check(record.header, header)
         except Corrupt as error:

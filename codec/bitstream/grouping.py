@@ -14,7 +14,8 @@ from codec.errors import InputError
 LINK_TARGET = 960  # bytes of a record, header and CRC included: one default packet
 ARCHIVE_TARGET = 61_440
 MAX_RECORD_SYMBOLS = 2**26  # §5.6
-_FIXED_BYTES = 3  # form and state
+_STATE_BYTES = 2  # what one lane's state takes beyond symbols
+_FORM_BYTES = 1  # where there are masks (§5.1)
 _COST_UNITS_PER_BYTE = 2048  # 8 bits of 256
 _MANY_LANES_FROM = 4096  # payload bytes
 _BYTES_PER_LANE = 512
@@ -51,7 +52,10 @@ class Estimates:
         token_mask = np.where(
             self._partial[end] > self._partial[first], -(-(self._bits[end] - self._bits[first]) // 8), 0
         )
-        estimate: Int64Array = _FIXED_BYTES + -(-cost // _COST_UNITS_PER_BYTE) + tile_mask + token_mask
+        masks = tile_mask + token_mask
+        estimate: Int64Array = (
+            _STATE_BYTES + -(-cost // _COST_UNITS_PER_BYTE) + masks + np.where(masks > 0, _FORM_BYTES, 0)
+        )
         return estimate
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from codec.bitstream import backends, core
@@ -11,13 +13,13 @@ from codec.bitstream.header import FileHeader
 from codec.errors import Corrupt, InputError, LimitExceeded
 from codec.types import RecordHeader, RecordKind, SymbolArray
 
-_MASK_BITS = 3  # form bits 0 and 1
+_MASK_BITS, _RESERVED_BITS = 0b11, 0b111 << 5  # of the form
 
 
 def encode(
     tables: TableSet, plane: int, ladder_index: int, symbols: SymbolArray, *, backend: str = backends.DEFAULT
 ) -> bytes:
-    """Payload of the mean vector: a record of one virtual tile, without its header and CRC.
+    """Payload of the mean vector: form, and a record of one virtual tile without its header and CRC.
 
     `symbols` is C×F int16 at the step of layer 0; only coefficients of layer 0 are sent. Pass the result to
     `extensions.mean_vector_extension`. Raises InputError.
@@ -29,7 +31,8 @@ def encode(
         tables, np.array([rec.pack_fields(_virtual_tile(plane))], dtype=np.uint64), ladder_index,
         np.ascontiguousarray(symbols[None]), np.zeros(1, dtype=bool), nothing_masked, nothing_masked,
     )  # fmt: skip
-    return record[rec.HEADER_SIZE : -rec.CRC_SIZE]
+    header = rec.parse(record).header  # one lane, no masks: the record is compact
+    return bytes([header.state_form << 2]) + record[rec.HEADER_SIZE : -rec.CRC_SIZE]
 
 
 def decode(
@@ -46,7 +49,14 @@ def decode(
         values = np.zeros((1, int(layout["channels"]), n_frequencies), dtype=np.int16)
         if payload[0] & _MASK_BITS:
             raise Corrupt(f"the mean vector of plane {plane} has masks", path=path)
-        record = rec.build(_virtual_tile(plane), payload)
+        if payload[0] & _RESERVED_BITS or len(payload) < 2:
+            raise Corrupt(
+                f"the mean vector of plane {plane} has no legal form, or nothing behind it", path=path
+            )
+        header_of_form = replace(
+            _virtual_tile(plane), kind=RecordKind.COMPACT, state_form=payload[0] >> 2 & rec.MAX_STATE_FORM
+        )
+        record = rec.build(header_of_form, payload[1:])
         (refusal,) = backends.load(backend).decode_records(
             tables, [record.data], header.ladder_index, 1, np.zeros((1, n_frequencies), dtype=bool), values,
             np.zeros((1, n_frequencies), dtype=bool), np.zeros(1, dtype=np.uint16), plane,

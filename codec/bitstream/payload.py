@@ -17,7 +17,7 @@ _HAS_TILE_MASK, _HAS_TOKEN_MASK = 1, 2
 class PayloadParts:
     """Bytes of each part; their sum is the payload."""
 
-    form: int
+    form: int  # 0 where the record header has it
     tile_mask: int
     token_mask: int
     states: int
@@ -46,9 +46,14 @@ class PayloadParser:
     def parts(self, record: Record) -> PayloadParts:
         """Raises Corrupt where the payload ends before its parts."""
         head = record.header
-        if head.kind != RecordKind.COEFFICIENTS:
+        if not head.is_coefficients:
             raise Corrupt("only coefficient records have these parts", offset=record.offset)
         payload = rec.payload(record)
+        if head.kind == RecordKind.COMPACT:
+            states = (head.state_form & 3) + 1
+            if states > len(payload):
+                raise Corrupt("a payload ends before its lane states", offset=record.offset)
+            return PayloadParts(0, 0, 0, states, len(payload) - states)
         form = payload[0]
         tile_mask = -(-head.tile_count // 8) if form & _HAS_TILE_MASK else 0
         token_mask = self._token_mask_bytes(record, payload, tile_mask) if form & _HAS_TOKEN_MASK else 0

@@ -15,7 +15,7 @@ from codec.bitstream.header import FileHeader
 from codec.bitstream.scan import Refused, ScanResult, SealState, Stretch, scan
 from codec.bitstream.tables_records import EmbeddedTables
 from codec.errors import Corrupt, FormatError, InputError, LimitExceeded
-from codec.types import Record, RecordKind
+from codec.types import Record
 
 DEFAULT_MAX_FILE = 2**32  # bytes: more than 65,536 tiles of 65,536 bytes; a stream without an end stops there
 
@@ -97,7 +97,10 @@ class NecFile:
     @property
     def report(self) -> dict[str, Any]:
         """JSON-able account of the file's state: counts by kind of record, seal, damage, refusals, tables."""
-        kinds = Counter(record.header.kind.name.lower() for record in self.scan.records)
+        kinds = Counter(
+            "coefficients" if record.header.is_coefficients else record.header.kind.name.lower()
+            for record in self.scan.records
+        )
         tables: dict[str, Any] | None = None
         if self.embedded is not None:
             tables = {
@@ -131,7 +134,7 @@ def read_bytes(data: bytes, path: object = None) -> NecFile:
     if found.header.embeds_tables:
         embedded = tables_records.collect(found.records, with_transform=found.header.is_self_contained)
     return NecFile(
-        path=None if path is None else str(path), scan=found, records=found.of_kind(RecordKind.COEFFICIENTS),
+        path=None if path is None else str(path), scan=found, records=found.coefficients,
         embedded=embedded,
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
+from dataclasses import replace
 
 from codec.bitstream.core import crc8, crc32c
 from codec.bitstream.header import FileHeader
@@ -16,7 +17,10 @@ OVERHEAD = HEADER_SIZE + CRC_SIZE
 MAX_PAYLOAD = 65_536
 MIN_LADDER_OFFSET, MAX_LADDER_OFFSET = -4, 3
 MAX_LOG2_LANES = 7
-DEFINED_KINDS = frozenset({RecordKind.COEFFICIENTS, RecordKind.TABLES, RecordKind.INDEX, RecordKind.SEAL})
+MAX_STATE_FORM = 7
+DEFINED_KINDS = frozenset(
+    {RecordKind.COEFFICIENTS, RecordKind.TABLES, RecordKind.INDEX, RecordKind.SEAL, RecordKind.COMPACT}
+)
 
 _WORD = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
@@ -44,12 +48,14 @@ def tile_count_code(count: int) -> int:
 
 
 def pack_fields(header: RecordHeader) -> int:
-    """The u64 without payload length and check byte: what the core's encoder takes and completes."""
+    """The u64 without payload length and check byte: of kind COEFFICIENTS, what the core's encoder takes and completes."""
+    is_compact = header.kind == RecordKind.COMPACT
     for name, value, low, high in (
         ("kind", header.kind, 1, 7),
         ("plane", header.plane, 0, 7),
         ("layer", header.layer, 0, 15),
-        ("log2 of the lanes", header.log2_lanes, 0, MAX_LOG2_LANES),
+        ("log2 of the lanes", header.log2_lanes, 0, 0 if is_compact else MAX_LOG2_LANES),
+        ("form of the state", header.state_form, 0, MAX_STATE_FORM if is_compact else 0),
         ("ladder offset", header.ladder_offset, MIN_LADDER_OFFSET, MAX_LADDER_OFFSET),
         ("first tile", header.first_tile, 0, 65_535),
     ):
@@ -59,7 +65,7 @@ def pack_fields(header: RecordHeader) -> int:
         int(header.kind)
         | header.plane << 3
         | header.layer << 6
-        | header.log2_lanes << 10
+        | (header.state_form if is_compact else header.log2_lanes) << 10
         | (header.ladder_offset & 7) << 13
         | header.first_tile << 16
         | tile_count_code(header.tile_count) << 32
@@ -82,7 +88,7 @@ def payload_length(word: int) -> int:
 def unpack(word: int) -> RecordHeader:
     """Fields of a packed header whose check byte was found right.
 
-    Raises UnsupportedVersion for kinds 5 to 7 and Corrupt for a used field that its kind leaves at 0.
+    Raises UnsupportedVersion for kinds 5 and 7 and Corrupt for a used field that its kind leaves at 0.
     """
     kind = word & 7
     if kind not in DEFINED_KINDS:
@@ -90,18 +96,20 @@ def unpack(word: int) -> RecordHeader:
             raise Corrupt("a record of kind 0 is padding, not a record")
         name = " (refinement)" if kind == RecordKind.REFINEMENT else ""
         raise UnsupportedVersion(f"record kind {kind}{name} is reserved", fix="use a newer Swathpack")
-    offset = word >> 13 & 7
+    offset, lanes_or_form = word >> 13 & 7, word >> 10 & 7
+    is_compact = kind == RecordKind.COMPACT
     header = RecordHeader(
         kind=RecordKind(kind),
         plane=word >> 3 & 7,
         layer=word >> 6 & 15,
-        log2_lanes=word >> 10 & 7,
+        log2_lanes=0 if is_compact else lanes_or_form,
         ladder_offset=offset - 8 if offset >= 4 else offset,
         first_tile=word >> 16 & 0xFFFF,
         tile_count=TILE_COUNTS[word >> 32 & 0xFF],
         payload_length=payload_length(word),
+        state_form=lanes_or_form if is_compact else 0,
     )
-    if kind != RecordKind.COEFFICIENTS:
+    if not header.is_coefficients:
         if header.plane or header.layer or header.log2_lanes or offset:
             raise Corrupt(
                 f"a record of kind {header.kind.name.lower()} uses plane, layer, lanes or ladder offset"
@@ -115,7 +123,7 @@ def unpack(word: int) -> RecordHeader:
 
 def check(record: RecordHeader, file: FileHeader) -> None:
     """Is an intact record legal in this file? Raises Corrupt, which concerns this record alone."""
-    if record.kind == RecordKind.COEFFICIENTS:
+    if record.is_coefficients:
         if record.plane >= len(file.planes):
             raise Corrupt(
                 "a record names a plane that is not there",
@@ -144,10 +152,7 @@ def check(record: RecordHeader, file: FileHeader) -> None:
 
 def build(header: RecordHeader, payload: bytes, offset: int = 0) -> Record:
     """A complete record: header (its payload length is taken from `payload`), payload, CRC-32C."""
-    header = RecordHeader(
-        header.kind, header.plane, header.layer, header.log2_lanes, header.ladder_offset,
-        header.first_tile, header.tile_count, len(payload),
-    )  # fmt: skip
+    header = replace(header, payload_length=len(payload))
     body = pack(header) + payload
     return Record(header, body + _CRC.pack(crc32c(body)), offset)
 

@@ -68,6 +68,11 @@ class ScanResult:
         str, ...
     ]  # what the index parts say against the file; empty where they agree or there are none
 
+    @property
+    def coefficients(self) -> tuple[Record, ...]:
+        """Coefficient records of either kind."""
+        return tuple(record for record in self.records if record.header.is_coefficients)
+
     def of_kind(self, kind: RecordKind) -> tuple[Record, ...]:
         return tuple(record for record in self.records if record.header.kind == kind)
 

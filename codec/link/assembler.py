@@ -21,7 +21,12 @@ _FILE_COST, _BLOCK_COST, _SYMBOL_COST, _RECORD_COST, _PLACE_COST = 4096, 1024, 2
 
 _WORD = struct.Struct("<Q")
 # Records stand by kind, but for these: tables first, index and seal last (bitstream §10.4).
-_RANK = {int(RecordKind.TABLES): -1, int(RecordKind.INDEX): 8, int(RecordKind.SEAL): 9}
+_RANK = {
+    int(RecordKind.TABLES): -1,
+    int(RecordKind.COMPACT): int(RecordKind.COEFFICIENTS),
+    int(RecordKind.INDEX): 8,
+    int(RecordKind.SEAL): 9,
+}
 
 
 @dataclass(slots=True)

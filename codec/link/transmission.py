@@ -180,7 +180,10 @@ def _by_class(records: Sequence[bytes]) -> dict[int, list[bytes]]:
     """Layer class → its records in file order, classes ascending; class 0 alone when there are no records."""
     layers = {i: min(r[0] >> 6 | (r[1] & 3) << 2, HIGHEST_CLASS) for i, r in enumerate(records)}
     fixed = {RecordKind.TABLES: 0, RecordKind.SEAL: 0}
-    fixed[RecordKind.INDEX] = max((layers[i] for i, r in enumerate(records) if r[0] & 7 == 1), default=0)
+    coefficients = (RecordKind.COEFFICIENTS, RecordKind.COMPACT)
+    fixed[RecordKind.INDEX] = max(
+        (layers[i] for i, r in enumerate(records) if r[0] & 7 in coefficients), default=0
+    )
     classes: dict[int, list[bytes]] = {}
     for i, record in enumerate(records):
         kind = record[0] & 7

@@ -23,7 +23,7 @@ from codec.transform.lifting import Lifting
 from codec.transform.maps import quant_maps
 from codec.transform.plane import PlaneTransform
 from codec.transform.tables import Tables
-from codec.types import BoolArray, Embedding, FloatArray, PlaneKind, Record, RecordKind, TileRange
+from codec.types import BoolArray, Embedding, FloatArray, PlaneKind, Record, TileRange
 
 DEFAULT_MAX_BYTES = 1 << 33  # of decoded embeddings in memory
 _PIECE_INTEGERS = 1 << 22  # undone at a time: channel after channel, so each with as many tokens as may be
@@ -85,8 +85,7 @@ def decode(
     used = [
         (record, place)
         for record, place in zip(parsed, places, strict=True)
-        if record.header.kind == RecordKind.COEFFICIENTS
-        and (max_layers is None or record.header.layer < max_layers)
+        if record.header.is_coefficients and (max_layers is None or record.header.layer < max_layers)
     ]
     found = coefficients.decode(
         tables, header, [record for record, _ in used], max_bytes=max_bytes, backend=backend

@@ -307,8 +307,9 @@ unsigned find_plane(const sp::TableSet& tables, const std::vector<Bytes>& record
   for (const Bytes& record : records) {
     const auto data = record.span();
     if (data.size() < sp::kRecordHeaderBytes || sp::crc8(data.first(7)) != data[7]) continue;
-    const unsigned plane = data[0] >> 3 & 7;
-    if ((data[0] & 7) != 1 || plane >= tables.planes().size()) continue;
+    const auto header = sp::RecordHeader::unpack(data[0]);  // kind and plane are in the first byte
+    const unsigned plane = header.plane;
+    if (!header.is_coefficients() || plane >= tables.planes().size()) continue;
     const sp::Plane& p = tables.planes()[plane];
     if (p.channels == channels && p.n_frequencies() == tokens) return plane;
   }

@@ -95,7 +95,12 @@ inline std::optional<test::Buffer> hostile_record(const test::Case& c, Input& in
       return std::nullopt;
     }
     if (kind % 4 == 1) {  // under a header that is someone's business
-      for (unsigned i = 0; i < 5; ++i) record[i] = static_cast<uint8_t>(c.header >> (8 * i));
+      RecordHeader h = RecordHeader::unpack(c.header);
+      if (kind % 8 == 5) {
+        h.kind = static_cast<uint8_t>(RecordKind::kCompactCoefficients);
+        h.state_form = field % 8;
+      }
+      for (unsigned i = 0; i < 5; ++i) record[i] = static_cast<uint8_t>(h.pack() >> (8 * i));
     }
   }
   test::reseal(record);

@@ -183,7 +183,8 @@ int swathpack_header_pack(const swathpack_record_header* header, uint64_t* packe
     };
     if (auto refusal = first_of(within("kind", header->kind, 1, 7), within("plane", header->plane, 0, 7),
                                 within("layer", header->layer, 0, 15),
-                                within("log2 of the lanes", header->log2_lanes, 0, 7),
+                                within("log2 of the lanes", header->log2_lanes, 0, header->kind == 6 ? 0 : 7),
+                                within("state form", header->state_form, 0, header->kind == 6 ? 7 : 0),
                                 within("ladder offset", header->ladder_offset, -4, 3),
                                 within("payload", header->payload_bytes, 0, sp::kMaxPayloadBytes))) {
       return refusal;
@@ -198,6 +199,7 @@ int swathpack_header_pack(const swathpack_record_header* header, uint64_t* packe
     h.plane = header->plane;
     h.layer = header->layer;
     h.log2_lanes = header->log2_lanes;
+    h.state_form = header->state_form;
     h.ladder_offset = header->ladder_offset;
     h.first_tile = header->first_tile;
     h.tile_count_code = *code;
@@ -215,8 +217,8 @@ int swathpack_header_unpack(uint64_t packed, swathpack_record_header* header, sw
     if (h.check != sp::header_check(packed)) {
       return Refusal(sp::Error{sp::ErrorKind::kCorrupt, "a record header's check byte does not match", 7});
     }
-    *header = {h.kind,          h.plane,      h.layer,        h.log2_lanes,
-               h.ladder_offset, h.first_tile, h.tile_count(), h.payload_bytes};
+    *header = {h.kind,       h.plane,      h.layer,        h.log2_lanes,   h.ladder_offset,
+               h.state_form, h.first_tile, h.tile_count(), h.payload_bytes};
     return std::nullopt;
   });
 }

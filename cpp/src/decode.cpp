@@ -14,16 +14,16 @@ namespace {
 
 // The fields of §4.1 that need the file's planes and tiles to be judged.
 MaybeError check_fields(const RecordHeader& h, const PlaneContext& context) {
-  if (h.kind == 5)
+  if (h.kind == static_cast<uint8_t>(RecordKind::kRefinement))
     return Error{ErrorKind::kUnsupported, "refinement records are not known yet", 0, "", "",
                  "use a newer Swathpack"};
-  if (h.kind > 5) {
+  if (h.kind > static_cast<uint8_t>(RecordKind::kCompactCoefficients)) {
     return Error{
         ErrorKind::kUnsupported, "record kind " + std::to_string(h.kind) + " is not known", 0, "", "",
         "use a newer Swathpack"};
   }
   if (h.kind == 0) return corrupt("a record of kind 0", 0);
-  if (h.kind != 1) return Error{ErrorKind::kBadInput, "the record holds no coefficients", 0};
+  if (!h.is_coefficients()) return Error{ErrorKind::kBadInput, "the record holds no coefficients", 0};
   const auto& planes = context.tables->planes();
   if (h.plane >= planes.size()) return corrupt("the record names a plane that the file lacks", 0);
   if (h.plane != context.plane) return Error{ErrorKind::kBadInput, "the record belongs to another plane", 0};
@@ -115,11 +115,14 @@ MaybeError RecordDecoder::Work::prepare(std::span<const uint8_t> record) {
   if (!place) return corrupt("the ladder offset leads off the step ladder", 1);
   e = *place;
 
-  form = payload[0];
-  if (form >> 5 != 0) return corrupt("reserved bits of the form are set", in_record(0));
-  if (!one_lane() && form >> 2 != 7) return corrupt("the form does not fit several lanes", in_record(0));
-  if ((form & 2) != 0 && header.layer != 0) return corrupt("a token mask outside layer 0", in_record(0));
-  at = 1;
+  form = header.is_compact() ? header.state_form << 2 : payload[0];
+  at = header.is_compact() ? 0 : 1;
+  if (form >> 5 != 0) return corrupt("reserved bits of the form are set", form_at());
+  if (!one_lane() && form >> 2 != 7) return corrupt("the form does not fit several lanes", form_at());
+  if (one_lane() && !header.is_compact() && (form & 3) == 0) {
+    return corrupt("one lane without masks in a record that is not compact", form_at());
+  }
+  if ((form & 2) != 0 && header.layer != 0) return corrupt("a token mask outside layer 0", form_at());
   if (auto error = read_tile_mask((form & 1) != 0)) return error;
   if ((form & 2) != 0) {
     if (auto error = read_token_mask()) return error;
@@ -236,8 +239,8 @@ void RecordDecoder::decode(std::span<const std::span<const uint8_t>> records,
       SideBySide::kMost / 4;  // below, a vector of records is slower than one after the other
   for (size_t first = 0; first < records.size();) {
     const auto left = records.subspan(first);
-    const bool one_lane =
-        left[0].size() >= kRecordHeaderBytes && (left[0][1] >> 2 & 7) == 0;  // §4.1, not believed
+    const bool one_lane = left[0].size() >= kRecordHeaderBytes &&
+                          RecordHeader::unpack(load_u64(left[0].data())).log2_lanes == 0;  // not believed
     const size_t n = prepare_alike(left.first(std::min(left.size(), one_lane ? most_one_lane : most_lanes)));
     if (n == 0) {  // refused, or over what has come before
       outcomes[first] = decode(left[0]);

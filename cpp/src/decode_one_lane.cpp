@@ -67,7 +67,7 @@ MaybeError RecordDecoder::Work::finish_one_lane() {
   if (long_form != (n_nonzeros > 16 || has_escape)) {
     return corrupt(
         long_form ? "the long form where the short one is due" : "the short form where the long one is due",
-        in_record(0));
+        form_at());
   }
   // The start state carries the first signs: after a leading 1, or below 65536 from bit 15 down (§5.4).
   const size_t n_signs = std::min<size_t>(n_nonzeros, 16);

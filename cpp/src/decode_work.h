@@ -77,6 +77,8 @@ struct RecordDecoder::Work {
 
   // Bytes of the record (not of the payload) at a position of the payload: what an error's offset says.
   static size_t in_record(size_t payload_position) { return kRecordHeaderBytes + payload_position; }
+  // Byte of the record that holds bits 2–4 of the form (§5.1).
+  [[nodiscard]] size_t form_at() const { return header.is_compact() ? 1 : in_record(0); }
   [[nodiscard]] float step_width() const { return context.tables->ladder()[e]; }
   [[nodiscard]] bool one_lane() const { return header.log2_lanes == 0; }
   [[nodiscard]] uint32_t n_steps(const Run& run) const {

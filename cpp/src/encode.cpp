@@ -26,8 +26,10 @@ void append_words(std::vector<uint8_t>& out, std::span<const uint16_t> words) {
 
 MaybeError RecordEncoder::Work::check_header(uint64_t packed) {
   header = RecordHeader::unpack(packed);
-  if (header.kind != 1)
-    return bad("only coefficient records are encoded here", "kind 1", std::to_string(header.kind));
+  if (header.kind != static_cast<uint8_t>(RecordKind::kCoefficients)) {
+    return bad("only coefficient records are encoded here", "kind 1", std::to_string(header.kind),
+               header.is_compact() ? "ask for kind 1 and one lane; kind 6 follows from the masks" : "");
+  }
   if (packed >> 40 != 0) return bad("the length and check fields of a header to be encoded must be 0");
   if (header.plane != context.plane) {
     return bad("all records of one call belong to one plane", std::to_string(context.plane),
@@ -127,8 +129,14 @@ MaybeError RecordEncoder::encode(uint64_t packed, std::vector<uint8_t>& out) {
   const unsigned state_bytes = lanes > 1 ? 4 : (static_cast<unsigned>(std::bit_width(states[0])) + 7) / 8;
   const size_t begin = out.size();
   append_le(out, 0, kRecordHeaderBytes);
-  out.push_back(static_cast<uint8_t>((w.has_tile_mask ? 1 : 0) | (w.has_token_mask ? 2 : 0) |
-                                     (state_bytes - 1) << 2 | (long_form ? 16 : 0)));
+  const auto state_form = static_cast<uint8_t>((state_bytes - 1) | (long_form ? 4 : 0));
+  if (lanes == 1 && !w.has_tile_mask && !w.has_token_mask) {
+    w.header.kind = static_cast<uint8_t>(RecordKind::kCompactCoefficients);
+    w.header.state_form = state_form;
+  } else {
+    out.push_back(
+        static_cast<uint8_t>((w.has_tile_mask ? 1 : 0) | (w.has_token_mask ? 2 : 0) | state_form << 2));
+  }
   const auto append = [&out](std::span<const uint8_t> bytes) {
     out.insert(out.end(), bytes.begin(), bytes.end());
   };

@@ -10,7 +10,8 @@
 namespace swathpack {
 namespace {
 
-constexpr uint64_t kFixedBytes = 3;           // form and state
+constexpr uint64_t kStateBytes = 2;           // what one lane's state takes beyond symbols
+constexpr uint64_t kFormBytes = 1;            // where there are masks (§5.1)
 constexpr uint64_t kCostUnitsPerByte = 2048;  // 8 bits of 256
 constexpr uint64_t kManyLanesFrom = 4096;     // payload bytes
 constexpr uint64_t kBytesPerLane = 512;
@@ -66,8 +67,9 @@ class Estimate {
   }
 
   [[nodiscard]] uint64_t bytes() const {
-    return kFixedBytes + cost_ / kCostUnitsPerByte + (cost_ % kCostUnitsPerByte != 0) +
-           (any_masked_ ? (n_tiles_ + 7) / 8 : 0) + (any_partial_ ? (token_bits_ + 7) / 8 : 0);
+    return kStateBytes + cost_ / kCostUnitsPerByte + (cost_ % kCostUnitsPerByte != 0) +
+           (any_masked_ || any_partial_ ? kFormBytes : 0) + (any_masked_ ? (n_tiles_ + 7) / 8 : 0) +
+           (any_partial_ ? (token_bits_ + 7) / 8 : 0);
   }
 
  private:

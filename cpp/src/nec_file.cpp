@@ -100,7 +100,7 @@ MaybeError NecTail::add(std::span<const uint8_t> record) {
       load_u32(record.data() + record.size() - kRecordCrcBytes)) {
     return not_written("the record's checksum does not match");
   }
-  if (h.kind == static_cast<uint8_t>(RecordKind::kCoefficients)) {
+  if (h.is_coefficients()) {
     if (h.plane >= header_.planes.size() || h.layer >= header_.planes[h.plane].n_layers) {
       return not_written("the record names a plane or layer that is not there");
     }

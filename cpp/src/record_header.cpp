@@ -36,7 +36,7 @@ RecordHeader RecordHeader::unpack(uint64_t packed) {
   h.kind = static_cast<uint8_t>(field(0, 3));
   h.plane = static_cast<uint8_t>(field(3, 3));
   h.layer = static_cast<uint8_t>(field(6, 4));
-  h.log2_lanes = static_cast<uint8_t>(field(10, 3));
+  (h.is_compact() ? h.state_form : h.log2_lanes) = static_cast<uint8_t>(field(10, 3));
   const int offset = static_cast<int>(field(13, 3));
   h.ladder_offset = static_cast<int8_t>(offset < 4 ? offset : offset - 8);
   h.first_tile = static_cast<uint16_t>(field(16, 16));
@@ -50,12 +50,18 @@ uint64_t RecordHeader::pack() const {
   uint64_t packed = kind & 7u;
   packed |= uint64_t{plane & 7u} << 3;
   packed |= uint64_t{layer & 15u} << 6;
-  packed |= uint64_t{log2_lanes & 7u} << 10;
+  packed |= uint64_t{(is_compact() ? state_form : log2_lanes) & 7u} << 10;
   packed |= uint64_t{static_cast<uint8_t>(ladder_offset) & 7u} << 13;
   packed |= uint64_t{first_tile} << 16;
   packed |= uint64_t{tile_count_code} << 32;
   packed |= uint64_t{(payload_bytes - 1) & 0xFFFFu} << 40;
   return packed | uint64_t{header_check(packed)} << 56;
+}
+
+uint64_t asked_header(uint64_t packed) {
+  RecordHeader h = RecordHeader::unpack(packed);
+  if (h.is_compact()) h.kind = static_cast<uint8_t>(RecordKind::kCoefficients);
+  return h.pack() & 0xFFFFFFFFFFu;  // without length and check
 }
 
 uint32_t RecordHeader::tile_count() const { return tile_count_of(tile_count_code); }

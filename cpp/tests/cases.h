@@ -240,11 +240,11 @@ inline Buffer encode_again(const Case& c, const Buffer& record, const Decoded& d
   uint64_t packed = 0;
   std::memcpy(&packed, record.data(), 8);  // tests run on little-endian machines
   const RecordHeader h = RecordHeader::unpack(packed);
-  again.header = packed & 0xFFFFFFFFFFu;
+  again.header = asked_header(packed);
   const unsigned n_tokens = c.plane().n_frequencies();
   std::fill(again.tile_mask.begin(), again.tile_mask.end(), uint8_t{0});
   std::fill(again.token_mask.begin(), again.token_mask.end(), uint8_t{0});
-  if (record[8] & 1) {
+  if (!h.is_compact() && record[8] & 1) {
     for (uint32_t t = 0; t < h.tile_count(); ++t)
       again.tile_mask[h.first_tile + t] = record[9 + t / 8] >> t % 8 & 1;
   }

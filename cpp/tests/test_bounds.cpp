@@ -40,12 +40,16 @@ Case with_lanes(Case c, unsigned log2_lanes) {
   return c;
 }
 
-// Form, states and nothing else: the shortest record that begins to decode.
+// States, where needed a form, and nothing else: the shortest record that begins to decode.
 Buffer bare_record(const Case& c, uint32_t state) {
   Buffer record;
-  const RecordHeader h = RecordHeader::unpack(c.header);
+  RecordHeader h = RecordHeader::unpack(c.header);
+  if (h.log2_lanes == 0) {
+    h.kind = static_cast<uint8_t>(RecordKind::kCompactCoefficients);
+    h.state_form = 7;
+  }
   put(record, h.pack(), 8);
-  record.push_back(0x1c);
+  if (!h.is_compact()) record.push_back(0x1c);
   for (unsigned lane = 0; lane < h.lanes(); ++lane) put(record, state, 4);
   record.resize(record.size() + kRecordCrcBytes);
   reseal(record);

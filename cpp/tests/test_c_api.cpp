@@ -204,7 +204,7 @@ TEST_CASE("C: sizes and numbers that do not fit are refused") {
 }
 
 TEST_CASE("C: record headers pack and unpack, and fields out of range are refused") {
-  const swathpack_record_header h = {1, 3, 9, 6, -4, 4711, 136, 960};
+  const swathpack_record_header h = {1, 3, 9, 6, -4, 0, 4711, 136, 960};
   swathpack_record_header back{};
   uint64_t packed = 0;
   CHECK_EQUAL(swathpack_header_pack(&h, &packed, nullptr), 0);
@@ -214,6 +214,11 @@ TEST_CASE("C: record headers pack and unpack, and fields out of range are refuse
   CHECK(back.kind == 1 && back.plane == 3 && back.layer == 9 && back.log2_lanes == 6 &&
         back.ladder_offset == -4);
   CHECK(back.first_tile == 4711 && back.n_tiles == 136 && back.payload_bytes == 960);
+  const swathpack_record_header compact = {6, 3, 9, 0, -4, 5, 4711, 136, 960};
+  CHECK_EQUAL(swathpack_header_pack(&compact, &packed, nullptr), 0);
+  CHECK_EQUAL(packed & 0xFFFF, uint64_t{6 | 3 << 3 | 9 << 6 | 5 << 10 | 4 << 13});
+  CHECK_EQUAL(swathpack_header_unpack(packed, &back, nullptr), 0);
+  CHECK(back.kind == 6 && back.log2_lanes == 0 && back.state_form == 5 && back.first_tile == 4711);
   CHECK_EQUAL(swathpack_header_unpack(packed ^ 8, &back, nullptr), SWATHPACK_CORRUPT);
   auto wrong = h;
   wrong.payload_bytes = 0;

@@ -198,27 +198,34 @@ TEST_CASE("hand-made payloads that break one rule each are corrupt") {
   c.derived.assign(4, 0);
   // The symbol is 0 when the state's low 16 bits are below 16384, and then x becomes 16384 · (x >> 16) + low;
   // from there to 49151 it is ±1, and x becomes 32768 · (x >> 16) + low − 16384.
+  constexpr int kOne = -8;  // plus bits 2–4 of the form: a compact record
   const struct {
     const char* why;
-    unsigned layer, log2_lanes;
+    unsigned layer;
+    int log2_lanes;
     Buffer payload;
     bool legal;
   } kRows[] = {
-      {"a zero alone", 0, 0, {0x00, 0x01}, true},
-      {"reserved bits of the form", 0, 0, {0x20, 0x01}, false},
+      {"a zero alone", 0, kOne + 0, {0x01}, true},
+      {"a zero alone in a record that is not compact", 0, 0, {0x00, 0x01}, false},
+      {"reserved bits of the form", 0, 0, {0x22, 0b0101, 0x01}, false},
       {"a token mask in layer 1", 1, 0, {0x02, 0b0101, 0x01}, false},
       {"a token mask without a partly masked tile", 0, 0, {0x02, 0x00, 0x01}, false},
       {"a partly masked tile with no token masked", 0, 0, {0x02, 0b11, 0x01}, false},
       {"a partly masked tile with every token masked", 0, 0, {0x02, 0b1101, 0x01}, false},
       {"a partly masked tile", 0, 0, {0x02, 0b0101, 0x01}, true},
       {"padding of a token mask", 0, 0, {0x02, 0b11000101, 0x01}, false},
-      {"a state of two bytes that needs one", 0, 0, {0x04, 0x01, 0x00}, false},
-      {"a state of 0", 0, 0, {0x00, 0x00}, false},
-      {"half a word behind the state", 0, 0, {0x00, 0x01, 0x00}, false},
-      {"a one alone, its sign in the state", 0, 0, {0x04, 0x02, 0x40}, true},
-      {"a word behind a state below 65536 that ends right", 0, 0, {0x04, 0x00, 0x40, 0x02, 0x00}, false},
-      {"an end state that is no start state", 0, 0, {0x00, 0x02}, false},
-      {"the long form without need", 0, 0, {0x1c, 0x00, 0x00, 0x04, 0x00}, false},
+      {"a state of two bytes that needs one", 0, kOne + 1, {0x01, 0x00}, false},
+      {"a state of 0", 0, kOne + 0, {0x00}, false},
+      {"half a word behind the state", 0, kOne + 0, {0x01, 0x00}, false},
+      {"a one alone, its sign in the state", 0, kOne + 1, {0x02, 0x40}, true},
+      {"the same in a record that is not compact", 0, 0, {0x04, 0x02, 0x40}, false},
+      {"a word behind a state below 65536 that ends right", 0, kOne + 1, {0x00, 0x40, 0x02, 0x00}, false},
+      {"an end state that is no start state", 0, kOne + 0, {0x02}, false},
+      {"the long form without need", 0, kOne + 6, {0x00, 0x00, 0x04}, false},
+      {"the long form and a state of one byte", 0, kOne + 4, {0x01}, false},
+      {"the long form and a state of two bytes", 0, kOne + 5, {0x02, 0x40}, false},
+      {"a payload that ends in the state", 0, kOne + 1, {0x01}, false},
       {"several lanes in short form", 0, 1, {0x0c, 0, 0, 4, 0, 0, 0, 1, 0}, false},
       {"an idle lane that is not 65536", 0, 1, {0x1c, 0, 0, 4, 0, 1, 0, 1, 0}, false},
       {"two lanes, a zero", 0, 1, {0x1c, 0, 0, 4, 0, 0, 0, 1, 0}, true},
@@ -228,7 +235,12 @@ TEST_CASE("hand-made payloads that break one rule each are corrupt") {
   for (const auto& row : kRows) {
     RecordHeader h;
     h.layer = static_cast<uint8_t>(row.layer);
-    h.log2_lanes = static_cast<uint8_t>(row.log2_lanes);
+    if (row.log2_lanes < 0) {
+      h.kind = static_cast<uint8_t>(RecordKind::kCompactCoefficients);
+      h.state_form = static_cast<uint8_t>(row.log2_lanes - kOne);
+    } else {
+      h.log2_lanes = static_cast<uint8_t>(row.log2_lanes);
+    }
     Buffer record;
     put(record, h.pack(), 8);
     record.insert(record.end(), row.payload.begin(), row.payload.end());
@@ -281,7 +293,7 @@ TEST_CASE("a header field beyond the file is refused before anything is read or 
     Decoded decoded(c);
     const auto error = decode_exactly(c, record, decoded);
     const bool legal =
-        h.kind == 1 && h.plane == 0 && h.layer < c.plane().n_layers &&
+        h.is_coefficients() && h.plane == 0 && h.layer < c.plane().n_layers &&
         h.first_tile + h.tile_count() <= c.n_tiles &&
         c.tables.layer_index(c.plane(), h.layer, static_cast<int>(c.ladder_index) + h.ladder_offset);
     CHECK(error.has_value() || legal);
@@ -312,9 +324,13 @@ TEST_CASE("more non-zero symbols than the payload has bits are refused within bo
       RecordHeader h;
       h.tile_count_code = 255;
       h.log2_lanes = static_cast<uint8_t>(log2_lanes);
+      if (log2_lanes == 0) {
+        h.kind = static_cast<uint8_t>(RecordKind::kCompactCoefficients);
+        h.state_form = 7;
+      }
       Buffer record;
       put(record, h.pack(), 8);
-      record.push_back(0x1c);
+      if (log2_lanes > 0) record.push_back(0x1c);
       for (unsigned lane = 0; lane < 1u << log2_lanes; ++lane) put(record, random.next() | 1u << 31, 4);
       record.resize(record.size() + kRecordCrcBytes);
       reseal(record);

@@ -12,7 +12,6 @@ from codec.arrays.pack import fit, pack, unpack
 from codec.bitstream.reader import read_bytes
 from codec.errors import IdentityError, InputError
 from codec.package import Package
-from codec.types import RecordKind
 from tests.arrays.embedding_arrays import field, vectors
 
 CHANNELS = 24
@@ -29,7 +28,7 @@ def relative_error(decoded: np.ndarray, x: np.ndarray) -> float:
 
 
 def coefficient_bytes(data: bytes) -> int:
-    return sum(len(r.data) for r in read_bytes(data).scan.records if r.header.kind == RecordKind.COEFFICIENTS)
+    return sum(len(r.data) for r in read_bytes(data).scan.records if r.header.is_coefficients)
 
 
 @pytest.mark.parametrize("budget", [1.5, 4.0, 12.0])

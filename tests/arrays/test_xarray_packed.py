@@ -87,7 +87,7 @@ def test_a_tile_of_integers_that_was_lost_is_nan_and_counted(integers: np.ndarra
     kept = [
         r
         for r in file.scan.records
-        if r.header.kind in (RecordKind.COEFFICIENTS, RecordKind.TABLES) and r != lost
+        if (r.header.is_coefficients or r.header.kind == RecordKind.TABLES) and r != lost
     ]
     dataset = open_packed(to_bytes(file.header, kept))
     expected = unpack(to_bytes(file.header, kept))

@@ -65,11 +65,15 @@ def test_the_rows_of_a_damaged_file_sum_to_its_size(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.binary(min_size=1, max_size=60), st.integers(0, 2), st.integers(0, 7), st.sampled_from([1, 5, 28]))
+@given(
+    st.binary(min_size=1, max_size=60), st.integers(0, 2), st.integers(0, 7), st.sampled_from([1, 5, 28]),
+    st.sampled_from([RecordKind.COEFFICIENTS, RecordKind.COMPACT]),
+)  # fmt: skip
 def test_a_payload_of_any_bytes_is_accounted_for(
-    payload: bytes, layer: int, log2_lanes: int, count: int
+    payload: bytes, layer: int, bits: int, count: int, kind: RecordKind
 ) -> None:
-    fields = RecordHeader(RecordKind.COEFFICIENTS, 0, layer, log2_lanes, 0, 0, count, 1)
+    log2_lanes, form = (0, bits) if kind == RecordKind.COMPACT else (bits, 0)
+    fields = RecordHeader(kind, 0, layer, log2_lanes, 0, 0, count, 1, form)
     data = to_bytes(HEAD, [rec.build(fields, payload)])
     assert sum(row["bytes"] for row in account(read_bytes(data))) == len(data)
 

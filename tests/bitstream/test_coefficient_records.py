@@ -155,7 +155,10 @@ def test_for_each_tile_the_record_with_the_smaller_digest_wins() -> None:
     for first, count in ((0, 8), (0, 3), (2, 4), (5, 3), (7, 1)):
         values = rng.integers(-3, 4, (8, 5)).astype(np.int16)
         symbols = Symbols(0, values[:, :, None], np.ones((8, 1, 1), bool))
-        word = rec.pack_fields(dataclasses.replace(base.header, first_tile=first, tile_count=count))
+        asked = dataclasses.replace(
+            base.header, kind=RecordKind.COEFFICIENTS, state_form=0, first_tile=first, tile_count=count
+        )
+        word = rec.pack_fields(asked)
         mask = np.zeros((8, 1), bool)
         (data,) = encode_records(
             POOLED_TABLES,

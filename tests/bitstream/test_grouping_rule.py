@@ -59,7 +59,8 @@ def runs_by_the_text(
                 break
             masked = [validity[t][~derived[t]].sum() == 0 for t in range(first, first + count)]
             cost = sum(c for c, m in zip(costs[first : first + count], masked, strict=True) if not m)
-            estimate = 3 + -(-cost // 2048) + sum(mask_bytes(validity, derived, first, count, layer))
+            masks = sum(mask_bytes(validity, derived, first, count, layer))
+            estimate = 2 + -(-cost // 2048) + (1 + masks if masks else 0)
             if count == 1 or (estimate + 12 <= target and count * coefficients <= 2**26):
                 lanes = 0
                 if estimate >= 4096:
@@ -156,7 +157,7 @@ def test_free_tiles_fill_the_largest_records() -> None:
         np.ones((65536, 1, 1), bool),
     )
     runs = grouping.runs(np.zeros(65536, np.uint64), masks, layer=0, coefficients_per_tile=0)
-    assert [(r.first, r.count, r.estimate) for r in runs] == [(0, 32768, 3), (32768, 32768, 3)]
+    assert [(r.first, r.count, r.estimate) for r in runs] == [(0, 32768, 2), (32768, 32768, 2)]
 
 
 def test_a_record_holds_no_more_symbols_than_a_decoder_takes() -> None:

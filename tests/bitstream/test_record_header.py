@@ -22,6 +22,17 @@ record_headers = st.builds(
     st.integers(0, 65535),
     st.sampled_from(rec.TILE_COUNTS),
     st.integers(1, 65536),
+) | st.builds(
+    RecordHeader,
+    st.just(RecordKind.COMPACT),
+    st.integers(0, 7),
+    st.integers(0, 15),
+    st.just(0),
+    st.integers(-4, 3),
+    st.integers(0, 65535),
+    st.sampled_from(rec.TILE_COUNTS),
+    st.integers(1, 65536),
+    st.integers(0, 7),
 )
 
 
@@ -72,9 +83,19 @@ def test_fields_stand_at_their_bits() -> None:
     assert [word >> bit & (1 << width) - 1 for bit, width, _ in fields] == [value for *_, value in fields]
 
 
+def test_a_compact_record_has_its_form_where_others_have_lanes() -> None:
+    header = RecordHeader(RecordKind.COMPACT, 5, 9, 0, -3, 0xABCD, 136, 0x1235, 6)
+    of_lanes = RecordHeader(RecordKind.COEFFICIENTS, 5, 9, 6, -3, 0xABCD, 136, 0x1235)
+    assert word_of(header) & ~(0xFF << 56) == (word_of(of_lanes) & ~(0xFF << 56)) + 6 - 1
+    assert (header.is_coefficients, header.lanes) == (True, 1)
+    assert (of_lanes.is_coefficients, of_lanes.lanes) == (True, 64)
+
+
 @pytest.mark.parametrize(
     "change", [{"plane": 8}, {"layer": 16}, {"log2_lanes": 8}, {"ladder_offset": 4}, {"ladder_offset": -5},
-               {"first_tile": 65536}, {"tile_count": 129}, {"payload_length": 0}, {"payload_length": 65537}],
+               {"first_tile": 65536}, {"tile_count": 129}, {"payload_length": 0}, {"payload_length": 65537},
+               {"state_form": 1}, {"kind": RecordKind.COMPACT, "state_form": 8},
+               {"kind": RecordKind.COMPACT, "log2_lanes": 1}],
     ids=str,
 )  # fmt: skip
 def test_a_record_header_with_an_illegal_field_cannot_be_packed(change: dict[str, int]) -> None:
@@ -84,7 +105,7 @@ def test_a_record_header_with_an_illegal_field_cannot_be_packed(change: dict[str
         rec.pack(RecordHeader(**(fields | change)))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", [5, 6, 7])
+@pytest.mark.parametrize("kind", [5, 7])
 def test_reserved_kinds_are_unsupported_by_number(kind: int) -> None:
     with pytest.raises(UnsupportedVersion, match=f"kind {kind}"):
         rec.unpack(kind)
@@ -102,6 +123,9 @@ ILLEGAL_HERE = [
     ("layer", RecordHeader(RecordKind.COEFFICIENTS, 1, 1, 0, 0, 0, 1, 1)),
     ("tiles", RecordHeader(RecordKind.COEFFICIENTS, 0, 0, 0, 0, 5, 1, 1)),
     ("tiles", RecordHeader(RecordKind.COEFFICIENTS, 0, 0, 0, 0, 0, 6, 1)),
+    ("plane", RecordHeader(RecordKind.COMPACT, 2, 0, 0, 0, 0, 1, 1)),
+    ("layer", RecordHeader(RecordKind.COMPACT, 1, 1, 0, 0, 0, 1, 1)),
+    ("tiles", RecordHeader(RecordKind.COMPACT, 0, 0, 0, 0, 5, 1, 1)),
     ("chunk", RecordHeader(RecordKind.TABLES, 0, 0, 0, 0, 3, 3, 1)),
     ("seal", RecordHeader(RecordKind.SEAL, 0, 0, 0, 0, 1, 1, 24)),
 ]

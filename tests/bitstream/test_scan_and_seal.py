@@ -181,7 +181,8 @@ def raw_record(word: int, payload: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("word", "kind"),
     [
-        (5, UnsupportedVersion.kind), (6, UnsupportedVersion.kind), (7, UnsupportedVersion.kind),
+        (5, UnsupportedVersion.kind), (7, UnsupportedVersion.kind),
+        (6 | 7 << 3, Corrupt.kind), (6 | 255 << 32, Corrupt.kind),
         (1 | 7 << 3, Corrupt.kind), (1 | 15 << 6, Corrupt.kind), (1 | 0xFFFF << 16, Corrupt.kind),
         (1 | 255 << 32, Corrupt.kind), (2 | 1 << 16, Corrupt.kind), (3 | 1 << 32, Corrupt.kind), (4 | 1 << 10, Corrupt.kind),
     ],
@@ -208,7 +209,7 @@ def test_verification_names_the_first_thing_that_is_wrong() -> None:
     for data, words in (
         (bytes(flipped), f"byte {START}"),
         (WHOLE[:-3], "ends inside a record"),
-        (BARE + raw_record(6, b"x"), "kind 6"),
+        (BARE + raw_record(7, b"x"), "kind 7"),
         (WHOLE[:START] + WHOLE[START + len(RECORDS[0].data) :], "seal"),
     ):
         with pytest.raises(FormatError, match=words):

@@ -140,6 +140,23 @@ def packed_header(
     )
 
 
+def split_form(record: bytes) -> tuple[int, int]:
+    """The form of a coefficient record, and where in it the payload without the form begins (bitstream §5.1)."""
+    return ((record[1] >> 2 & 7) << 2, 8) if record[0] & 7 == 6 else (record[8], 9)
+
+
+def asked_header(record: bytes) -> int:
+    """The header that the encoder is asked with for this coefficient record (§5.1): kind 1, length and check 0."""
+    header = int.from_bytes(record[:5], "little")
+    return header & ~(0b111 | 0b111 << 10) | 1 if header & 0b111 == 6 else header
+
+
+def with_form(record: bytes) -> bytes:
+    """The payload of a coefficient record with its form in front, wherever the record has it."""
+    form, at = split_form(record)
+    return bytes([form]) + record[at:-4]
+
+
 def resealed(record: bytes) -> bytes:
     """The record with its length, check byte and CRC made right again (§4.1), after its payload was changed."""
     length = len(record) - 12 - 1

@@ -19,6 +19,7 @@ from nec_reference.manifest import Package
 from nec_reference.refusals import Refusal
 from nec_reference.tiles import own_tokens
 from nec_reference.whole import DecodedFile, decode_file
+from table_files import asked_header, split_form
 
 from _swathpack_core import TableSet, decode_records, encode_records, scan
 from codec.errors import FormatError
@@ -26,7 +27,6 @@ from codec.errors import FormatError
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 INDEX: dict[str, Any] = json.loads((VECTORS / "index.json").read_text(encoding="utf-8"))
 KINDS = {"unsupported-version": "unsupported"}  # where the words of errors.py and of the text differ
-COEFFICIENTS = 1
 
 
 def named(entries: list[dict[str, Any]]) -> list[Any]:
@@ -105,7 +105,7 @@ def test_a_legal_file_decodes_to_the_symbols_of_the_vector(entry: dict[str, Any]
         records = [
             o.record.data
             for o in file.outcomes
-            if o.record.header.kind == COEFFICIENTS and o.record.header.plane == number
+            if o.record.header.has_coefficients and o.record.header.plane == number
         ]
         plane, outcomes = decode_plane(tables, file, number, without_losers(file, records))
         assert outcomes == [None] * len(outcomes)
@@ -143,13 +143,14 @@ def compare(plane: Plane, wanted: dict[str, Any], n_layers: int) -> None:
 def check_bytes(tables: TableSet, file: DecodedFile, plane: Plane, records: list[bytes]) -> None:
     """Encoding what was decoded under the same header gives the file's own bytes, record by record."""
     for record in records:
-        header = int.from_bytes(record[:8], "little") & 0xFF_FFFF_FFFF
+        header = asked_header(record)
+        form, at = split_form(record)
         tile_mask = np.zeros(file.header.n_tiles, np.bool_)
-        if record[8] & 1:
+        if form & 1:
             first = header >> 16 & 0xFFFF
             count = min(len(tile_mask) - first, 8 * len(record))
             tile_mask[first : first + count] = np.unpackbits(
-                np.frombuffer(record[9:], np.uint8), bitorder="little"
+                np.frombuffer(record[at:], np.uint8), bitorder="little"
             )[:count]
         token_mask = (
             plane.token_mask & ~plane.doubled if header >> 6 & 15 == 0 else np.zeros_like(plane.token_mask)

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from drawn_records import WORD, Records, mixed, sealed
 from float_division import FREQUENCIES, float_division, quotients
+from table_files import split_form
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "range_coding.md").read_text(encoding="utf-8")
@@ -122,11 +123,12 @@ def short_form() -> str:
         x, word = coder.push(x, abs(symbol))
         lines.append(f"push {abs(symbol)}: {'' if word is None else f'word {word}, '}state {x}")
     state = x.to_bytes((x.bit_length() + 7) // 8, "little")
-    payload = bytes([len(state) - 1 << 2]) + state + b"".join(struct.pack("<H", w) for w in coder.words)
+    payload = state + b"".join(struct.pack("<H", w) for w in coder.words)
     lines.append(f"payload: {payload.hex(' ')}")
     record = Records(SHORT_T[1:3], channels=1, side=1, tiles=len(SHORT), log2_lanes=0)
     record.symbols = np.array(SHORT, np.int8).reshape(-1, 1, 1)
-    assert record.encode(len(SHORT))[0][8:-4] == payload
+    (coded,) = record.encode(len(SHORT))
+    assert (coded[0] & 7, coded[1] >> 2 & 7, coded[8:-4]) == (6, len(state) - 1, payload)
     return "\n".join(lines) + "\n"
 
 
@@ -205,11 +207,12 @@ def redundancy(thresholds: tuple[int, ...], log2_lanes: int, long_form: int) -> 
     run = Records(list(thresholds), 12, 8, 2000, log2_lanes, seed=771)
     bits, shapes = [], []
     for i, record in enumerate(run.encode(1)):
-        if record[8] >> 4 & 1 == long_form:
+        form, at = split_form(record)
+        if form >> 4 & 1 == long_form:
             counts = run.counts(slice(i, i + 1))
             plain_bits = counts.sum() - counts[0] + counts[-1]  # signs and escapes
-            shapes.append(256 * len(record) + record[8])  # length and form byte
-            bits.append(8 * (len(record) - 12 - 1) - run.cost_bits(counts) - plain_bits)
+            shapes.append(256 * len(record) + form)
+            bits.append(8 * (len(record) - at - 4) - run.cost_bits(counts) - plain_bits)
     of_shape = np.bincount(shapes)[shapes] / 2000
     return float(np.mean(bits)), float((of_shape * 2.0 ** -np.array(bits)).mean())
 
@@ -221,14 +224,15 @@ def passed(thresholds: tuple[int, ...], log2_lanes: int, long_form: int) -> list
     randoms, in_coded, in_raw = [], [], []
     noise = mixed(250 * 40 * 32, 5).tobytes()
     for i, record in enumerate(run.encode(1)):
+        form, at = split_form(record)
         head, payload = record[:8], record[8:-4]
-        if payload[0] >> 4 & 1 != long_form:
+        if form >> 4 & 1 != long_form:
             continue
         for _ in range(40):
-            taken, noise = noise[: len(payload) - 1], noise[len(payload) - 1 :]
-            randoms.append(sealed(head, payload[:1] + taken))
+            taken, noise = noise[: len(record) - at - 4], noise[len(record) - at - 4 :]
+            randoms.append(sealed(head, payload[: at - 8] + taken))
         raw_from = len(payload) - run.raw_bytes(run.counts(slice(i, i + 1)))
-        for bit in range(8, 8 * len(payload)) if i < 20 else ():
+        for bit in range(8 * (at - 8), 8 * len(payload)) if i < 20 else ():
             flipped = bytearray(payload)
             flipped[bit // 8] ^= 1 << bit % 8
             (in_raw if bit // 8 >= raw_from else in_coded).append(sealed(head, bytes(flipped)))

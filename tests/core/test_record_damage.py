@@ -10,7 +10,7 @@ import pytest
 from coding_cases import Case, cases, random_symbols, sent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from table_files import PlaneTableSpec, TableFile, TableSpec, resealed, slow_crc8, slow_crc32c
+from table_files import PlaneTableSpec, TableFile, TableSpec, resealed, slow_crc8, slow_crc32c, split_form
 
 from _swathpack_core import TableSet, decode_records
 
@@ -111,8 +111,9 @@ def test_a_mutation_with_right_checksums_is_refused_or_is_itself_canonical(
     ).astype(np.int16)
     first, count = case.headers[0] >> 16 & 0xFFFF, (case.headers[0] >> 32 & 0xFF) + 1
     case.tile_mask[:] = False
-    if record[8] & 1:
-        bits = np.unpackbits(np.frombuffer(record[9:], np.uint8), bitorder="little")
+    form, at = split_form(record)
+    if form & 1:
+        bits = np.unpackbits(np.frombuffer(record[at:], np.uint8), bitorder="little")
         case.tile_mask[first : first + count] = bits[:count]
     if case.layer == 0:
         case.token_mask = decoded.token_mask & ~case.doubled
@@ -192,8 +193,10 @@ def with_field(record: bytes, first_bit: int, n_bits: int, value: int) -> bytes:
         (0, 3, 3, "bad-input"),
         (0, 3, 4, "bad-input"),
         (0, 3, 5, "unsupported-version"),
-        (0, 3, 6, "unsupported-version"),
         (0, 3, 7, "unsupported-version"),
+        (0, 3, 1, "corrupt"),  # the record is compact, and only compact records have no form in the payload
+        (10, 3, 0, "corrupt"),  # one byte of state; there are two
+        (10, 3, 5, "corrupt"),  # the long form
         (3, 3, 1, "corrupt"),  # plane 1 of 1
         (6, 4, 2, "corrupt"),  # layer 2 of 2
         (13, 3, 0b101, "corrupt"),  # ladder index 2 − 3
@@ -252,7 +255,7 @@ def test_a_few_bytes_that_claim_too_many_symbols_are_refused_as_a_limit() -> Non
     n = 4352
     out = np.zeros((n, 4, 4096), np.int8)
     tokens = np.zeros((n, 4096), np.bool_)
-    records = [resealed(struct.pack("<Q", 1 | code << 32) + b"\x00\x01" + bytes(4)) for code in (207, 208)]
+    records = [resealed(struct.pack("<Q", 6 | code << 32) + b"\x01" + bytes(4)) for code in (207, 208)]
     outcomes = decode_records(
         TableSet(TableFile([TableSpec((60000,))], [plane]).encode()),
         records,

@@ -14,7 +14,7 @@ from nec_reference.refusals import Refusal
 from nec_reference.tables import decode_tables
 from nec_reference.whole import DecodedFile, decode_file
 
-RECORD_KINDS = {1: "coefficients", 2: "tables", 3: "index", 4: "seal", 5: "refinement"}
+RECORD_KINDS = {1: "coefficients", 2: "tables", 3: "index", 4: "seal", 5: "refinement", 6: "coefficients"}
 
 
 @dataclass(frozen=True)

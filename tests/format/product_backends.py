@@ -145,7 +145,7 @@ class CoreBackend(BitstreamBackend):
             result = "ok"
             if kind == RecordKind.TABLES and not header.embeds_tables:
                 result = "ignored"
-            if kind == RecordKind.COEFFICIENTS:
+            if kind in (RecordKind.COEFFICIENTS, RecordKind.COMPACT):
                 number, derived, out, token_mask, layers = arrays[plane_number]
                 (refusal,) = core.decode_records(
                     tables,

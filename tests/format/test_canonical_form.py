@@ -12,8 +12,8 @@ from nec_encoder.bits import escape_bits, pack_bits
 from nec_encoder.payload import TileIn, encode_payload
 from nec_reference.bits import BitReader, exp_golomb
 from nec_reference.header import decode_header
-from nec_reference.payload import TileSymbols, decode_payload, step_index
-from nec_reference.records import COEFFICIENTS, Record, scan
+from nec_reference.payload import TileSymbols, decode_payload, split_form, step_index
+from nec_reference.records import Record, scan
 from nec_reference.refusals import Refusal
 from nec_reference.tables import decode_tables
 from nec_reference.tiles import own_tokens
@@ -53,7 +53,7 @@ class Case:
         self.package = entry["package"]
         self.header = decode_header(data)
         self.records = [
-            record for record in scan(data, self.header.length)[0] if record.header.kind == COEFFICIENTS
+            record for record in scan(data, self.header.length)[0] if record.header.has_coefficients
         ]
 
     def own(self, record: Record) -> list[Any]:
@@ -64,11 +64,12 @@ class Case:
     def decode(self, record: Record, payload: bytes) -> list[TileSymbols]:
         fields = record.header
         return decode_payload(
-            payload,
+            payload[0],
+            payload[1:],
             TABLES[self.package],
             fields.plane,
             fields.layer,
-            1 << fields.log2_lanes,
+            fields.lanes,
             self.header.ladder_index,
             fields.ladder_offset,
             self.own(record),
@@ -106,9 +107,15 @@ class Case:
             ),
             plane=fields.plane,
             layer=fields.layer,
-            lanes=1 << fields.log2_lanes,
+            lanes=fields.lanes,
             own=[(own.top, own.bottom, own.left, own.right) for own in self.own(record)],
         )
+
+
+def with_form(record: Record) -> bytes:
+    """The payload with the form in front, wherever the record has it (§5.1)."""
+    form, rest = split_form(record)
+    return bytes([form]) + rest
 
 
 def changed(payload: bytes) -> list[bytes]:
@@ -134,7 +141,7 @@ def test_encoding_what_was_decoded_gives_the_same_bytes(entry: dict[str, Any]) -
     case = Case(entry)
     for record in case.records:
         if record.header.count < 1000:  # tens of thousands of tiles show nothing new
-            assert case.encode(record, case.decode(record, record.payload)) == record.payload
+            assert case.encode(record, case.decode(record, with_form(record))) == with_form(record)
 
 
 @pytest.mark.parametrize("entry", _entries(FLIPPED))
@@ -143,7 +150,7 @@ def test_a_changed_payload_is_refused_or_is_the_only_encoding_of_what_it_says(en
     case = Case(entry)
     accepted = 0
     for record in case.records:
-        for other in changed(record.payload):
+        for other in changed(with_form(record)):
             tiles = case.verdict(record, other)
             if isinstance(tiles, Refusal):
                 continue
@@ -170,7 +177,7 @@ def test_the_core_judges_changed_payloads_as_the_reference_does(entry: dict[str,
         )
         tiles_of = np.zeros(n, bool)
         tiles_of[fields.first_tile : fields.first_tile + fields.count] = True
-        for other in changed(record.payload):
+        for other in changed(with_form(record)):
             out, masked, layers = (
                 np.full((n, c, f), 77, np.int16),
                 np.ones((n, f), bool),
@@ -215,13 +222,13 @@ def test_the_core_judges_changed_payloads_as_the_reference_does(entry: dict[str,
 
 
 def _again(record: Record, payload: bytes) -> bytes:
-    """The record around another payload, with sums that hold."""
+    """The record around another payload, form included, with sums that hold; the kind is what the form demands."""
     fields = record.header
     return parts.record(
         payload,
         plane=fields.plane,
         layer=fields.layer,
-        log2_lanes=fields.log2_lanes,
+        log2_lanes=fields.lanes.bit_length() - 1,
         ladder_offset=fields.ladder_offset,
         first_tile=fields.first_tile,
         count=fields.count,

@@ -7,6 +7,7 @@ import random
 
 import numpy as np
 import pytest
+from nec_encoder.parts import COEFFICIENTS, COMPACT
 from nec_encoder.payload import TileIn
 from nec_encoder.rules import PlaneJob, cost, encode_records, symbol_cost
 from nec_reference.header import decode_header
@@ -83,12 +84,14 @@ def test_equal_symbols_and_masks_give_equal_records(
 
 
 def test_the_cases_reach_every_kind_of_record() -> None:
-    counts, lanes = set(), set()
+    counts, lanes, kinds = set(), set(), set()
     for package, scene, ladder_index, target in CASES.values():
         jobs = _jobs(package, head(package, scene=scene, ladder_index=ladder_index), ladder_index, seed=1)
         for record in encode_records(package.tables, jobs, ladder_index, target):
             counts.add(record[4])
-            lanes.add(1 << (record[1] >> 2 & 7))
+            lanes.add(1 if record[0] & 7 == COMPACT else 1 << (record[1] >> 2 & 7))
+            kinds.add(record[0] & 7)
+    assert kinds == {COEFFICIENTS, COMPACT}
     assert max(counts) >= 128, "a coarse tile-count code"
     assert 1 in lanes
     assert max(lanes) == 64, "the most lanes that the rule gives"

@@ -94,6 +94,7 @@ def test_record_kinds_agree() -> None:
         (records.INDEX, "index"),
         (records.SEAL, "seal"),
         (records.REFINEMENT, "refinement"),
+        (records.COMPACT, "compact coefficients"),
     ):
         assert f"{number} {word}" in kinds
 

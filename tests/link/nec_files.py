@@ -29,11 +29,12 @@ def file_header(run: int = 0, source_name: str = "") -> FileHeader:
 
 
 def record(layer: int, first_tile: int, size: int, seed: int = 0) -> Record:
-    """A coefficient record of `size` bytes in all, with a noise payload."""
+    """A coefficient record of `size` bytes in all, with a noise payload; the two kinds alternate."""
     noise = np.random.default_rng((seed, layer, first_tile, size)).integers(
         0, 256, size - rec.OVERHEAD, np.uint8
     )
-    header = RecordHeader(RecordKind.COEFFICIENTS, 0, layer, 0, 0, first_tile, 1, size - rec.OVERHEAD)
+    kind = RecordKind.COMPACT if first_tile % 2 else RecordKind.COEFFICIENTS
+    header = RecordHeader(kind, 0, layer, 0, 0, first_tile, 1, size - rec.OVERHEAD)
     return rec.build(header, noise.tobytes())
 
 

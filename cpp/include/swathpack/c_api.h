@@ -177,7 +177,8 @@ SWATHPACK_API int swathpack_plan(const swathpack_plane* plane, const swathpack_s
                                  int ladder_offset, uint32_t target_bytes, uint64_t* headers, size_t capacity,
                                  size_t* n_headers, swathpack_error* error);
 
-/* Complete records (header, payload, CRC), one for each packed header of kind 1 whose length and check are 0.
+/* Complete records (header, payload, CRC), one for each packed header of kind 1 whose length and check are 0;
+ * those of one lane without masks become kind 6 (§5.1).
  * All of one plane. The bytes depend neither on `threads` (1 to 1024, the caller's among them) nor on the
  * instruction set. When one header is refused there is no output, and error->record says which. */
 typedef struct swathpack_records swathpack_records;
@@ -230,11 +231,12 @@ SWATHPACK_API int swathpack_decode(const swathpack_plane* plane, const swathpack
 /* ---- Records in bytes ---- */
 
 typedef struct swathpack_record_header {
-  uint8_t kind; /* 1 coefficients, 2 tables, 3 index, 4 seal */
+  uint8_t kind; /* 1 coefficients, 2 tables, 3 index, 4 seal, 6 coefficients in one lane without masks */
   uint8_t plane;
   uint8_t layer;
-  uint8_t log2_lanes;
+  uint8_t log2_lanes; /* 0 in kind 6 */
   int8_t ladder_offset;
+  uint8_t state_form; /* kind 6: bits 2 to 4 of the form (§5.1), 0 to 7; else 0 */
   uint16_t first_tile;
   uint32_t n_tiles;
   uint32_t payload_bytes; /* 0 in a header that is to be encoded */
@@ -267,7 +269,7 @@ typedef struct swathpack_file swathpack_file;
 
 SWATHPACK_API int swathpack_file_new(const void* header, size_t size, swathpack_file** file,
                                      swathpack_error* error);
-/* One complete record of kind 1 or 2; its checksums are verified. */
+/* One complete record of kind 1, 2 or 6; its checksums are verified. */
 SWATHPACK_API int swathpack_file_add(swathpack_file* file, const void* record, size_t size,
                                      swathpack_error* error);
 /* `tail` belongs to the file and lives as long. Afterwards nothing can be added. */

@@ -18,14 +18,16 @@ enum class RecordKind : uint8_t {
   kTables = 2,
   kIndex = 3,
   kSeal = 4,
-  kRefinement = 5,  // reserved
+  kRefinement = 5,           // reserved
+  kCompactCoefficients = 6,  // one lane, no masks: the payload begins with the state (§5.1)
 };
 
 struct RecordHeader {
-  uint8_t kind = 1;             // RecordKind, or 6, 7: reserved
+  uint8_t kind = 1;             // RecordKind, or 7: reserved
   uint8_t plane = 0;            // 0–7
   uint8_t layer = 0;            // 0–15
-  uint8_t log2_lanes = 0;       // 0–7
+  uint8_t log2_lanes = 0;       // 0–7; of kind 6: 0
+  uint8_t state_form = 0;       // of kind 6: bits 2–4 of the form, which other kinds have in the payload
   int8_t ladder_offset = 0;     // −4 … 3
   uint16_t first_tile = 0;      // 0 … 65535
   uint8_t tile_count_code = 0;  // see tile_count()
@@ -36,6 +38,12 @@ struct RecordHeader {
   [[nodiscard]] static RecordHeader unpack(uint64_t packed);
   [[nodiscard]] uint64_t pack() const;  // with the check byte computed, not `check`
 
+  [[nodiscard]] bool is_compact() const {
+    return kind == static_cast<uint8_t>(RecordKind::kCompactCoefficients);
+  }
+  [[nodiscard]] bool is_coefficients() const {
+    return kind == static_cast<uint8_t>(RecordKind::kCoefficients) || is_compact();
+  }
   [[nodiscard]] unsigned lanes() const { return 1u << log2_lanes; }
   [[nodiscard]] uint32_t tile_count() const;
   [[nodiscard]] uint64_t record_bytes() const { return kRecordHeaderBytes + payload_bytes + kRecordCrcBytes; }
@@ -44,6 +52,9 @@ struct RecordHeader {
 // Tiles meant by a tile-count code, 1 … 32768, and the code of a count, if it is writable (§4.2).
 [[nodiscard]] uint32_t tile_count_of(uint8_t code);
 [[nodiscard]] std::optional<uint8_t> tile_count_code(uint32_t count);
+
+// What RecordEncoder::encode is asked with for a record that has the packed header of a coefficient record.
+[[nodiscard]] uint64_t asked_header(uint64_t packed);
 
 // The check byte that the seven low bytes of a packed header demand.
 [[nodiscard]] uint8_t header_check(uint64_t packed);

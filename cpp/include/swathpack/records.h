@@ -54,10 +54,10 @@ class RecordEncoder {
   ~RecordEncoder();
 
   // Appends the complete record (header, payload, CRC) to `out`. `header` is a packed record header (§4.1) of
-  // kind 1 whose length and check fields are 0. Refused with kBadInput: a field that does not fit the tables,
-  // a symbol outside ±32767, a non-zero symbol where nothing is coded (its table has no threshold), masks
-  // that contradict each other; with kLimit: a payload above 65,536 bytes, more than kMaxRecordSymbols
-  // symbols.
+  // kind 1 whose length and check fields are 0; the record is of kind 6 where it has one lane and no masks.
+  // Refused with kBadInput: a field that does not fit the tables, a symbol outside ±32767, a non-zero symbol
+  // where nothing is coded (its table has no threshold), masks that contradict each other; with kLimit: a
+  // payload above 65,536 bytes, more than kMaxRecordSymbols symbols.
   [[nodiscard]] MaybeError encode(uint64_t header, std::vector<uint8_t>& out);
 
  private:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from nec_reference.checks import crc8, crc32c
 
-COEFFICIENTS, TABLES, INDEX, SEAL = 1, 2, 3, 4
+COEFFICIENTS, TABLES, INDEX, SEAL, COMPACT = 1, 2, 3, 4, 6
 
 
 @dataclass(frozen=True)
@@ -184,8 +184,15 @@ def record(
     count: int = 1,
     check_xor: int = 0,
     crc_xor: int = 0,
+    compact: bool = True,
 ) -> bytes:
-    """A whole record around a payload."""
+    """A whole record around a payload.
+
+    Payloads of coefficients begin with the form; where §5.1 wants it in the header (one lane, form bits 0 and 1
+    clear, and bits 5 to 7 too), it goes there, unless `compact` is False.
+    """
+    if compact and kind == COEFFICIENTS and log2_lanes == 0 and not payload[0] & 0b11100011 and payload[1:]:
+        kind, log2_lanes, payload = COMPACT, payload[0] >> 2, payload[1:]
     word = kind | plane << 3 | layer << 6 | log2_lanes << 10 | (ladder_offset & 7) << 13
     word |= first_tile << 16 | count_code(count) << 32 | (len(payload) - 1) << 40
     head = word.to_bytes(7, "little")

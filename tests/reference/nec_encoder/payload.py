@@ -130,7 +130,7 @@ def encode_payload(
     lanes: int = 1,
     own: Sequence[Rect] | None = None,
 ) -> bytes:
-    """A whole payload; masks of tokens only in layer 0."""
+    """A whole payload, form included (`parts.record` moves it); masks of tokens only in layer 0."""
     shape = tables.planes[plane]
     rects = own if own is not None else [(0, shape.rows, 0, shape.cols)] * len(tiles)
     if layer:

@@ -78,7 +78,7 @@ def _layer(tables: TablesIn, job: PlaneJob, layer: int, ladder_index: int, targe
     def estimate(first: int, count: int) -> int:
         run = slice(first, first + count)
         _, mask_bytes = masks(tiles[run], job.own[run])
-        return 3 + -(-sum(costs[run]) // 2048) + len(mask_bytes)
+        return 2 + -(-sum(costs[run]) // 2048) + (1 + len(mask_bytes) if mask_bytes else 0)
 
     records = []
     first = 0

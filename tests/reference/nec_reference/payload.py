@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nec_reference.bits import BitReader, exp_golomb
+from nec_reference.records import COMPACT, Record
 from nec_reference.refusals import Corrupt, Limit
 from nec_reference.tables import Table, Tables
 from nec_reference.tiles import Own
@@ -35,7 +36,18 @@ def step_index(tables: Tables, plane: int, layer: int, ladder_index: int, ladder
     return e
 
 
+def split_form(record: Record) -> tuple[int, bytes]:
+    """The form of a coefficient record and the payload without it, after the check of the kind (§5.1)."""
+    if record.header.kind == COMPACT:
+        return record.header.log2_lanes << 2, record.payload
+    form = record.payload[0]
+    if record.header.lanes == 1 and not form & (FORM_TILE_MASK | FORM_TOKEN_MASK):
+        raise Corrupt("one lane and no mask in a record of kind 1")
+    return form, record.payload[1:]
+
+
 def decode_payload(
+    form: int,
     payload: bytes,
     tables: Tables,
     plane: int,
@@ -45,10 +57,9 @@ def decode_payload(
     ladder_offset: int,
     own: list[Own],
 ) -> list[TileSymbols]:
-    """The tiles of one record; `own` has one rectangle for each."""
+    """The tiles of one record; `payload` is what stands behind the form, `own` has one rectangle for each tile."""
     e = step_index(tables, plane, layer, ladder_index, ladder_offset)
     shape = tables.planes[plane]
-    form = payload[0]
     if form & FORM_RESERVED:
         raise Corrupt(f"form {form:#04x}")
     state_bytes = (form >> 2 & 3) + 1
@@ -58,7 +69,7 @@ def decode_payload(
     if form & FORM_TOKEN_MASK and layer != 0:
         raise Corrupt(f"a token mask in layer {layer}")
 
-    position = 1
+    position = 0
     wholly = [False] * len(own)
     if form & FORM_TILE_MASK:
         wholly, position = _tile_mask(payload, position, len(own))

@@ -10,7 +10,7 @@ from nec_reference.checks import crc8, crc32c
 from nec_reference.header import Header
 from nec_reference.refusals import Corrupt, Unsupported
 
-PADDING, COEFFICIENTS, TABLES, INDEX, SEAL, REFINEMENT = range(6)
+PADDING, COEFFICIENTS, TABLES, INDEX, SEAL, REFINEMENT, COMPACT = range(7)
 HEADER_BYTES, CRC_BYTES = 8, 4
 SEAL_BYTES = 24
 
@@ -35,7 +35,7 @@ class RecordHeader:
     kind: int
     plane: int
     layer: int
-    log2_lanes: int
+    log2_lanes: int  # of kind 6: bits 2–4 of the form
     ladder_offset: int
     first_tile: int
     count_code: int
@@ -44,6 +44,14 @@ class RecordHeader:
     @property
     def count(self) -> int:
         return tile_count(self.count_code)
+
+    @property
+    def has_coefficients(self) -> bool:
+        return self.kind in (COEFFICIENTS, COMPACT)
+
+    @property
+    def lanes(self) -> int:
+        return 1 if self.kind == COMPACT else 1 << self.log2_lanes
 
 
 @dataclass(frozen=True)
@@ -133,9 +141,9 @@ def scan(data: bytes, start: int) -> tuple[list[Record], list[Gap]]:
 def check_fields(record: Record, file: Header) -> None:
     """Refuse an intact record with an illegal field or an unknown kind (§4.1, §4.5, §4.6)."""
     header = record.header
-    if header.kind > SEAL:
+    if header.kind not in (COEFFICIENTS, TABLES, INDEX, SEAL, COMPACT):
         raise Unsupported(f"record kind {header.kind}")
-    if header.kind == COEFFICIENTS:
+    if header.has_coefficients:
         if header.plane >= len(file.planes):
             raise Corrupt(f"plane {header.plane} of {len(file.planes)}")
         if header.layer >= file.planes[header.plane].layers:

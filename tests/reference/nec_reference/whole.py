@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from nec_reference.archive import read_archive
 from nec_reference.header import Header, decode_header
 from nec_reference.manifest import Package, codec_id
-from nec_reference.payload import TileSymbols, decode_payload
+from nec_reference.payload import TileSymbols, decode_payload, split_form
 from nec_reference.records import (
-    COEFFICIENTS,
     INDEX,
     SEAL,
     TABLES,
@@ -114,7 +113,7 @@ def decode_file(data: bytes, package: Package) -> DecodedFile:
         try:
             if record in refused:
                 raise refused[record]
-            if record.header.kind == COEFFICIENTS:
+            if record.header.has_coefficients:
                 if tables is None:
                     result = WAITING
                 else:
@@ -195,7 +194,7 @@ def _mean_vector(header: Header, tables: Tables, plane: int, payload: bytes) -> 
         raise Corrupt("a mean vector with masks")
     shape = header.planes[plane]
     whole = Own(0, shape.rows, 0, shape.cols)
-    (tile,) = decode_payload(payload, tables, plane, 0, 1, header.ladder_index, 0, [whole])
+    (tile,) = decode_payload(payload[0], payload[1:], tables, plane, 0, 1, header.ladder_index, 0, [whole])
     return tile.symbols
 
 
@@ -205,12 +204,14 @@ def _decode_record(header: Header, tables: Tables, record: Record) -> list[TileS
         own_tokens(header, header.planes[fields.plane], tile)
         for tile in range(fields.first_tile, fields.first_tile + fields.count)
     ]
+    form, payload = split_form(record)
     return decode_payload(
-        record.payload,
+        form,
+        payload,
         tables,
         fields.plane,
         fields.layer,
-        1 << fields.log2_lanes,
+        fields.lanes,
         header.ladder_index,
         fields.ladder_offset,
         own,

@@ -2,6 +2,7 @@
 
 Notation: K thresholds T_1 … T_K, T_0 = 0, T_(K+1) = 65536; symbol k has frequency f = T_(k+1) − T_k. Encoding k onto
 state x: first, if x >= 65536·f, the low 16 bits of x go out as a word; then x becomes 65536·⌊x/f⌋ + x mod f + T_k.
+Every payload begins with its form; where there is one lane and no mask, `record` puts bits 2–4 of it into the header.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def _zero() -> Vector:
     # Symbol 0: f = 32768, T_0 = 0: x = 65536·⌊1/32768⌋ + 1 + 0 = 1. One byte: 01. Form 00.
     # Decoder: slot = 1 < 32768: k = 0; x = 32768·0 + 1 − 0 = 1; no words. End: ⌊1/2⁰⌋ = 1.
     # Embedding: mean 0.5 + basis −1 · 0 = 0.5.
-    return _single("one-zero", "one tile, one symbol, 0: two bytes of payload", "00 01", 8, 0, 0.5)
+    return _single("one-zero", "one tile, one symbol, 0: one byte of payload", "00 01", 8, 0, 0.5)
 
 
 def _minus_one() -> Vector:

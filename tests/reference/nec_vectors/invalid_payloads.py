@@ -7,6 +7,7 @@ Most payloads are typed in; `by_hand.py` explains the arithmetic. Package `one` 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from nec_encoder import parts
 from nec_encoder.bits import pack_bits
@@ -30,22 +31,50 @@ def _one(
     ladder_index: int = 8,
     n: int = 1,
     log2_lanes: int = 0,
+    **more: Any,
 ) -> Invalid:
     """A sound record of tile 0, then tiles 1 … n with the given payload."""
     data = payload if isinstance(payload, bytes) else bytes.fromhex(payload)
     file = head(ONE, scene=(8, 8 * (n + 1)), ladder_index=ladder_index)
     file += one_record([-1], e=ladder_index)
-    file += parts.record(data, first_tile=1, count=n, log2_lanes=log2_lanes)
+    file += parts.record(data, first_tile=1, count=n, log2_lanes=log2_lanes, **more)
     return Invalid(f"payload-{name}", reason, ONE, file, "record", "corrupt", 1)
 
 
 def _forms() -> list[Invalid]:
     return [
-        _one("form-bit-5", "bit 5 of form on a sound payload", "24 03 80"),
-        _one("form-bit-6", "bit 6 of form", "44 03 80"),
-        _one("form-bit-7", "bit 7 of form", "84 03 80"),
-        _one("form-alone", "nothing behind form", "00"),
+        # Sound: 01 | 01 | 01: a tile mask, the tile masked, state 1.
+        _one("form-bit-5", "bit 5 of form on a sound payload", "21 01 01"),
+        _one("form-bit-6", "bit 6 of form", "41 01 01"),
+        _one("form-bit-7", "bit 7 of form", "81 01 01"),
+        _one("form-alone", "nothing behind form", "01"),
+        *_kinds(),
     ]
+
+
+def _kinds() -> list[Invalid]:
+    def not_compact(name: str, reason: str, payload: str, **more: int) -> Invalid:
+        return _one(f"not-compact-{name}", reason, payload, compact=False, **more)
+
+    def compact(name: str, reason: str, bits: int, payload: str, **more: int) -> Invalid:
+        return _one(f"compact-{name}", reason, payload, kind=parts.COMPACT, log2_lanes=bits, **more)
+
+    return [
+        # The payloads of `one-zero`, `one-minus-one` and `escape-k1` with their forms in front.
+        not_compact("zero", "kind 1, one lane, no mask: a zero", "00 01"),
+        not_compact("short", "kind 1, one lane, no mask: short form", "04 03 80"),
+        not_compact("long", "kind 1, one lane, no mask: long form", "18 00 C0 04 0C", ladder_index=9),
+        compact("form-twice", "a compact record with the form in header and payload", 1, "04 03 80"),
+        compact("tile-mask", "a compact record of a masked tile: form, mask and state", 0, "01 01 01"),
+        # The header says one byte more or less than the state has.
+        compact("state-shorter", "a compact record whose header says one byte of state, there are two", 0, "03 80"),
+        compact("state-longer", "a compact record whose header says two bytes of state, there is one", 1, "01"),
+        # Long form never has a state below 65536.
+        compact("long-1-byte", "long form with one byte of state", 4, "01"),
+        compact("long-2-bytes", "long form with two bytes of state", 5, "03 80"),
+        compact("long-zeros", "long form for a zero: 65536 = 2·32768: 0x020000", 6, "00 00 02"),
+        compact("short-for-long", "short form for an escape, its string behind the state", 2, "00 C0 04 0C", ladder_index=9),
+    ]  # fmt: skip
 
 
 def _short() -> list[Invalid]:

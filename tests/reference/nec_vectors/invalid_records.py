@@ -29,10 +29,16 @@ def _fields() -> list[Invalid]:
     def of(**fields: Any) -> bytes:
         return parts.record(ZERO, **fields)
 
+    def masked(**fields: Any) -> bytes:
+        """Kind 1: a tile mask with one bit, and the state."""
+        return parts.record(bytes.fromhex("01 01 01"), **fields)
+
     return [
         _one("kind-5", "a refinement: reserved", of(kind=5, first_tile=1), "unsupported"),
-        _one("kind-6", "a kind from the future", of(kind=6), "unsupported"),
-        _one("kind-7", "the last kind there can be", of(kind=7), "unsupported"),
+        _one("kind-7", "a kind from the future, the last there can be", of(kind=7), "unsupported"),
+        _one("kind-1-plane-beyond", "plane 1 of 1, a record with a mask", masked(plane=1)),
+        _one("kind-1-layer-beyond", "layer 1 of 1, a record with a mask", masked(layer=1)),
+        _one("kind-1-tile-beyond", "tile 2 of 2, a record with a mask", masked(first_tile=2)),
         _one("plane-beyond", "plane 1 of 1", of(plane=1)),
         _one("plane-7", "the last plane number there can be", of(plane=7)),
         _one("layer-beyond", "layer 1 of 1", of(layer=1)),

@@ -28,7 +28,7 @@ from codec.evaluate.rate.embedding.records import shared_by_cost
 from codec.evaluate.rate.embedding.sent import Part, check_planes, check_setting, sizes, whole_tiles
 from codec.evaluate.rate.types import Coded, EmbeddingCoder, Method, Planes
 from codec.package import Package
-from codec.types import FloatArray, Georeference, Latent, RecordKind, TileGrid
+from codec.types import FloatArray, Georeference, Latent, TileGrid
 
 _NOWHERE = Georeference((1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
 
@@ -73,8 +73,7 @@ class ShippedCoder:
             sent = [
                 r
                 for r in file.records
-                if r.header.kind == RecordKind.COEFFICIENTS
-                and (r.header.plane, r.header.layer < layers) == (number, True)
+                if r.header.is_coefficients and (r.header.plane, r.header.layer < layers) == (number, True)
             ]
             parts += shared_by_cost(tables, sent, number, index, found.planes[number].values)
         return file.header.encode(), parts
