@@ -93,7 +93,8 @@ def encode_records(
     order: _Order = "tile",
     threads: int = 1,
 ) -> list[bytes]:
-    """Complete records (header, payload, CRC), one per packed header of kind 1 whose length and check are 0.
+    """Complete records (header, payload, CRC), one per packed header of kind 1 whose length and check are 0; without masks
+    those of one lane become kind 6 (§5.1).
 
     symbols N×C×F (order "tile") or N×F×C (order "token") with N the tiles of the file, int8 or int16; float32 are latents,
     which go through the reference quantiser (§10.1) first. tile_mask N, True = none of the tile's own tokens is valid;

@@ -11,7 +11,7 @@ from codec.errors import InputError
 from codec.package import Package
 from codec.pipeline import decode
 from codec.transform.rate import COST_UNITS_PER_BYTE
-from codec.types import Latent, RecordKind, TileGrid
+from codec.types import Latent, TileGrid
 from tests.pipeline.small_scene import all_valid, encode_scene, latents, planes
 
 BIG = TileGrid(320, 640, 32, 32)  # 200 tiles, none doubled
@@ -23,7 +23,7 @@ def big(package: Package) -> list[Latent]:
 
 
 def record_bytes(data: bytes) -> int:
-    return sum(len(r.data) for r in read_bytes(data).scan.records if r.header.kind == RecordKind.COEFFICIENTS)
+    return sum(len(r.data) for r in read_bytes(data).scan.records if r.header.is_coefficients)
 
 
 def test_real_bytes_are_within_one_percent_of_the_integer_costs(package: Package, big: list[Latent]) -> None:
@@ -35,8 +35,8 @@ def test_real_bytes_are_within_one_percent_of_the_integer_costs(package: Package
             symbols = package.maps(latent.plane, index).quantise(latent.values)
             for layer in range(package.plane_specs[latent.plane].n_layers):
                 cost += int(core.tile_costs(package.tables, latent.plane, layer, index, symbols).sum())
-        # The estimate's 3 bytes of form and state per record are part of the rule (bitstream §10.3).
-        assert payload == pytest.approx(cost / COST_UNITS_PER_BYTE + 3 * len(file.records), rel=0.01)
+        # The estimate's 2 bytes of state per record are part of the rule (bitstream §10.3).
+        assert payload == pytest.approx(cost / COST_UNITS_PER_BYTE + 2 * len(file.records), rel=0.01)
 
 
 def test_records_fill_their_target(package: Package, big: list[Latent]) -> None:
