@@ -1,0 +1,1 @@
+"""The parts of `benchmarks.nec_ingredients`, one file each."""

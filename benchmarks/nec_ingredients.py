@@ -1,0 +1,61 @@
+"""What ingredients of our codec are worth, each by itself, on embeddings that nothing was fitted on.
+
+    python -m benchmarks.nec_ingredients --data ../shared/data [--part rdo …]
+
+`rdo`: symbols chosen by rate and distortion, bytes at equal embedding error. `utility`: the same at equal utility of heads.
+`trellis`: what a dependent quantiser would take, an estimate. `mean`: a mean vector per file. `pq`: product quantisation of
+the tile mean. `budget`: how near a file comes to the bytes it was given.
+
+Training embeddings (runs/train_embeddings.npz, made by `python -m codec.pretrain fit-codec --keep`) fit tables; sets, splits
+and heads are those of `python -m codec.evaluate rate`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from benchmarks.nec import budget, file_mean, mean_vector_pq, rdo_error, rdo_utility, trellis
+from benchmarks.nec.held_out import Collection, open_collection
+from benchmarks.results import FOLDER, Row
+from codec.errors import SwathpackError
+from codec.evaluate.rows import as_text, save
+
+PARTS: Mapping[str, Callable[[Collection], Iterable[Row]]] = {
+    "rdo": rdo_error.rows,
+    "utility": rdo_utility.rows,
+    "trellis": trellis.rows,
+    "mean": file_mean.rows,
+    "pq": mean_vector_pq.rows,
+    "budget": budget.rows,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, and write benchmarks/results/nec.csv, part by part."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.nec_ingredients", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data collection")
+    parser.add_argument("--package", default="s2-nano")
+    parser.add_argument("--train", type=Path, default=Path("runs/train_embeddings.npz"))
+    parser.add_argument("--out", type=Path, default=Path("runs/nec"), help="what is computed once")
+    parser.add_argument("--results", type=Path, default=FOLDER, help="folder of the results")
+    parser.add_argument("--part", action="append", choices=list(PARTS), help="again for more (default: all)")
+    options = parser.parse_args(arguments)
+    try:
+        of = open_collection(options.package, options.data, options.out, options.train)
+        for part in options.part or PARTS:
+            found = list(PARTS[part](of))
+            print(as_text(found), flush=True)
+            save(found, options.results, ("swathpack", "numpy", "torch"), per_machine=False)
+    except SwathpackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
