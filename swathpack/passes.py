@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codec.errors import IdentityError
 from swathpack.streams import naming, read_input
 
 if TYPE_CHECKING:
@@ -20,7 +21,11 @@ def read_received(paths: Sequence[str], package: Package) -> list[ReceivedSymbol
     found = []
     for path in paths:
         with naming(path):
-            found.append(_symbols(package, _read(path)))
+            try:
+                found.append(_symbols(package, _read(path)))
+            except IdentityError as error:
+                error.path = path  # of many files, which; the package is named in the text
+                raise
     return found
 
 
