@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--models", type=Path, default=Path("models"), help="folder of model packages")
         command.add_argument("--data", type=Path, help="the data collection, for galileo_nano")
         command.add_argument("--threads", type=int, default=1)
-        command.add_argument("--start", type=Path, default=None, help="starting weights (start.pt)")
+        command.add_argument("--start-weights", dest="start", type=Path, help="file of the starting weights")
     return parser
 
 
@@ -76,7 +76,7 @@ def _place(options: argparse.Namespace) -> Place:
 
 def _needs_start(options: argparse.Namespace) -> None:
     if options.start is None:
-        raise InputError("--start is missing: the file of the starting weights")
+        raise InputError("--start-weights is missing")
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:

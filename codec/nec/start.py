@@ -97,6 +97,13 @@ def load_start(recipe: Recipe, samples: Samples, autoencoder: MaskedAutoencoder,
     return digest_of(state["autoencoder"])
 
 
+def open_start(recipe: Recipe, root: Path, data: Path | None, path: Path) -> MaskedAutoencoder:
+    """The autoencoder of a start, whatever data it was made from: what a point was before it was adapted."""
+    autoencoder = autoencoder_of(recipe, root, data)
+    autoencoder.load_state_dict(_read(path)["autoencoder"])
+    return autoencoder.eval().requires_grad_(False)
+
+
 def start_about(recipe: Recipe, samples: Samples, autoencoder: MaskedAutoencoder) -> dict[str, Any]:
     """What a start depends on."""
     return {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +34,7 @@ def test_the_published_experiment_runs_from_views_to_bytes_and_back(
 ) -> None:
     pool, start, run = written(tmp_path / "pool", views()), str(tmp_path / "start.pt"), str(tmp_path / "run")
     common = [name, "--fast", "--set", "start.encoder=vit-nano/8@s2", "--set", "schedule.steps=6"]
-    common += ["--pool", str(pool), "--start", start]
+    common += ["--pool", str(pool), "--start-weights", start]
     assert main(["start", *common]) == 0
     assert main(["train", *common, "--out", run, "--minutes", "0"]) == 75
     assert main(["train", *common, "--out", run]) == 0
@@ -60,7 +62,7 @@ def test_a_command_without_starting_weights_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["search", "nec-2024", "--pool", str(tmp_path), "--out", str(tmp_path)]) == 3
-    assert "--start is missing" in capsys.readouterr().err
+    assert "--start-weights is missing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -92,3 +94,19 @@ def test_fast_is_short_and_overrides_come_after_it() -> None:
     assert load_recipe("nec-2024", fast=True).schedule.steps == 40
     assert load_recipe("nec-2024", ["schedule.steps=7"], fast=True).schedule.steps == 7
     assert load_recipe("nec-2024", fast=True).fast
+
+
+@needs_compressai
+@pytest.mark.long
+def test_two_processes_of_torchrun_train_one_model(tmp_path: Path) -> None:
+    pytest.importorskip("lightning_fabric", reason="pip install lightning-fabric")
+    pool = written(tmp_path / "pool", views())
+    common = ["nec-2024-repaired", "--fast", "--set", "start.encoder=vit-nano/8@s2"]
+    common += ["--pool", str(pool), "--start-weights", str(tmp_path / "start.pt")]
+    assert main(["start", *common]) == 0
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "codec.nec", "train"]
+    subprocess.run(
+        [sys.executable, "-m", *torchrun, *common, "--out", str(tmp_path / "run")], check=True, timeout=600
+    )
+    report = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (report["processes"], report["step"]) == (2, 40)

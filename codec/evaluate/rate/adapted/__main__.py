@@ -1,0 +1,109 @@
+"""Methods with encoders of their own beside those of a suite: `python -m codec.evaluate.rate.adapted`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from codec.errors import SwathpackError, UsageError
+from codec.evaluate import shared_options
+
+# What the recipe is compared with where nothing else is asked for.
+BESIDE = ("base", "base mean", "per-channel prior", "uqe", "klt-jpeg2000-tile")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the points of all methods need to be opened; picklable."""
+
+    methods: tuple[tuple[str, tuple[Path, ...]], ...]
+    models: Path
+    data: Path
+    start: Path
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m codec.evaluate.rate.adapted", description=__doc__)
+    shared_options.add_data(parser)
+    shared_options.add_encoder(parser)
+    parser.add_argument(
+        "--points", action="append", required=True, metavar="NAME=RUN,RUN,…",
+        help="a method's name and the folders of its points; again for more methods",
+    )  # fmt: skip
+    parser.add_argument(
+        "--start-weights", dest="start", type=Path, required=True, help="the start that the points come from"
+    )
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of model packages")
+    parser.add_argument("--suite", default="default")
+    parser.add_argument("--set", action="append", default=[], help="of the suite; again for more")
+    parser.add_argument("--method", action="append", default=[], help=f"beside; default: {', '.join(BESIDE)}")
+    parser.add_argument("--split", choices=("val", "test", "unseen"), default="val")
+    parser.add_argument("--regime", action="append", help="one, mixed, per-rate; default: all three")
+    parser.add_argument("--resamples", type=int, default=5)
+    parser.add_argument("--all-places", action="store_true", help="for encoders trained elsewhere")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--curves", choices=("none", "all"), default="all")
+    shared_options.add_out(parser)
+    shared_options.add_results(parser)
+    return parser
+
+
+def _given(options: argparse.Namespace) -> Given:
+    methods = []
+    for text in options.points:
+        name, equals, runs = text.partition("=")
+        if not (name and equals and runs):
+            raise UsageError(f"--points {text}: give NAME=RUN,RUN,…")
+        methods.append((name, tuple(Path(run) for run in runs.split(","))))
+    return Given(tuple(methods), options.models, options.data, options.start)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from codec.evaluate.rate.adapted.work import prepared
+    from codec.evaluate.rate.run import Setting
+    from codec.evaluate.rate.suite import chosen
+    from codec.evaluate.rate.suite_run import Report
+    from codec.evaluate.rate.suite_run import run as run_suite
+    from codec.evaluate.rows import as_text, save
+    from codec.heads.regimes import REGIMES
+
+    given = _given(options)
+    setting = Setting(
+        options.split, 0, options.resamples, 0, tuple(options.regime or REGIMES), options.all_places
+    )
+    wanted = chosen(options.suite, options.set)
+    methods = tuple(options.method or BESIDE)
+    prepare = partial(
+        prepared, given, wanted, options.encoder, options.out, setting, tuple(options.set), methods
+    )
+    suite = options.results.stem if options.results else "nec-2024"
+    curves = None if options.curves == "all" else ()
+    outcome = run_suite(prepare, Report(suite, options.encoder, curves), options.processes)
+    print(as_text(outcome.rows))
+    if options.results:
+        save(
+            outcome.rows,
+            options.results.parent,
+            ("swathpack", "numpy", "torch", "compressai"),
+            per_machine=False,
+        )
+    shared_options.raise_refused(outcome.refused)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; a SwathpackError becomes one line and its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        _run(options)
+    except SwathpackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
