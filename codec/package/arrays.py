@@ -27,11 +27,18 @@ _ILLEGAL = (
 )  # fmt: skip
 
 
-def encode(transforms: Mapping[str, PlaneTransform], liftings: Mapping[str, Lifting] | None = None) -> bytes:
-    """The archive's bytes, stored without compression (float32 noise does not shrink)."""
+def encode(
+    transforms: Mapping[str, PlaneTransform],
+    liftings: Mapping[str, Lifting] | None = None,
+    refining: Mapping[str, int] | None = None,
+) -> bytes:
+    """The archive's bytes, stored without compression (float32 noise does not shrink).
+
+    `refining`: by name of each plane that refines, the number of the plane it refines.
+    """
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in _parts(transforms, liftings or {}):
+        for name, array in _parts(transforms, liftings or {}, refining or {}):
             data = io.BytesIO()
             np.lib.format.write_array(data, np.ascontiguousarray(array), version=(1, 0))
             info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
@@ -42,7 +49,7 @@ def encode(transforms: Mapping[str, PlaneTransform], liftings: Mapping[str, Lift
 
 
 def _parts(
-    transforms: Mapping[str, PlaneTransform], liftings: Mapping[str, Lifting]
+    transforms: Mapping[str, PlaneTransform], liftings: Mapping[str, Lifting], refining: Mapping[str, int]
 ) -> Iterator[tuple[str, np.ndarray]]:
     for plane, transform in transforms.items():
         yield f"{plane}.mean", transform.mean.astype("<f4")
@@ -57,11 +64,14 @@ def _parts(
             yield f"{plane}.neighbours", lifting.neighbours.astype("<i2")
         if lifting.channels.any():
             yield f"{plane}.channels", lifting.channels.astype("<i2")
+    for plane, number in refining.items():
+        yield f"{plane}.refines", np.array([number], dtype=np.uint8)
 
 
-def size_limit(planes: Sequence[PlaneEntry]) -> int:
+def size_limit(planes: Sequence[PlaneEntry], refining: Sequence[PlaneEntry] = ()) -> int:
     """The most bytes the archive of these planes can need."""
-    return sum(_sizes(plane)[0] + _sizes(plane)[1] + 6 * _HEADER_BYTES for plane in planes) + _HEADER_BYTES
+    floats = sum(_sizes(plane)[0] + _sizes(plane)[1] + 6 * _HEADER_BYTES for plane in planes)
+    return floats + (2 * len(refining) + 1) * _HEADER_BYTES
 
 
 def _sizes(plane: PlaneEntry) -> tuple[int, int]:
@@ -70,17 +80,26 @@ def _sizes(plane: PlaneEntry) -> tuple[int, int]:
 
 
 def decode(
-    data: bytes, planes: Sequence[PlaneEntry], path: object
+    data: bytes, planes: Sequence[PlaneEntry], path: object, refining: Sequence[PlaneEntry] = ()
 ) -> tuple[dict[str, PlaneTransform], dict[str, Lifting]]:
     """The transforms of the float planes, the liftings of those integer planes whose entry says `linear`.
 
-    Raises Corrupt naming `path` where an array is absent, of another shape, or holds what it must not.
+    Raises Corrupt naming `path` where an array is absent, of another shape, or holds what it must not; so where it says
+    otherwise than `refining` which planes refine which.
 
     Sizes are checked in the archive's directory before anything is unpacked.
     """
     transforms, liftings = {}, {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for own in refining:
+                if (number := _refines(archive, own.name)) != own.refines:
+                    raise ValueError(f"{own.name}.refines is {number}, not {own.refines}")
+            named = {f"{own.name}.refines.npy" for own in refining}
+            if unnamed := sorted(
+                m for m in archive.namelist() if m.endswith(".refines.npy") and m not in named
+            ):
+                raise ValueError(f"{unnamed[0]} is of no plane that refines")
             for plane in planes:
                 spec = plane.spec
                 if plane.lifting == "linear":
@@ -105,6 +124,19 @@ def has_lifting(data: bytes, plane: str) -> bool:
             return f"{plane}.range.npy" in archive.namelist()
     except _ILLEGAL:
         return False
+
+
+def refined_by(data: bytes, plane: str) -> int | None:
+    """The number of the plane that `plane` refines, as the archive says; None: it refines none, or this is no archive."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return _refines(archive, plane) if f"{plane}.refines.npy" in archive.namelist() else None
+    except _ILLEGAL:
+        return None
+
+
+def _refines(archive: zipfile.ZipFile, plane: str) -> int:
+    return int(_member(archive, f"{plane}.refines", (1,), "|u1")[0])
 
 
 def _tokens(archive: zipfile.ZipFile, plane: str) -> TokenTransform:

@@ -10,6 +10,8 @@ Schema (integers and text only, every key mandatory unless marked optional)::
     tile              {"core": pixels, "margin": pixels, "patch": pixels}
     planes            [{"name", "rows", "cols", "channels", "layers", "kind": "float"|"integer", "space_id": hex,
                         "lifting": "none"|"left"|"linear" (integer planes only)}]
+    refining          optional: [{"name", "refines": name of a plane before it, "layers", "space_id": hex}], planes that
+                      follow those of `planes` and refine one of them or of each other (bitstream §8.4)
     codec_id          hex
     default_ladder_index
     encoder, adapter  SHA-256 of the weights that made the embeddings, or null
@@ -23,7 +25,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -63,6 +65,7 @@ class PlaneEntry:
     name: str
     spec: PlaneSpec
     lifting: str  # "none" for float planes
+    refines: int | None = None  # number of the plane whose symbols it refines (bitstream §8.4)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Manifest:
     adapter_sha256: str | None
     files: Mapping[str, FileEntry]
     raw: Mapping[str, Any]
+    refining: tuple[PlaneEntry, ...] = ()  # planes of a file behind `planes`
 
 
 class _Reader:
@@ -148,8 +152,9 @@ def parse(data: bytes, path: Path) -> Manifest:
         )
     files = _files(read, raw, path)
     planes = tuple(_plane(read, entry) for entry in read.items(raw, "planes", 8))
-    names = [plane.name for plane in planes]
-    if not planes or len(set(names)) != len(names):
+    refining = _refining(read, raw, planes)
+    names = [plane.name for plane in (*planes, *refining)]
+    if not planes or len(names) > 8 or len(set(names)) != len(names):
         read.fail("planes", "1 to 8 planes with different names", names)
     bands = tuple(read.items(raw, "bands", 64))
     if not all(isinstance(band, str) and band for band in bands) or len(set(bands)) != len(bands):
@@ -173,6 +178,7 @@ def parse(data: bytes, path: Path) -> Manifest:
         adapter_sha256=read.digest(raw, "adapter"),
         files=files,
         raw=raw,
+        refining=refining,
     )
     _check_ids(manifest, path)
     return manifest
@@ -241,6 +247,34 @@ def _plane(read: _Reader, entry: Any) -> PlaneEntry:
     return PlaneEntry(read.text(entry, "name", _NAME), spec, lifting)
 
 
+def _refining(
+    read: _Reader, raw: Mapping[str, Any], planes: tuple[PlaneEntry, ...]
+) -> tuple[PlaneEntry, ...]:
+    if "refining" not in raw:
+        return ()
+    found: list[PlaneEntry] = []
+    for entry in read.items(raw, "refining", 7):
+        if not isinstance(entry, dict):
+            read.fail("refining", "objects", entry)
+        before: list[PlaneEntry] = [*planes, *found]
+        taken = {other.refines for other in found}
+        free = {
+            plane.name: number
+            for number, plane in enumerate(before)
+            if number not in taken and plane.spec.kind is PlaneKind.FLOAT
+        }
+        refines = free.get(read.text(entry, "refines", _NAME))
+        if refines is None:
+            read.fail("refines", f"one of {', '.join(free)}", entry["refines"])
+        spec = replace(
+            before[refines].spec,
+            n_layers=read.integer(entry, "layers", 1, 16),
+            space_id=bytes.fromhex(read.text(entry, "space_id", _HEX16)),
+        )
+        found.append(PlaneEntry(read.text(entry, "name", _NAME), spec, "none", refines))
+    return tuple(found)
+
+
 def _check_ids(manifest: Manifest, path: Path) -> None:
     """The ids that the manifest states must be those of its entries."""
     fix = "do not use this package; get it again from its source"
@@ -264,7 +298,7 @@ def _check_ids(manifest: Manifest, path: Path) -> None:
                 found=stated,
                 fix=fix,
             )
-    for plane in manifest.planes:
+    for plane in (*manifest.planes, *manifest.refining):
         expected = identity.space_id(
             plane=plane.name,
             bands=manifest.bands,

@@ -75,8 +75,22 @@ class Package:
         return self.manifest.planes
 
     @property
+    def refining(self) -> tuple[PlaneEntry, ...]:
+        """Planes of a file that follow `planes` and refine one of them or of each other; no embeddings of their own."""
+        return self.manifest.refining
+
+    @property
     def plane_specs(self) -> tuple[PlaneSpec, ...]:
-        return tuple(plane.spec for plane in self.manifest.planes)
+        """Of every plane of a file, those that refine included."""
+        return tuple(plane.spec for plane in (*self.manifest.planes, *self.manifest.refining))
+
+    def chain(self, plane: int) -> tuple[int, ...]:
+        """The numbers of a plane and of those that refine it, one after another, from the coarse to the fine."""
+        numbers = [plane]
+        for number, entry in enumerate(self.refining, len(self.planes)):  # each refines one before it
+            if entry.refines == numbers[-1]:
+                numbers.append(number)
+        return tuple(numbers)
 
     @property
     def codec_id(self) -> bytes:
@@ -153,7 +167,7 @@ def load(
     manifest = parse(data, folder / MANIFEST)
 
     table_bytes = files.read_checked(folder, TABLES, manifest.files[TABLES], MAX_BYTES)
-    limit = arrays.size_limit(manifest.planes)
+    limit = arrays.size_limit(manifest.planes, manifest.refining)
     transform_bytes = files.read_checked(folder, TRANSFORM, manifest.files[TRANSFORM], limit)
     for name, entry in manifest.files.items():
         if name not in (TABLES, TRANSFORM):
@@ -169,7 +183,9 @@ def load(
     _check_planes(manifest, table_file, folder / MANIFEST)
     if manifest.default_ladder_index not in table_file.usable_indices():
         raise Corrupt("the default ladder index is outside what the tables allow", path=folder / MANIFEST)
-    transforms, liftings = arrays.decode(transform_bytes, manifest.planes, folder / TRANSFORM)
+    transforms, liftings = arrays.decode(
+        transform_bytes, manifest.planes, folder / TRANSFORM, manifest.refining
+    )
     return Package(folder, manifest, tables, table_file, transforms, unlisted, signer, liftings)
 
 
@@ -223,7 +239,8 @@ def _check_signature(folder: Path, manifest: bytes, verifier: Verifier | None, r
 
 def _check_planes(manifest: Manifest, tables: Tables, path: Path) -> None:
     stated = [
-        (p.spec.rows, p.spec.cols, p.spec.channels, p.spec.n_layers, p.spec.kind) for p in manifest.planes
+        (p.spec.rows, p.spec.cols, p.spec.channels, p.spec.n_layers, p.spec.kind)
+        for p in (*manifest.planes, *manifest.refining)
     ]
     found = [(p.rows, p.cols, p.channels, len(p.layer_shift), p.kind) for p in tables.planes]
     if stated != found:
@@ -308,7 +325,8 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     layout = tile if isinstance(tile, TileLayout) else TileLayout(tile["core"], tile["margin"], tile["patch"])
     write_atomic(folder / TABLES, codec.tables_bytes)
-    write_atomic(folder / TRANSFORM, arrays.encode(codec.transforms, codec.liftings))
+    refines = {own.name: own.refines for own in codec.refining}
+    write_atomic(folder / TRANSFORM, arrays.encode(codec.transforms, codec.liftings, refines))
     planes = [
         {
             "name": plane,
@@ -319,7 +337,12 @@ def build(
             "kind": m.kind.name.lower(),
             **({"lifting": "linear"} if plane in codec.liftings else {}),
         }
-        for plane, m in zip(codec.plane_names, codec.tables.planes, strict=True)
+        for plane, m in zip(codec.plane_names, codec.tables.planes, strict=False)
+    ]
+    every = (*codec.plane_names, *refines)
+    refining = [
+        {"name": own, "refines": every[number], "layers": len(m.layer_shift)}
+        for (own, number), m in zip(refines.items(), codec.tables.planes[len(planes) :], strict=True)
     ]
     raw = {
         "format": FORMAT,
@@ -331,6 +354,7 @@ def build(
         "preprocessing": preprocessing,
         "tile": {"core": layout.core, "margin": layout.margin, "patch": layout.patch},
         "planes": planes,
+        **({"refining": refining} if refining else {}),
         "default_ladder_index": codec.default_ladder_index
         if default_ladder_index is None
         else default_ladder_index,
@@ -362,19 +386,22 @@ def _write_manifest(folder: Path, raw: dict[str, Any]) -> Package:
     raw["codec_id"] = identity.codec_id(
         tables_sha256=listed[TABLES].sha256, transform_sha256=listed[TRANSFORM].sha256
     ).hex()
-    raw["planes"] = [
-        {
-            **plane,
-            "space_id": identity.space_id(
-                plane=plane["name"],
-                bands=raw["bands"],
-                preprocessing=raw["preprocessing"],
-                encoder_sha256=raw["encoder"],
-                adapter_sha256=raw["adapter"],
-            ).hex(),
-        }
-        for plane in raw["planes"]
-    ]
+    for key in ("planes", "refining"):
+        if key not in raw:
+            continue
+        raw[key] = [
+            {
+                **plane,
+                "space_id": identity.space_id(
+                    plane=plane["name"],
+                    bands=raw["bands"],
+                    preprocessing=raw["preprocessing"],
+                    encoder_sha256=raw["encoder"],
+                    adapter_sha256=raw["adapter"],
+                ).hex(),
+            }
+            for plane in raw[key]
+        ]
     identity.canonical_json(raw)  # refuses floats before anything is written
     data = json.dumps(raw, ensure_ascii=False, sort_keys=True, indent=1).encode() + b"\n"
     try:

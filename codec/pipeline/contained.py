@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from codec.bitstream.core import TableSet
@@ -49,8 +50,12 @@ def package_of(header: FileHeader, tables: bytes, transform: bytes, path: object
             "the embedded tables and transform are not those that the header names", path=path,
             expected=f"codec id {header.codec_id.hex()}", found=codec_id.hex(), fix="receive the file again",
         )  # fmt: skip
-    entries = tuple(_entry(number, spec, transform) for number, spec in enumerate(header.planes))
-    limit = arrays.size_limit(entries)
+    refines = [arrays.refined_by(transform, plane_name(number)) for number in range(len(header.planes))]
+    n_refining = sum(number is not None for number in refines)
+    n_planes = len(refines) - n_refining
+    entries = tuple(_entry(number, spec, transform) for number, spec in enumerate(header.planes[:n_planes]))
+    refining = _refining(header, refines, n_planes, path)
+    limit = arrays.size_limit(entries, refining)
     if len(transform) > limit:
         raise Corrupt(
             "the embedded transform is too large for its planes",
@@ -58,7 +63,7 @@ def package_of(header: FileHeader, tables: bytes, transform: bytes, path: object
             expected=limit,
             found=len(transform),
         )
-    transforms, liftings = arrays.decode(transform, entries, path)
+    transforms, liftings = arrays.decode(transform, entries, path, refining)
     manifest = Manifest(
         name=NAME, version="0", licence="not stated", bands=(), preprocessing=_PREPROCESSING,
         tile=TileLayout(max(header.grid.core_height, header.grid.core_width), 0, 1), planes=entries,
@@ -66,7 +71,7 @@ def package_of(header: FileHeader, tables: bytes, transform: bytes, path: object
         files={
             TABLES: FileEntry(len(tables), sha[TABLES]), TRANSFORM: FileEntry(len(transform), sha[TRANSFORM])
         },
-        raw={},
+        raw={}, refining=refining,
     )  # fmt: skip
     return Package(
         Path(str(path or NAME)),
@@ -93,6 +98,28 @@ def package_in(header: FileHeader, embedded: EmbeddedTables | None, path: object
             found=f"chunks missing: {', '.join(map(str, missing)) or 'all'}", fix="request these records again",
         )  # fmt: skip
     return package_of(header, embedded.data, embedded.transform or b"", path)
+
+
+def _refining(
+    header: FileHeader, refines: list[int | None], n_planes: int, path: object
+) -> tuple[PlaneEntry, ...]:
+    found = []
+    for number, spec in enumerate(header.planes[n_planes:], n_planes):
+        refined = refines[number]
+        other = None if refined is None or refined >= number else header.planes[refined]
+        like = (
+            other is not None
+            and replace(other, n_layers=spec.n_layers, space_id=spec.space_id) == spec
+            and spec.kind is PlaneKind.FLOAT
+        )
+        if refined is None or not like or refines.count(refined) != 1:
+            raise Corrupt(
+                f"the embedded transform says of plane {number} that it refines what it cannot", path=path,
+                expected="a plane of floats before it, of its shape, that no other refines; such planes come last",
+                found=refined,
+            )  # fmt: skip
+        found.append(PlaneEntry(plane_name(number), spec, "none", refined))
+    return tuple(found)
 
 
 def _entry(number: int, spec: PlaneSpec, transform: bytes) -> PlaneEntry:

@@ -18,7 +18,9 @@ from codec.bitstream.header import FileHeader
 from codec.errors import FormatError, IdentityError, LimitExceeded
 from codec.package import Package, PlaneEntry, identity
 from codec.package.manifest import TRANSFORM
+from codec.pipeline.digits import finer_planes, reported
 from codec.pipeline.refining import Refine, layer_steps, refined
+from codec.transform.digits import reconstructed
 from codec.transform.lifting import Lifting
 from codec.transform.maps import quant_maps
 from codec.transform.plane import PlaneTransform
@@ -92,20 +94,29 @@ def decode(
     )
     means = mean_vector.decode(tables, header, backend=backend)
     embeddings = {
-        entry.name: embedding_of(package, table_file, header, entry, plane, means.get(plane.plane))
-        for entry, plane in zip(package.planes, found.planes, strict=True)
+        entry.name: embedding_of(
+            package,
+            table_file,
+            header,
+            entry,
+            plane,
+            means.get(plane.plane),
+            finer_planes(package, found.planes, number),
+        )
+        for number, (entry, plane) in enumerate(zip(package.planes, found.planes, strict=False))
     }
     said = ""
     if refine is not None:
         steps = {
-            entry.name: layer_steps(table_file, header, plane)
-            for entry, plane in zip(package.planes, found.planes, strict=True)
+            entry.name: layer_steps(table_file, header, plane, finer_planes(package, found.planes, number))
+            for number, (entry, plane) in enumerate(zip(package.planes, found.planes, strict=False))
         }
         embeddings, said = refined(refine, embeddings, steps)
     damaged += [(used[damage.index][1], damage.kind, damage.what) for damage in found.damaged]
     return Decoded(
-        embeddings, found.missing, found.conflicts, tuple(sorted(damaged)), found.used, refinement=said
-    )
+        embeddings, reported(package, found.planes, found.missing), found.conflicts, tuple(sorted(damaged)),
+        found.used, refinement=said,
+    )  # fmt: skip
 
 
 def check_package(package: Package, header: FileHeader, *, tables_sha256: str | None = "") -> None:
@@ -147,18 +158,21 @@ def embedding_of(
     entry: PlaneEntry,
     plane: PlaneSymbols,
     mean: npt.NDArray[np.int16] | None,
+    finer: Sequence[PlaneSymbols] = (),
 ) -> Embedding:
     """Symbols of one plane, of all tiles or some → embedding of these; 0 in invalid tokens, whose validity is False.
 
-    `tables` is the package's table file or the one that the file embeds, `mean` the header's mean vector of the plane.
+    `tables` is the package's table file or the one that the file embeds, `mean` the header's mean vector of the plane,
+    `finer` the planes that refine it, of the same tiles, in the order in which they refine each other.
     """
+    chain = (plane, *finer)
     n_tiles, spec = len(plane.layers), entry.spec
     values = np.zeros((n_tiles, spec.rows, spec.cols, spec.channels), dtype=np.float32)
     decoded = np.flatnonzero((plane.layers & 1).astype(bool) & plane.token_validity.any(axis=(1, 2)))
-    offsets = plane.ladder_offset[decoded]
+    offsets = np.concatenate([each.ladder_offset[decoded] for each in chain], axis=1)
     for chosen in np.unique(offsets, axis=0):  # records of one file may have been coded finer or coarser
         tiles = decoded[(offsets == chosen).all(axis=1)]
-        numbers = _numbers(package, tables, header, entry, plane, chosen, mean)
+        numbers = _numbers(package, tables, header, entry, chain, chosen, mean)
         piece = _PIECE_INTEGERS if spec.kind is PlaneKind.INTEGER else _PIECE_VALUES
         step = max(1, piece // (spec.channels * spec.n_frequencies))
         for start in range(0, len(tiles), step):
@@ -174,25 +188,33 @@ def _numbers(
     tables: Tables,
     header: FileHeader,
     entry: PlaneEntry,
-    plane: PlaneSymbols,
+    chain: Sequence[PlaneSymbols],
     offsets: npt.NDArray[np.int8],
     mean: npt.NDArray[np.int16] | None,
 ) -> Callable[[npt.NDArray[np.int64]], FloatArray]:
-    """What makes numbers n×h×w×C of some tiles, all of whose records have these ladder offsets."""
+    """What makes numbers n×h×w×C of some tiles, all of whose records have these ladder offsets, plane after plane."""
+    plane = chain[0]
     if entry.spec.kind is PlaneKind.INTEGER:
         lifting = package.liftings.get(entry.name)
         return lambda part: integers_of(plane.values[part], entry, lifting).astype(np.float32)
-    maps = quant_maps(tables, plane.plane, header.ladder_index, [int(offset) for offset in offsets])
+    ends = np.cumsum([each.ladder_offset.shape[1] for each in chain])
+    every = [
+        quant_maps(tables, each.plane, header.ladder_index, own.tolist())
+        for each, own in zip(chain, np.split(offsets, ends[:-1]), strict=True)
+    ]
     added: FloatArray | None = None
     if mean is None:  # what is never coded at this quality is 0, and need not be transformed back
-        maps = maps.first(maps.n_coded_channels)
+        channels = max(maps.n_coded_channels for maps in every)
+        every = [maps.first(channels) for maps in every]
     else:  # its step is layer 0's without any record's offset (bitstream §3.3)
         plain = quant_maps(tables, plane.plane, header.ladder_index)
         added = np.where(plain.layer == 0, mean * plain.step, np.float32(0))
     transform: PlaneTransform = package.transforms[entry.name]
 
     def numbers(part: npt.NDArray[np.int64]) -> FloatArray:
-        latents = maps.reconstruct(plane.values[part, : len(maps.layer)], plane.layers[part])
+        channels = len(every[0].layer)
+        symbols, layers = [p.values[part, :channels] for p in chain], [p.layers[part] for p in chain]
+        latents = reconstructed(symbols, layers, every)
         if added is not None:
             latents += added
         return transform.synthesise(latents)

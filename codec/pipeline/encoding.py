@@ -20,12 +20,13 @@ from codec.bitstream.scan import INDEX_ENTRY, SEAL
 from codec.bitstream.writer import ENTRIES_PER_PART, NecWriter
 from codec.errors import InputError
 from codec.package import Package
+from codec.pipeline.digits import chain_symbols, check_digits, in_order
 from codec.pipeline.mixing import Mixer
 from codec.pipeline.quantising import Mean, Quantiser, chosen_mean
 from codec.pipeline.sources import Source, sources
 from codec.transform.budget import at_most_one, check_amount, check_count, check_importance
 from codec.transform.rdo import check_tradeoff
-from codec.types import Georeference, Latent, Record, Symbols, TileGrid
+from codec.types import Georeference, Latent, Record, TileGrid
 
 
 def encode(
@@ -45,6 +46,7 @@ def encode(
     run: int = 0,
     source_name: str = "",
     file_mean: bool | None = None,
+    digits: int | None = None,
     tradeoff: float = 0.0,
     embed_tables: bool = False,
     index: bool = True,
@@ -63,7 +65,8 @@ def encode(
 
     `target_bytes` is the size that records approach. `file_mean` sends the scene's mean vector in the header; None does
     so when that saves bytes. `tradeoff` > 0 chooses symbols above layer 0 by rate and distortion (`codec.transform.rdo`)
-    instead of rounding: fewer bytes and a larger error at one index, to be had again at a finer one.
+    instead of rounding: fewer bytes and a larger error at one index, to be had again at a finer one. `digits`: how many of
+    the planes that refine each plane are sent (None: all; with a budget none).
 
     Equal arguments give equal bytes. Raises InputError for latents that do not fit, NaN in valid tiles, a grid with
     another core than the package's, arguments that are no such numbers, and for a budget that cannot be met, saying what
@@ -74,6 +77,7 @@ def encode(
     target_bytes = check_count(target_bytes, "target_bytes", OVERHEAD + 1)
     if ladder_index is not None:
         ladder_index = check_count(ladder_index, "ladder_index")
+    digits = check_digits(package, digits)
     planes = sources(package, latents, grid)
     if check_count(band_mask, "band_mask") >> len(package.bands):
         raise InputError(
@@ -106,6 +110,11 @@ def encode(
 
     tables = tables_records.split(package.table_file.encode()) if embed_tables else []
     budget = _budget(bytes_per_tile, total_bytes, planes)
+    if budget is not None and digits:
+        raise InputError(
+            "a budget is spent on planes and not on those that refine them", found=f"{digits} digits",
+            fix="give a ladder index, and cut the file where the bytes end",
+        )  # fmt: skip
     if budget is None:
         if importance is not None:
             raise InputError(
@@ -116,12 +125,14 @@ def encode(
         means = [chosen_mean(package, plane, at, file_mean) for plane in planes]
         head = header(at, means)
         symbols = [
-            Symbols(plane.number, Quantiser(package, plane, at, mean, tradeoff).all(), plane.validity)
+            each
             for plane, mean in zip(planes, means, strict=True)
+            for each in chain_symbols(Quantiser(package, plane, at, mean, tradeoff), grid, digits)
         ]
         records = encode_file_records(
             package.tables, head, symbols, target_bytes=target_bytes, backend=backend
         )
+        records = in_order(package, records, digits)
     else:
         weights = np.ones(grid.n_tiles) if importance is None else check_importance(importance, grid.n_tiles)
 

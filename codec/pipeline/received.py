@@ -34,7 +34,7 @@ class ReceivedPlane:
 
 @dataclass(frozen=True)
 class ReceivedSymbols:
-    """One file. `planes` are the float planes; integers have no scale that could drift."""
+    """One file. `planes` are the float planes; integers have no scale that could drift, digits follow their planes."""
 
     header: FileHeader
     tables: Tables
@@ -51,7 +51,7 @@ def symbols_of(package: Package, header: FileHeader, records: Sequence[bytes]) -
     means = header.mean_vector_payloads
     planes = []
     for plane, spec in zip(decoded, header.planes, strict=True):
-        if spec.kind is not PlaneKind.FLOAT:
+        if spec.kind is not PlaneKind.FLOAT or plane.plane >= len(package.planes):
             continue
         whole = np.flatnonzero(plane.token_validity.all(axis=(1, 2)))
         planes.append(

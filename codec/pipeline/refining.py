@@ -6,13 +6,14 @@ what it computes it with lie above this room.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from codec.bitstream.decoded import PlaneSymbols
 from codec.bitstream.header import FileHeader
 from codec.errors import BackendUnavailable, InternalError
+from codec.transform.digits import RADIX
 from codec.transform.tables import Tables
 from codec.types import Embedding, FloatArray
 
@@ -21,11 +22,25 @@ from codec.types import Embedding, FloatArray
 Refine = Callable[[Mapping[str, Embedding], Mapping[str, FloatArray]], Mapping[str, Embedding]]
 
 
-def layer_steps(tables: Tables, header: FileHeader, plane: PlaneSymbols) -> FloatArray:
-    """Step of each tile's layers, N×layers: of the record that brought it, or what the file's index says."""
+def layer_steps(
+    tables: Tables, header: FileHeader, plane: PlaneSymbols, finer: Sequence[PlaneSymbols] = ()
+) -> FloatArray:
+    """Step of each tile's layers, N×layers: of the record that brought it, or what the file's index says.
+
+    A layer whose digits have arrived in the planes of `finer`, which refine it one after another, has a third of it for
+    each; where they are cut into other layers than the plane, this is not taken into account.
+    """
     shift = np.array(tables.planes[plane.plane].layer_shift, dtype=np.int64)
     position = header.ladder_index + shift + plane.ladder_offset.astype(np.int64)
-    return np.asarray(tables.ladder[position], dtype=np.float32)
+    steps = tables.ladder[position].astype(np.float32)
+    own, arrived = tables.planes[plane.plane], plane.layers
+    for each in finer:
+        if not np.array_equal(tables.planes[each.plane].layer_map, own.layer_map):
+            break
+        arrived = arrived & each.layers
+        there = (arrived[:, None] >> np.arange(steps.shape[1], dtype=np.uint16)) & 1
+        steps = np.where(there.astype(bool), steps / np.float32(RADIX), steps)
+    return steps
 
 
 def refined(

@@ -26,6 +26,11 @@ def refit_tables(package: Package, received: Sequence[ReceivedSymbols]) -> Refit
     Raises InputError where a plane has too few wholly valid tiles (saying how many are needed) or holds integers, and for
     files that carry tables of their own.
     """
+    if package.refining:
+        raise InputError(
+            f"package {package.name!r} has planes that refine others, whose tables received symbols do not make",
+            fix="fit it again from embeddings",
+        )
     by_id = {file.header.file_id: file for file in received}
     for file in by_id.values():
         if file.header.embeds_tables:

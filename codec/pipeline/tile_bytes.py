@@ -41,7 +41,7 @@ def bytes_per_tile(package: Package, header: FileHeader, records: Sequence[bytes
     """
     tables, _, planes = decoded_symbols(package, header, records)
     found = {}
-    for entry, plane in zip(package.planes, planes, strict=True):
+    for entry, plane in zip(package.planes, planes, strict=False):
         n_layers = entry.spec.n_layers
         layers = np.full((header.n_tiles, n_layers), np.nan)
         for layer in range(n_layers):

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from codec.bitstream.core import TableSet
 from codec.errors import InputError
+from codec.transform.fit_digits import Refining, add_digits
 from codec.transform.klt import CHUNK, fit_transform
 from codec.transform.layers import cut_channels, cut_layers
 from codec.transform.layout import QUARTER_OCTAVES, PlaneLayout, band_of_frequency, band_of_token
@@ -51,6 +52,7 @@ class FittedCodec:
     liftings: Mapping[str, Lifting] = field(
         default_factory=dict
     )  # of integer planes, which have no transform
+    refining: tuple[Refining, ...] = ()  # planes of `tables` behind all others
 
     @property
     def plane_names(self) -> tuple[str, ...]:
@@ -139,10 +141,18 @@ def fit_planes(
         )
         for number, (name, plane) in enumerate(zip(embeddings, planes, strict=True))
     ]
-    tables = Tables(ladder, levels, tuple(cut))
+    tables, index = Tables(ladder, levels, tuple(cut)), index_for(default_bytes)
+    refining: tuple[Refining, ...] = ()
+    counts = {name: layout.refinements for name, layout in layouts.items() if layout.refinements}
+    if counts:
+        tables, refining, trimmed = add_digits(tables, latents, counts, _LOWEST_LEVEL)
+        index = max(index - trimmed, tables.usable_indices().start)
+        mean_bytes = {
+            i - trimmed: mean_bytes[i] for i in mean_bytes if i - trimmed in tables.usable_indices()
+        }
     data = tables.encode()
     TableSet(data)  # the core's own validation: a fit never writes a file that a decoder refuses
-    return FittedCodec(transforms, tables, data, index_for(default_bytes), mean_bytes)
+    return FittedCodec(transforms, tables, data, index, mean_bytes, refining=refining)
 
 
 def _checked(name: str, values: FloatArray, validity: BoolArray | None) -> tuple[FloatArray, BoolArray]:

@@ -24,7 +24,8 @@ class PlaneLayout:
     bytes. `dc_shift` and `step_shift` are quarter octaves: layer 0 against the plane's other layers (−12 is 8 times
     finer), and the plane against the step that all planes share in units of their own deviation.
     `bands`: how frequencies share their scale, see `band_of_frequency`. `tokens` "none": a tile is a list of vectors, not
-    a picture; its layers are sets of channels, in order of their scale.
+    a picture; its layers are sets of channels, in order of their scale. `refinements`: how many planes refine it, each by a
+    ternary digit of every symbol, so that one file serves rates up to `refinements` thirds of its step.
     """
 
     position_mean: bool = True
@@ -33,6 +34,7 @@ class PlaneLayout:
     step_shift: int = 0
     bands: str = "diagonal"
     tokens: TokenTransform = "dct"
+    refinements: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.n_layers <= MAX_LAYERS:
