@@ -74,7 +74,7 @@ def utility_rows(
         if key.target != target.name:
             continue
         where = f"{case}/{target.name}/{key.view}/{key.regime}"
-        before, after = (judge.measured(scored, key) for scored in (plain, refined))
+        before, after = (judge.measured(scored, key, "score") for scored in (plain, refined))
         for loss in losses:
             label = f"bytes at −{100 * loss:g}"
             for name, measured in ((plain.method, before), (refined.method, after)):

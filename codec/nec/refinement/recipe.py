@@ -32,10 +32,14 @@ class Recipe(BaseModel):
         default=0.3, ge=0, le=1
     )  # … the first layers do; of the rest, any that include layer 0
     offsets: float = Field(default=0.25, ge=0, le=1)  # of the groups: records with ladder offsets
-    samples: int = Field(default=192_000, ge=1)
+    samples: int = Field(default=236_800, ge=1)
     group: int = Field(default=32, ge=1, le=4096)  # tiles of one quality
     groups: int = Field(default=4, ge=1, le=256)  # qualities in a step
     warmup: int = Field(default=4_000, ge=0)
+    horizon: int = Field(default=448_000, ge=1)  # where the cosine of the rate would reach its end
+    cooldown: int = Field(
+        default=19_200, ge=0
+    )  # the last of the samples: the rate falls linearly to 1 % of its own
     peak_rate: float = Field(default=2e-3, gt=0, le=1)
     weight_decay: float = Field(default=0.02, ge=0, le=1)
     clip: float = Field(default=1.0, gt=0)

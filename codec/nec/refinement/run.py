@@ -30,12 +30,15 @@ MAX_PARAMETERS = 200_000
 
 
 def rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then half a cosine to 1 % of the peak."""
-    warmup = recipe.warmup // recipe.batch
+    """Linear warm-up, a cosine towards 1 % of the peak at the horizon, and at last a linear fall to 1 % of where it was."""
+    warmup, horizon = recipe.warmup // recipe.batch, -(-recipe.horizon // recipe.batch)
+    cooldown = min(recipe.cooldown // recipe.batch, recipe.steps)
+    start = recipe.steps - cooldown
     if step < warmup:
         return recipe.peak_rate * (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, recipe.steps - warmup))
-    return recipe.peak_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+    progress = min(1.0, (min(step, start) - warmup) / max(1, horizon - warmup))
+    found = recipe.peak_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+    return found * (1 - 0.99 * max(0, step - start) / max(1, cooldown))
 
 
 def ratio(network: RefinementNetwork, group: Group) -> Tensor:

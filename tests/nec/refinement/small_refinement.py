@@ -24,6 +24,8 @@ RECIPE = {
     "group": 8,
     "groups": 2,
     "warmup": 16,
+    "horizon": 64,
+    "cooldown": 16,
 }
 
 

@@ -14,7 +14,7 @@ from codec.errors import ExitCode, InputError, UsageError
 from codec.nec.refinement.__main__ import main
 from codec.nec.refinement.degraded import Quality, Windows, read_embeddings
 from codec.nec.refinement.recipe import load_recipe
-from codec.nec.refinement.run import CHECKPOINT, REPORT, Run, ratio, train
+from codec.nec.refinement.run import CHECKPOINT, REPORT, Run, rate, ratio, train
 from codec.package import Package
 from codec.types import Georeference, Latent, TileGrid
 from tests.nec.refinement.small_refinement import arrays, recipe, windows, write_embeddings
@@ -79,6 +79,8 @@ def test_training_finds_what_the_second_plane_says_of_the_first(package: Package
     told = {"tokens": tokens, "spectral": (tokens - tokens.mean(0))[..., :4].copy()}
     changes = {
         "samples": 2400,
+        "horizon": 2400,
+        "cooldown": 0,
         "warmup": 100,
         "peak_rate": 0.004,
         "offsets": 0.0,
@@ -130,6 +132,20 @@ def test_the_same_seed_gives_the_same_weights(package: Package) -> None:
         run.advance()
         run.advance()
     assert torch.equal(weights(first), weights(second))
+
+
+def test_the_rate_rises_falls_along_the_cosine_and_cools_down() -> None:
+    """Ten steps of warm-up, horizon 100 steps, 60 in all, the last 20 cooling down; values by hand."""
+    of = recipe(
+        samples=960, warmup=160, horizon=1600, cooldown=320, peak_rate=0.1
+    )  # 16 samples a step: 60, 10, 100, 20 steps
+    assert rate(of, 0) == pytest.approx(0.01)
+    assert rate(of, 9) == pytest.approx(0.1)
+    assert rate(of, 10) == pytest.approx(0.1)
+    at_start = 0.1 * (0.01 + 0.99 * 0.75)  # a third of the way: (1 + cos 60°) / 2
+    assert rate(of, 40) == pytest.approx(at_start)
+    assert rate(of, 50) == pytest.approx(at_start * (1 - 0.99 / 2))
+    assert rate(of, 60) == pytest.approx(at_start * 0.01)
 
 
 def test_layer_0_of_the_first_plane_is_in_every_quality_and_all_is_on_the_ladder(package: Package) -> None:
