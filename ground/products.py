@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from codec.bitstream.header import FileHeader
-from codec.errors import InputError
+from codec.errors import InputError, SwathpackError
+from codec.pipeline.preview import preview_of
 from codec.types import BoolArray, Embedding, FloatArray, Georeference, Product, TileRange
-from ground import pictures, report, stac
+from ground import pictures, preview, report, stac
 from ground.canonical import encode_json
 from ground.colours import MISSING, Colour, class_colours, layer_colour
 from ground.heads import Head, Prediction, run_head
@@ -40,6 +41,7 @@ class Decoding:
     embeddings: Mapping[str, Embedding]  # by plane name
     missing: Sequence[TileRange]
     records: Mapping[str, Any]  # the report's part on records
+    drift: Mapping[str, Any] = field(default_factory=dict)  # the report's part on the tables' promise
     refinement: str = ""  # what came of the refinement that was asked for; empty: none was
 
 
@@ -83,6 +85,7 @@ def make_products(decoding: Decoding, *, embeddings: bool = False) -> list[Produ
     cog = _CogWriter(header, made)
     for i, (name, embedding) in enumerate(decoding.embeddings.items()):
         _plane(made, cog, decoding, name, embedding, with_picture=i == 0, with_values=embeddings)
+    painted = _preview(made, decoding)
     for head in decoding.heads:
         try:
             said = run_head(head, decoding.embeddings)
@@ -106,6 +109,8 @@ def make_products(decoding: Decoding, *, embeddings: bool = False) -> list[Produ
         "planes": [report.plane_part(name, header, e) for name, e in decoding.embeddings.items()],
         "missing": report.missing_part(decoding.missing),
         **({"refinement": decoding.refinement} if decoding.refinement else {}),
+        **({"drift": dict(decoding.drift)} if decoding.drift else {}),
+        **({"preview": preview.report_part(painted)} if painted else {}),
         "heads": made.heads,
         "left_out": made.left_out,
         "versions": report.versions(),
@@ -186,6 +191,26 @@ def _plane(
         )  # fmt: skip
         _picture(made, "embedding", f"embedding: first components of {name}", stretched, valid, [])
     _picture(made, "layers", "layers received in order", painted, known, legend)
+
+
+def _preview(made: _Set, decoding: Decoding) -> preview.Painted | None:
+    """The package's painted preview, where it has one: its GeoTIFF, its picture, and a panel of the quicklook."""
+    try:
+        decoder = preview_of(decoding.package)
+        if decoder is None:
+            return None
+        painted = preview.paint_scene(decoder, decoding.header, decoding.package, decoding.embeddings)
+    except SwathpackError as error:
+        made.left_out.append(f"{preview.COG_NAME}: {error.what}")
+        return None
+    try:
+        data = preview.as_cog(painted, decoding.header, preview.COG_NAME)
+        made.products.append(Product(preview.COG_NAME, COG_TYPE, data))
+    except InputError as error:
+        made.left_out.append(str(error))
+    made.products.append(Product(preview.PICTURE_NAME, "image/png", preview.as_png(painted)))
+    made.panels.append(pictures.with_legend(preview.picture(painted), preview.title(painted), []))
+    return painted
 
 
 def _head(made: _Set, cog: _CogWriter, decoding: Decoding, said: Prediction) -> None:

@@ -21,7 +21,8 @@ from codec.link import Limits, assemble
 from codec.nec.refinement.session import DECODER, OnnxRefinement, refinement_of
 from codec.package import Package, find
 from codec.types import Product, RecordKind
-from ground import products, report
+from ground import preview, products, report
+from ground.drift import drift_part
 from ground.heads import Head, load_heads
 from ground.ledger import FileRow, State
 from ground.spool import Place, Spool
@@ -151,6 +152,7 @@ class Refiner:
                 "header_bytes": header.length,
             },
             refinement=decoded.refinement or (_NO_REFINEMENT if self._refine else ""),
+            drift=drift_part(package, header, records),
         )  # fmt: skip
         made = products.make_products(decoding, embeddings=self._embeddings)
         return Refinement(row, complete, inputs, tuple(made))
@@ -207,7 +209,7 @@ class Refiner:
             header.encode(), *records, package.codec_id, f"{package.name} {package.manifest.version}".encode(),
             json.dumps(report.versions(), sort_keys=True).encode(),
             b"embeddings" if self._embeddings else b"", *(head.sha256.encode() for head in heads),
-            *self._refining(package),
+            *self._refining(package), *preview.decides(package),
         ]  # fmt: skip
         for part in parts:
             digest.update(hashlib.sha256(part).digest())

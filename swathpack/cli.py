@@ -28,6 +28,7 @@ from swathpack.commands import (
     link,
     link_sim,
     pack,
+    preview,
     refit,
     unpack,
     verify,
@@ -94,6 +95,7 @@ app.command("verify")(verify.run)
 app.command("fit")(fit.run)
 app.command("pack")(pack.run)
 app.command("unpack")(unpack.run)
+app.command("preview")(preview.run)
 app.command("drift")(drift.run)
 app.command("refit")(refit.run)
 app.add_typer(link.app, name="link")
