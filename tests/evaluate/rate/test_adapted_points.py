@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from codec.errors import InputError, InternalError, UsageError
 from codec.evaluate.rate.adapted import AdaptedPoints, AdaptedRun, opened_points
 from codec.evaluate.rate.adapted.__main__ import _given, _parser
+from codec.evaluate.rate.adapted.point_rows import point_rows
 from codec.evaluate.rate.embedding import embedding_methods
 from codec.evaluate.rate.plain_encoders import grid_validity
 from codec.evaluate.rate.plane_encoder import PlaneEncoder
@@ -233,3 +235,16 @@ def test_points_are_named_on_the_command_line() -> None:
     assert given.methods == (("a", (Path("x"), Path("y"))), ("b", (Path("z"),)))
     with pytest.raises(UsageError, match="NAME=RUN"):
         _given(_parser().parse_args([*options, "--points", "c"]))
+
+
+def test_rows_say_what_points_are_and_what_they_cost(place: Place, tmp_path: Path) -> None:
+    rows = list(point_rows("nec-2024", "vit", "repaired", (place.root / "repaired",)))
+    found = {row.metric: row for row in rows}
+    measured = json.loads((place.root / "repaired" / "measured.json").read_text())
+    assert found["bits real"].value == measured["bits_real"]
+    assert found["bits real"].case == f"vit/repaired/points/{measured['bits_real']:.3g} bit"
+    assert found["weight of the distortion"].value == 1.0
+    assert "W per busy core" in found["energy"].unit or "measured" in found["energy"].unit
+    assert {row.seeds for row in rows} == {"0"}
+    with pytest.raises(InputError, match="no point"):
+        list(point_rows("nec-2024", "vit", "repaired", (tmp_path,)))

@@ -63,6 +63,7 @@ def _given(options: argparse.Namespace) -> Given:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from codec.evaluate.rate.adapted.point_rows import point_rows
     from codec.evaluate.rate.adapted.work import prepared
     from codec.evaluate.rate.run import Setting
     from codec.evaluate.rate.suite import chosen
@@ -83,10 +84,12 @@ def _run(options: argparse.Namespace) -> None:
     suite = options.results.stem if options.results else "nec-2024"
     curves = None if options.curves == "all" else ()
     outcome = run_suite(prepare, Report(suite, options.encoder, curves), options.processes)
-    print(as_text(outcome.rows))
+    rows = [row for name, runs in given.methods for row in point_rows(suite, options.encoder, name, runs)]
+    rows += outcome.rows
+    print(as_text(rows))
     if options.results:
         save(
-            outcome.rows,
+            rows,
             options.results.parent,
             ("swathpack", "numpy", "torch", "compressai"),
             per_machine=False,
