@@ -25,6 +25,7 @@ from codec.errors import BackendUnavailable, InputError
 INSTALL = "make bench-peers, or pip install --no-deps compressai==1.2.8 beside torch and scipy"
 Quantiles = Literal["adam", "bisection"]
 STRING_OVERHEAD = 8  # bytes of the coder's final state, once a string
+_CONVERGED = 1e-8  # probability outside a table on either side; the quantiles are meant to leave 5e-10
 _PARAMETERS = ("matrices", "biases", "factors")  # of a density; the quantiles are no part of it
 
 
@@ -79,11 +80,23 @@ class Bottleneck(nn.Module):
         return torch.sigmoid(logits[:, 0]), torch.sigmoid(-logits[:, 2])
 
     def freeze(self, quantiles: Quantiles) -> None:
-        """Build the integer tables, from the quantiles as they were trained, or from converged ones (bisection)."""
+        """Build the integer tables, from the quantiles as they were trained, or from converged ones (bisection).
+
+        Raises InputError for a density that is not finite, or whose tails bisection does not find: it says by how much.
+        """
         wrong = [p for p in (*self.density(), self.quantiles) if not bool(p.detach().isfinite().all())]
         if wrong:
             raise InputError("the density holds numbers that are not finite: it cannot be frozen")
         self.core.update(force=True, update_quantiles=quantiles == "bisection")
+        outside = torch.maximum(*self.tail_mass())
+        if quantiles == "bisection" and float(outside.max()) > _CONVERGED:
+            channel = int(outside.argmax())
+            raise InputError(
+                f"the density of channel {channel} has not converged: {float(outside[channel]):.2g} of it lies outside",
+                expected=f"at most {_CONVERGED:g}",
+                found=f"{int((outside > _CONVERGED).sum())} of {self.channels} channels",
+                fix="train longer, or with a lower schedule.density_path",
+            )
 
     def compress(self, y: Tensor) -> list[bytes]:
         """N×L×D → one string a tile. `freeze` comes before."""
