@@ -61,7 +61,7 @@ class Coder:
         parts = []
         for first in range(0, len(tiles), _BATCH):
             y = self.model.encoder.sequence(tiles.only(first, first + _BATCH), None)
-            parts.append(coded_part(y, self.model.encoder.class_tokens, self.recipe.switches)[0])
+            parts.append(coded_part(y, self.model.encoder.class_tokens, self.recipe.switches))
         return torch.cat(parts)
 
     def encode(self, y: Tensor) -> list[bytes]:

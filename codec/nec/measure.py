@@ -16,7 +16,7 @@ from codec.nec.coding import Coder
 from codec.nec.density import FactorisedDensity
 from codec.nec.mae import masked_error
 from codec.nec.patches import Tiles, choose_visible
-from codec.nec.published import _with_class, coded_part
+from codec.nec.published import coded_part, decoded_sequence
 from codec.nec.samples import Samples
 
 _SEED = 7
@@ -95,11 +95,12 @@ def _gap(coder: Coder, tiles: Tiles) -> tuple[float, float, float]:
     model, switches = coder.model, coder.recipe.switches
     generator = torch.Generator().manual_seed(_SEED)
     keep = choose_visible(len(tiles), model.autoencoder.n_patches, coder.recipe.schedule.mask, generator)
-    y, aside = coded_part(model.encoder.sequence(tiles, keep), model.encoder.class_tokens, switches)
+    c = model.encoder.class_tokens
+    y = coded_part(model.encoder.sequence(tiles, keep), c, switches)
     torch.manual_seed(_SEED)
     noisy, bits = model.bottleneck(y, noise=True)
     errors = [
-        float(masked_error(model.autoencoder.decoder(_with_class(x, aside), keep), tiles, keep))
+        float(masked_error(model.autoencoder.decoder(decoded_sequence(x, c, switches), keep), tiles, keep))
         for x in (noisy, model.bottleneck.rounded(y)[1])
     ]
     return float(bits.mean()), errors[0], errors[1]

@@ -54,10 +54,9 @@ class Terms:
     bits: Tensor  # R, per element of what the rate was taken of
 
 
-def coded_part(y: Tensor, class_tokens: int, switches: Switches) -> tuple[Tensor, Tensor]:
-    """What goes through the bottleneck, and what passes by: N×(c + K)×D → (…, …)."""
-    left_out = class_tokens if switches.class_token == "left out" else 0
-    return y[:, left_out:], y[:, :left_out]
+def coded_part(y: Tensor, class_tokens: int, switches: Switches) -> Tensor:
+    """What goes through the bottleneck: N×(c + K)×D, or N×K×D where the class token is left out."""
+    return y[:, class_tokens:] if switches.class_token == "left out" else y
 
 
 def terms(model: Nec2024, tiles: Tiles, keep: Tensor, recipe: Recipe, *, unmasked: bool) -> Terms:
@@ -70,21 +69,15 @@ def terms(model: Nec2024, tiles: Tiles, keep: Tensor, recipe: Recipe, *, unmaske
     kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision, torch.float32)
     device = tiles.pixels.device.type
     with torch.autocast(device, dtype=kind, enabled=kind != torch.float32):
-        y, aside = coded_part(model.encoder.sequence(tiles, keep), c, switches)
+        y = coded_part(model.encoder.sequence(tiles, keep), c, switches)
         y_hat, bits = _coded(model.bottleneck, y, switches, device)
-        predicted = autoencoder.decoder(_with_class(y_hat, aside), keep)
+        predicted = autoencoder.decoder(decoded_sequence(y_hat, c, switches), keep)
         if unmasked:
-            whole, _ = coded_part(model.encoder.sequence(tiles, None), c, switches)
+            whole = coded_part(model.encoder.sequence(tiles, None), c, switches)
             _, bits = _coded(model.bottleneck, whole, switches, device)
     distortion = masked_error(predicted, tiles, keep)
     rate = bits.sum() if switches.units == "batch sum" else bits.sum(2).mean()
     return Terms(recipe.rate.weight * distortion + rate, distortion, bits.mean())
-
-
-def _with_class(y_hat: Tensor, aside: Tensor) -> Tensor:
-    if not aside.shape[1]:
-        return y_hat
-    return torch.cat([y_hat.mean(1, keepdim=True), y_hat], dim=1)
 
 
 def _coded(bottleneck: Bottleneck, y: Tensor, switches: Switches, device: str) -> tuple[Tensor, Tensor]:
@@ -98,7 +91,7 @@ def _coded(bottleneck: Bottleneck, y: Tensor, switches: Switches, device: str) -
 
 
 def decoded_sequence(y_hat: Tensor, class_tokens: int, switches: Switches) -> Tensor:
-    """What the decoder takes of decoded tokens of all patches: a class token in front where the encoder has one."""
+    """What the decoder takes of decoded tokens: their mean in front where a class token is not coded."""
     if class_tokens and switches.class_token == "left out":
         return torch.cat([y_hat.mean(1, keepdim=True), y_hat], dim=1)
     return y_hat
