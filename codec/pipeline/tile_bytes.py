@@ -40,8 +40,9 @@ def bytes_per_tile(package: Package, header: FileHeader, records: Sequence[bytes
     have not all arrived.
     """
     tables, _, planes = decoded_symbols(package, header, records)
-    found = {}
-    for entry, plane in zip(package.planes, planes, strict=False):
+    found: dict[str, TileBytes] = {}
+    names = [entry.name for entry in (*package.planes, *package.refining)]
+    for entry, plane in zip((*package.planes, *package.refining), planes, strict=True):
         n_layers = entry.spec.n_layers
         layers = np.full((header.n_tiles, n_layers), np.nan)
         for layer in range(n_layers):
@@ -51,7 +52,10 @@ def bytes_per_tile(package: Package, header: FileHeader, records: Sequence[bytes
                 values = np.ascontiguousarray(plane.values[at])
                 costs = core.tile_costs(tables, plane.plane, layer, header.ladder_index + offset, values)
                 layers[at, layer] = costs / _COSTS_PER_BYTE
-        has_data = (plane.layers & 1).astype(bool) & plane.token_validity.any(axis=(1, 2))
+        if entry.refines is not None:  # what is valid is the refined plane's to say (bitstream §8.4)
+            has_data = found[names[entry.refines]].has_data
+        else:
+            has_data = (plane.layers & 1).astype(bool) & plane.token_validity.any(axis=(1, 2))
         layers[~has_data] = np.nan
         found[entry.name] = TileBytes(layers, has_data)
     return found
