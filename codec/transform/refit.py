@@ -223,8 +223,10 @@ def _level(old: Level, counts: IntArray) -> Level:
     """A level's table from the symbols that it met, with the old one as further symbols."""
     if int(counts.sum()) < _LEAST_SYMBOLS or not old.thresholds:
         return old
-    n = max(int(np.flatnonzero(counts).max()) + 1, len(old.thresholds) + 1)
     prior = _shares(magnitude_costs(old, _MAGNITUDES)[None])[0]
+    # As far as the old table expected anything worth a symbol of its weight.
+    likely = np.flatnonzero(prior >= _SHARE_UNITS // (16 * _OLD_TABLE_WEIGHT)).max()
+    n = max(int(np.flatnonzero(counts).max()), int(likely)) + 1
     mixed = counts[:n] * _FINE + _OLD_TABLE_WEIGHT * _FINE * prior[:n] // _SHARE_UNITS
     new = level_of_counts(mixed // _FINE)
     r1, r2 = old.r1, old.r2

@@ -45,7 +45,13 @@ def _render(found: PassDrift, all_rows: bool) -> str:
     lines = [
         f"package {found.package}, codec {found.codec_id.hex()}: {len(found.files)} files, "
         f"{len(found.flagged)} rows flagged"
-        + ("" if found.is_judged else "; too few whole tiles to judge anything")
+        + (
+            ""
+            if found.is_judged
+            else "; too few whole tiles to judge anything"
+            if found.planes
+            else "; integers have no scale that could drift"
+        )
     ]
     lines.append(
         f"  {'plane':<12}{'what':<13}{'tiles':>7}{'measured':>12}{'expected':>12}{'drift':>9}  95 % interval"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codec.errors import UsageError
 from swathpack.options import AsJson, Models, NecInput
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def run(
     from swathpack.inspect_report import account, describe, render_account, render_description
     from swathpack.streams import print_json, read_input
 
+    if per_layer and (bits is None or not bits.lower().endswith((".tif", ".tiff"))):
+        raise UsageError("--per-layer adds bands to a map that is a .tif", fix="give --bits MAP.tif")
     nec = read_bytes(read_input(file), path=file)
     if bits is not None:
         _write_map(nec, file, bits, per_layer, models)

@@ -19,7 +19,8 @@ from tests.transform.synthetic_embeddings import embeddings, spectral
 
 N = small_scene.GRID.n_tiles
 # What a record's payload holds beyond its tiles' symbols: form, state (4), rounding of words (2), raw bits, masks.
-MOST_OF_NO_TILE = 12  # costs are rounded up to 1/256 bit a symbol: up to 1 % too much where symbols cost little
+# Costs are rounded up to 1/256 bit a symbol: up to 1 % too much where symbols cost little.
+MOST_OF_NO_TILE = 12
 
 
 def of(package: Package, data: bytes) -> tuple[NecFile, dict[str, TileBytes]]:

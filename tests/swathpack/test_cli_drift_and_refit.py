@@ -215,3 +215,24 @@ def test_the_map_refuses_unknown_forms_and_unknown_packages(cli: Cli, holed: Pat
     cli("inspect", holed, "--bits", tmp_path / "map.jpg").refused(2, ".tif .tiff .png")
     cli("inspect", holed, "--bits", tmp_path / "map.tif", "--models", tmp_path).refused(5, "no model package")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [(), ("--bits", "map.png")])
+def test_layers_are_bands_of_a_raster_only(cli: Cli, holed: Path, options: tuple[str, ...]) -> None:
+    cli("inspect", holed, "--per-layer", *options).refused(2, "--bits MAP.tif")
+
+
+def test_files_that_carry_their_codec_are_judged_by_it(cli: Cli, tmp_path: Path) -> None:
+    from tests.transform.synthetic_embeddings import embeddings
+
+    np.save(tmp_path / "floats.npy", embeddings(200, seed=71))
+    np.save(tmp_path / "integers.npy", np.rint(embeddings(40, seed=72) * 20).astype(np.int8))
+    for name in ("floats", "integers"):
+        ran = cli("pack", tmp_path / f"{name}.npy", "-o", tmp_path / f"{name}.nec")
+        assert ran.code == 0, ran.err
+    ran = cli("drift", tmp_path / "floats.nec", "--json")
+    (found,) = json.loads(ran.out)
+    assert found["judged"] is True
+    assert found["rows"][0]["flag"] is None  # fitted to these very numbers
+    ran = cli("drift", tmp_path / "integers.nec")
+    assert (ran.code, "integers have no scale" in ran.text) == (0, True)
