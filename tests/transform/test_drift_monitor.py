@@ -174,3 +174,27 @@ def test_two_halves_of_a_pass_are_the_pass(tables: Tables) -> None:
         assert (one.low is None) == (other.low is None)
         if one.low is not None:
             assert one.low == pytest.approx(other.low)
+
+
+@pytest.mark.parametrize(("classes", "flagged"), [(0.5, False), (2.0, True)])
+def test_half_a_class_is_rounding_and_two_are_drift(tables: Tables, classes: float, flagged: bool) -> None:
+    """Only layer 0, so that a channel is one coefficient and its tolerance is exactly half a class."""
+    n, coarse, rng = 2500, INDEX + 18, np.random.default_rng(12)
+    maps = quant_maps(tables, PLANE, coarse)
+    symbols = drawn(tables, n, 13, coarse)
+    channel = int(np.where(maps.coded[:, 0], maps.level[:, 0], 99).argmin())  # the coarsest: most sensitive
+
+    def magnitudes(level: int) -> np.ndarray:
+        frequencies = tables.levels[level].frequencies[:-1]
+        return rng.choice(len(frequencies), n, p=frequencies / frequencies.sum())
+
+    level = int(maps.level[channel, 0])
+    whole, half = int(classes), classes % 1
+    above = np.where(rng.random(n) < half, magnitudes(level + whole + 1), magnitudes(level + whole))
+    symbols[:, channel, 0] = above * rng.choice([-1, 1], n)
+    found = row(
+        judge(told(tables, symbols, ladder_index=coarse, layers=np.full(n, 1, np.uint16))), channel=channel
+    )
+    assert found.drift > 0.05
+    assert (found.flag == "more") == flagged
+    assert found.tolerance_high > 0.05
