@@ -22,7 +22,7 @@ from codec.nec.refinement.install import install
 from codec.nec.refinement.run import Run, network_inputs
 from codec.package import Package, load
 from codec.types import Embedding, Georeference, Latent, TileGrid
-from tests.nec.refinement.small_refinement import arrays, recipe, shaken, windows
+from tests.nec.refinement.small_refinement import arrays, recipe
 
 # Operators of the payload's list; the ground's heads need no others either.
 PLAIN = {
@@ -31,24 +31,6 @@ PLAIN = {
     "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze",
 }  # fmt: skip
 N = 24
-
-
-@pytest.fixture(scope="module")
-def run(package: Package) -> Run:
-    return shaken(Run(windows(package), recipe()))
-
-
-@pytest.fixture(scope="module")
-def graph(run: Run) -> bytes:
-    return export.trace(run.network, ["tokens", "spectral"])
-
-
-@pytest.fixture(scope="module")
-def installed(package: Package, graph: bytes, tmp_path_factory: pytest.TempPathFactory) -> Package:
-    folder = tmp_path_factory.mktemp("installed")
-    shutil.copytree(package.folder, folder / "small")
-    (folder / "made.onnx").write_bytes(graph)
-    return install(folder / "small", folder / "made.onnx")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from codec import pipeline
 from codec.bitstream.header import FileHeader
 from codec.errors import BackendUnavailable, InternalError
-from codec.evaluate.rate.embedding import shipped
+from codec.evaluate.rate.embedding import mean_spectral, shipped
 from codec.evaluate.rate.embedding.sent import sizes
 from codec.evaluate.rate.types import Coded, EmbeddingCoder, Method, Planes
 from codec.nec.refinement.session import OnnxRefinement
@@ -53,7 +53,7 @@ class Refined:
     """A shipped method with a refinement behind it."""
 
     about: Method
-    plain: shipped.Shipped
+    plain: shipped.Shipped | mean_spectral.MeanSpectral
     refinement: OnnxRefinement
 
     def fit(self, train: Planes) -> EmbeddingCoder:
@@ -65,7 +65,7 @@ class Refined:
 
 
 def refined_methods(package: Package, refinement: OnnxRefinement, sha256: str) -> tuple[Refined, ...]:
-    """The twins of `shipped`, `shipped prefixes` and `shipped mean`; `sha256` is the graph's."""
+    """The twins of `shipped`, `shipped prefixes`, `shipped mean` and `shipped L0+S`; `sha256` is the graph's."""
     return tuple(
         Refined(
             replace(
@@ -80,5 +80,6 @@ def refined_methods(package: Package, refinement: OnnxRefinement, sha256: str) -
             shipped.shipped(package),
             shipped.shipped_prefixes(package),
             shipped.shipped_mean(package),
+            mean_spectral.shipped_mean_spectral(package),
         )
     )
