@@ -66,20 +66,27 @@ def check_digits(package: Package, n_digits: int | None) -> int | None:
 def in_order(package: Package, records: Sequence[Record], n_digits: int | None = None) -> list[Record]:
     """Records in the order of a file (bitstream §10.3), those of refining planes beyond `n_digits` left out.
 
-    The mean is one digit ahead of the rest: layer 0, its first digit, the other layers, the second digit of the mean, the
-    first of the others, and so on.
+    The first digit of the mean stands before the other layers: heads on mean tokens need no more, and the others are worth
+    little before it.
     """
     depth = depths(package)
 
     def key(record: Record) -> tuple[int, int, int, int]:
         head = record.header
-        own = depth[head.plane]
-        if head.layer == 0:
-            return (max(own - 1, 0), 0, own, head.plane)
-        return (own, 1, head.layer, head.plane)
+        return (*place_in_prefix(depth[head.plane], head.layer), head.plane)
 
-    kept = [r for r in records if n_digits is None or depth[r.header.plane] <= n_digits]
+    kept = [
+        r
+        for r in records
+        if (n_digits is None or depth[r.header.plane] <= n_digits)
+        and not _is_empty(package, r.header.plane, r.header.layer)
+    ]
     return sorted(kept, key=key)
+
+
+def place_in_prefix(depth: int, layer: int) -> tuple[int, int, int]:
+    """What layers of planes are sorted by: how many planes their plane refines one after another, and their number."""
+    return (0, 0, depth) if layer == 0 and depth < 2 else (depth, 1, layer)
 
 
 def depths(package: Package) -> list[int]:
@@ -101,6 +108,11 @@ def finer_planes(package: Package, planes: Sequence[PlaneSymbols], number: int) 
 def reported(
     package: Package, planes: Sequence[PlaneSymbols], missing: Sequence[TileRange]
 ) -> tuple[TileRange, ...]:
-    """Without the layers of refining planes of which nothing has arrived: those were not sent (bitstream §8.4)."""
+    """Without what is not sent of refining planes: those of which nothing has arrived, and their empty layers."""
     silent = {p.plane for p in planes if p.plane >= len(package.planes) and not p.layers.any()}
-    return tuple(m for m in missing if m.plane not in silent)
+    return tuple(m for m in missing if m.plane not in silent and not _is_empty(package, m.plane, m.layer))
+
+
+def _is_empty(package: Package, plane: int, layer: int) -> bool:
+    """A layer of a refining plane that has no coefficient: nothing is sent for it."""
+    return plane >= len(package.planes) and not (package.table_file.planes[plane].layer_map == layer).any()

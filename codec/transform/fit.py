@@ -143,7 +143,7 @@ def fit_planes(
     ]
     tables, index = Tables(ladder, levels, tuple(cut)), index_for(default_bytes)
     refining: tuple[Refining, ...] = ()
-    counts = {name: layout.refinements for name, layout in layouts.items() if layout.refinements}
+    counts = {name: layout.digits for name, layout in layouts.items() if layout.refinements}
     if counts:
         tables, refining, trimmed = add_digits(tables, latents, counts, _LOWEST_LEVEL)
         index = max(index - trimmed, tables.usable_indices().start)

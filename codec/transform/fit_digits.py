@@ -8,7 +8,7 @@ qualities: a coefficient that comes to lie below the first row of digits at one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,15 +42,18 @@ def refining_name(plane: str, depth: int) -> str:
 
 
 def add_digits(
-    tables: Tables, latents: Mapping[str, FloatArray], counts: Mapping[str, int], scale_level: int
+    tables: Tables, latents: Mapping[str, FloatArray], digits: Mapping[str, Sequence[bool]], scale_level: int
 ) -> tuple[Tables, tuple[Refining, ...], int]:
-    """The tables with `counts[name]` planes more for each plane named; these planes; the ladder indices given up.
+    """The tables with as many planes more for each plane as `digits` has entries; these planes; the ladder indices given up.
+
+    An entry says whether that plane refines layer 0 too.
 
     `latents` N×C×F of every plane, by name in plane order, train the digits; `scale_level` is the level at which scale and
     step are equal. Fine ladder indices at which a symbol would need a table behind the last one are given up: what they
     were for is the digits'. Raises InputError where planes or tables do not fit into a file.
     """
     names = list(latents)
+    counts = {name: len(entries) for name, entries in digits.items()}
     wrong = [
         name
         for name in counts
@@ -92,7 +95,7 @@ def add_digits(
         for depth in range(1, count + 1):
             base = tables.planes[names.index(name)]
             raised = first - _LOWEST - scale_level + round(_PER_DIGIT * (depth - 1))
-            planes.append(_digit_plane(base, raised, len(tables.levels), usable))
+            planes.append(_digit_plane(base, raised, len(tables.levels), usable, digits[name][depth - 1]))
             refining.append(Refining(refining_name(name, depth), number))
             number = len(planes) - 1
     levels = (*tables.levels, *(_NOTHING for _ in range(moat)), *digit_levels)
@@ -110,7 +113,7 @@ def _trimmed(tables: Tables, count: int) -> Tables:
     return Tables(tables.ladder[count:], tables.levels, planes)
 
 
-def _digit_plane(base: PlaneMaps, raised: int, below: int, usable: range) -> PlaneMaps:
+def _digit_plane(base: PlaneMaps, raised: int, below: int, usable: range, mean: bool) -> PlaneMaps:
     """Maps of a refining plane: layers as those of its base, classes such that levels are rows of the digits' tables.
 
     A class whose level would fall to `below` or under at the coarsest quality is raised to what has no threshold there,
@@ -120,7 +123,8 @@ def _digit_plane(base: PlaneMaps, raised: int, below: int, usable: range) -> Pla
     shift = np.array(base.layer_shift, dtype=np.int64)[layer]
     lowest = below + usable.stop - 1 + shift
     classes = np.clip(np.maximum(base.class_map.astype(np.int64) + raised, lowest), 0, 255)
-    return replace(base, class_map=classes.astype(np.uint8))
+    layers = base.layer_map if mean else np.where(base.layer_map == 0, NEVER_SENT, base.layer_map)
+    return replace(base, layer_map=layers.astype(np.uint8), class_map=classes.astype(np.uint8))
 
 
 def _digit_levels(

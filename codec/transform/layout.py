@@ -25,7 +25,8 @@ class PlaneLayout:
     finer), and the plane against the step that all planes share in units of their own deviation.
     `bands`: how frequencies share their scale, see `band_of_frequency`. `tokens` "none": a tile is a list of vectors, not
     a picture; its layers are sets of channels, in order of their scale. `refinements`: how many planes refine it, each by a
-    ternary digit of every symbol, so that one file serves rates up to `refinements` thirds of its step.
+    ternary digit of every symbol, so that one file serves rates up to `refinements` thirds of its step;
+    `mean_refinements`: how many of them refine layer 0 too, None: all.
     """
 
     position_mean: bool = True
@@ -35,12 +36,19 @@ class PlaneLayout:
     bands: str = "diagonal"
     tokens: TokenTransform = "dct"
     refinements: int = 0
+    mean_refinements: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.n_layers <= MAX_LAYERS:
             raise InputError(f"a plane has 1 to {MAX_LAYERS} layers", found=self.n_layers)
         if self.bands not in BANDS:
             raise InputError(f"unknown arrangement of bands {self.bands!r}", expected=", ".join(BANDS))
+
+    @property
+    def digits(self) -> tuple[bool, ...]:
+        """One entry per plane that refines this one: whether it refines layer 0 too."""
+        most = self.refinements if self.mean_refinements is None else self.mean_refinements
+        return tuple(depth < most for depth in range(self.refinements))
 
 
 BANDS = ("frequency", "diagonal")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from nec_reference.archive import linear, load_archive
+from nec_reference.archive import linear, load_archive, refines
 from nec_reference.lifting import Linear
 from nec_reference.manifest import Package
 from nec_reference.reconstruct import PlaneTransform, embedding
@@ -120,6 +120,7 @@ class ReferenceBackend:
                 tile,
                 _transform(package, plane),
                 _linear(package, plane, file.header.planes[plane].channels),
+                refines(load_archive(package.transform)),
             ),
         )
 

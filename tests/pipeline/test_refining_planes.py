@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from codec.bitstream import coefficients, reader
+from codec.bitstream import coefficients, reader, tables_records
 from codec.errors import Corrupt, InputError
 from codec.package import Package, arrays, build, load
 from codec.pipeline import decode
+from codec.pipeline.contained import package_in
 from codec.transform.digits import RADIX
 from codec.transform.fit import fit_planes
 from codec.transform.layout import PlaneLayout
-from codec.types import Latent, RecordHeader, Symbols
+from codec.types import Latent, RecordHeader, RecordKind, Symbols
 from tests.package.small_package import BANDS, CORE
 from tests.pipeline import small_scene
 from tests.transform.synthetic_embeddings import embeddings, spectral
 
 DIGITS = 2
+VECTORS = Path(__file__).resolve().parents[1] / "vectors"
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +210,7 @@ def test_coding_decoded_symbols_again_gives_the_same_records(chained: Package, s
     assert sorted(r.data for r in again) == sorted(r.data for r in file.records if r.header.is_coefficients)
 
 
-def test_the_mean_stands_one_digit_ahead_of_the_rest(chained: Package, stream: bytes) -> None:
+def test_the_first_digit_of_the_mean_stands_before_the_other_layers(chained: Package, stream: bytes) -> None:
     chain = chained.chain(0)
     seen = []
     for record in reader.read_bytes(stream).records:
@@ -215,7 +219,7 @@ def test_the_mean_stands_one_digit_ahead_of_the_rest(chained: Package, stream: b
             if here not in seen:
                 seen.append(here)
     assert seen == [
-        (0, 0), (1, 0), (0, 1), (0, 2), (0, 3), (2, 0), (1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3),
+        (0, 0), (1, 0), (0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3), (2, 0), (2, 1), (2, 2), (2, 3),
     ]  # fmt: skip
 
 
@@ -242,3 +246,18 @@ def test_a_mean_vector_is_taken_off_before_digits_are_made(chained: Package, lat
     plain, _ = decoded(chained, small_scene.encode_scene(chained, latents, file_mean=False))
     error, of_plain = (float(np.square(v - given)[validity].mean()) for v in (values, plain))
     assert error == pytest.approx(of_plain, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["self-contained-digits"])
+def test_the_vectors_embeddings_come_out_as_worked_out_by_hand(name: str) -> None:
+    path = VECTORS / "valid" / f"{name}.nec"
+    file = reader.read_bytes(path.read_bytes())
+    package = package_in(
+        file.header, tables_records.collect(file.scan.of_kind(RecordKind.TABLES), with_transform=True)
+    )
+    found = decode(package, file.header, [r.data for r in file.scan.records])
+    assert list(found.embeddings) == ["plane0"]
+    wanted = json.loads(path.with_suffix(".json").read_text())["planes"][0]["embeddings"]
+    for tile, values in wanted.items():
+        assert np.allclose(found.embeddings["plane0"].values[int(tile)], values, atol=1e-6)
+    assert found.embeddings["plane0"].validity[:, 0, 0].tolist() == [True, True, True, False]

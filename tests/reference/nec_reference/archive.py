@@ -27,9 +27,13 @@ def load_archive(data: bytes) -> Arrays:
 def read_archive(data: bytes, planes: tuple[Plane, ...]) -> Arrays:
     """The arrays, once those that each plane needs are there in the right type and shape."""
     arrays = load_archive(data)
+    if any(number >= len(planes) for number in refines(arrays)):
+        raise Corrupt("a plane that the file does not have refines another")
     for number, plane in enumerate(planes):
         name = f"plane{number}"
-        if plane.kind == KIND_FLOAT:
+        if f"{name}.refines" in arrays:
+            _check_refines(arrays, planes, number)
+        elif plane.kind == KIND_FLOAT:
             _need(arrays, f"{name}.mean", "<f4", (plane.rows, plane.cols, plane.channels))
             _need(arrays, f"{name}.basis", "<f4", (plane.channels, plane.channels))
             if f"{name}.tokens" in arrays:
@@ -39,6 +43,30 @@ def read_archive(data: bytes, planes: tuple[Plane, ...]) -> Arrays:
         elif f"{name}.range" in arrays:
             linear(arrays, name, plane.channels)
     return arrays
+
+
+def refines(arrays: Arrays) -> dict[int, int]:
+    """Of every plane that refines one: the number of that one (§8.4)."""
+    return {
+        number: int(_need(arrays, f"plane{number}.refines", "|u1", (1,))[0])
+        for number in range(8)
+        if f"plane{number}.refines" in arrays
+    }
+
+
+def _check_refines(arrays: Arrays, planes: tuple[Plane, ...], number: int) -> None:
+    every = refines(arrays)
+    other = every[number]
+    if other >= number or list(every.values()).count(other) > 1:
+        raise Corrupt(f"plane {number} refines plane {other}, which it cannot")
+    if any(later not in every for later in range(number, len(planes))):
+        raise Corrupt("planes that refine stand before others")
+    own, refined = planes[number], planes[other]
+    same = (own.rows, own.cols, own.channels, own.kind) == (
+        refined.rows, refined.cols, refined.channels, refined.kind,
+    )  # fmt: skip
+    if not same or own.kind != KIND_FLOAT:
+        raise Corrupt(f"plane {number} is not like plane {other}, which it refines")
 
 
 def linear(arrays: Arrays, name: str, channels: int) -> Linear:

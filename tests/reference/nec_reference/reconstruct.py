@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,24 +41,50 @@ def dct_atoms(n: int) -> npt.NDArray[np.float64]:
     return atoms
 
 
-def coefficients(file: DecodedFile, tables: Tables, plane: int, tile: int) -> Floats:
-    """§8.1: C×F coefficients of one tile with every layer that arrived; missing ones are 0."""
+def coefficients(
+    file: DecodedFile, tables: Tables, plane: int, tile: int, refines: Mapping[int, int] | None = None
+) -> Floats:
+    """§8.1 and §8.4: C×F coefficients of one tile with every layer that arrived; missing ones are 0."""
     shape = file.header.planes[plane]
-    band_of = tables.planes[plane].band_of
     values = np.zeros((shape.channels, shape.rows * shape.cols), np.float32)
-    for layer in file.layers(plane, tile):
-        found = file.tiles[plane, layer, tile]
-        e = step_index(tables, plane, layer, file.header.ladder_index, found.ladder_offset)
-        step = np.float32(tables.ladder[e])
-        for (channel, f), symbol in found.content.symbols.items():
-            table = tables.tables[tables.level(plane, band_of[f], channel, e)]
-            size = table.r1 if abs(symbol) == 1 else np.float32(abs(symbol)) + np.float32(table.r2)
-            values[channel, f] = np.float32(math.copysign(1, symbol)) * step * np.float32(size)
+    refined_by = {refined: number for number, refined in (refines or {}).items()}
+    for channel in range(shape.channels):
+        for f in range(shape.rows * shape.cols):
+            found = _symbol(file, tables, plane, tile, channel, f)
+            if found is None:
+                continue
+            t, e, level = found
+            step = np.float32(tables.ladder[e])
+            finer = refined_by.get(plane)
+            while finer is not None:
+                digit = _symbol(file, tables, finer, tile, channel, f)
+                if digit is None:
+                    break
+                t, step, level = 3 * t + digit[0], step / np.float32(3), digit[2]
+                finer = refined_by.get(finer)
+            if t:
+                table = tables.tables[level]
+                size = table.r1 if abs(t) == 1 else np.float32(abs(t)) + np.float32(table.r2)
+                values[channel, f] = np.float32(math.copysign(1, t)) * step * np.float32(size)
     if plane in file.mean_vectors:
         e = step_index(tables, plane, 0, file.header.ladder_index, 0)
         for (channel, f), symbol in file.mean_vectors[plane].items():
             values[channel, f] += np.float32(symbol) * np.float32(tables.ladder[e])
     return values
+
+
+def _symbol(
+    file: DecodedFile, tables: Tables, plane: int, tile: int, channel: int, f: int
+) -> tuple[int, int, int] | None:
+    """Symbol, ladder position and level of one coefficient; None: its layer has not arrived."""
+    shape = tables.planes[plane]
+    band = shape.band_of[f]
+    layer = shape.layer_map[band][channel]
+    found = file.tiles.get((plane, layer, tile))
+    if found is None:  # so for layer 255
+        return None
+    e = step_index(tables, plane, layer, file.header.ladder_index, found.ladder_offset)
+    return found.content.symbols.get((channel, f), 0), e, tables.level(plane, band, channel, e)
 
 
 def synthesise(values: Floats, rows: int, cols: int, transform: PlaneTransform) -> Floats:
@@ -92,6 +119,7 @@ def embedding(
     tile: int,
     transform: PlaneTransform | None,
     linear: Linear | None = None,
+    refines: Mapping[int, int] | None = None,
 ) -> npt.NDArray[np.generic]:
     """One tile of one plane: float32, or int16 of kind integer. Ask `file.validity` which tokens count.
 
@@ -105,4 +133,5 @@ def embedding(
     if shape.kind == KIND_INTEGER:
         return lift(file.symbols(plane, tile), shape.rows, shape.cols, package.lifting)
     assert transform is not None
-    return synthesise(coefficients(file, file.tables, plane, tile), shape.rows, shape.cols, transform)
+    values = coefficients(file, file.tables, plane, tile, refines)
+    return synthesise(values, shape.rows, shape.cols, transform)

@@ -229,7 +229,28 @@ BIG = PackageOut(
     (None,),
 )
 
+_DIGIT_PLANES = tuple(
+    PlaneIn(
+        1, 1, 2, (0, 0), (0,), (layers,), ((klass, klass),), space_id=b"\x00digit_" + bytes([48 + number])
+    )
+    for number, (layers, klass) in enumerate((((0, 1), 11), ((0, 1), 10), ((255, 1), 9)))
+)
+DIGITS = PackageOut(
+    "digits",
+    "1×1 tokens × 2 channels, two layers; plane 1 refines plane 0, plane 2 refines plane 1 in layer 1 alone",
+    TablesIn(LADDER, HAND, _DIGIT_PLANES),
+    (_identity(1, 1, 2), None, None),
+    more=(("plane1.refines", "|u1", [0]), ("plane2.refines", "|u1", [1])),
+)
+DIGITS_ASTRAY = PackageOut(
+    "digits-astray",
+    "that of `digits`, whose archive says of plane 1 that it refines itself",
+    TablesIn(LADDER, HAND, _DIGIT_PLANES),
+    (_identity(1, 1, 2), None, None),
+    more=(("plane1.refines", "|u1", [1]), ("plane2.refines", "|u1", [1])),
+)
+
 PACKAGES = (
     ONE, THREE, TWO, WIDE, MASK, INTEGER_NONE, INTEGER_LEFT, INTEGER_LINEAR, INTEGER_NEIGHBOURS, INTEGER_CHANNELS, LIST,
-    BIG,
+    BIG, DIGITS, DIGITS_ASTRAY,
 )  # fmt: skip
