@@ -21,6 +21,7 @@ from codec.types import Georeference, Latent, RecordKind, TileGrid
 
 SUITE = "nec"
 _OTHERS = (RecordKind.TABLES, RecordKind.INDEX, RecordKind.SEAL)
+_LEAST = 4096  # bytes from which estimates and budgets are promised
 _BUDGETS = 12  # of each scene, from 4 KiB to 2000 bytes a tile
 _NOWHERE = Georeference((1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
 
@@ -47,7 +48,7 @@ def rows(of: Collection) -> Iterator[Row]:
                 "band_mask": 0,
                 "time_us": 0,
             }
-            for budget in np.geomspace(4096, max(2000 * len(valid), 8192), _BUDGETS).astype(int).tolist():
+            for budget in np.geomspace(_LEAST, max(2000 * len(valid), 8192), _BUDGETS).astype(int).tolist():
                 began = time.process_time()
                 try:
                     data = pipeline.encode(package, latents, total_bytes=budget, **settings)  # type: ignore[arg-type]
@@ -69,7 +70,9 @@ def rows(of: Collection) -> Iterator[Row]:
                 expected = sum(guess.size(group, 0) for group in guess.groups(960))
                 data = pipeline.encode(package, latents, ladder_index=index, file_mean=False, **settings)  # type: ignore[arg-type]
                 found = [r for r in read_bytes(data).records if r.header.kind not in _OTHERS]
-                estimated.append(expected / sum(len(r.data) for r in found))
+                real = sum(len(r.data) for r in found)
+                if real >= _LEAST:
+                    estimated.append(expected / real)
     case = f"{package.name}/scenes of all sets"
     for metric, values in (("bytes over the budget", spent), ("estimated over real bytes", estimated)):
         yield Row(

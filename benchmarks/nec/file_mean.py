@@ -18,7 +18,7 @@ from codec.evaluate.rows import Row
 from codec.types import BoolArray, FloatArray, Georeference, Latent, TileGrid
 
 SUITE = "nec"
-PAYLOADS = (300.0, 60.0, 25.0)  # bytes per tile, all planes, at which the quality is chosen
+PAYLOADS = (300.0, 100.0, 50.0)  # bytes per tile, all planes, at which the quality is chosen
 _NOWHERE = Georeference((1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
 _LONE = 64  # tiles a file where tiles belong to no scene
 

@@ -28,7 +28,7 @@ SUITE = "nec"
 TRADEOFFS = (0.08,)  # λ of trellises in Δ² per bit
 _MAGNITUDES = 48  # larger ones count as this, with an Exp-Golomb code behind
 _TURNS = 3
-_TRAIN_TILES, _TEST_TILES = 96, 36
+_TRAIN_TILES, _TEST_TILES = 72, 27
 _PRIOR = 16.0  # pseudo-observations of each table
 
 IntArray = npt.NDArray[np.int64]
@@ -230,7 +230,7 @@ def rows(of: Collection) -> Iterator[Row]:
             curves = []
             for train in trained:
                 curve = []
-                for k in (0, 1, 2):
+                for k in (-3, -1, 1):
                     curve += [
                         Coder(tables, Trellis.of(memory), t).point(train, latents, index + k)
                         for t in TRADEOFFS
