@@ -70,8 +70,11 @@ class TableSet:
     def theta(self, level: int) -> float:
         """Dead zone of the reference quantiser (§10.1)."""
 
+    def low_bits(self, level: int) -> int:
+        """b: each index but 0 stands for 2^b magnitudes (§5.3)."""
+
     def thresholds(self, level: int) -> npt.NDArray[np.uint16]:
-        """The level's K thresholds; empty: nothing is coded, the symbol is 0."""
+        """The level's K thresholds, multiples of 2^b; empty: nothing is coded, the symbol is 0."""
 
     def level(self, plane: int, band: int, channel: int, ladder_index: int) -> int:
         """Level of a (band, channel); −1 where the layer map says never sent."""

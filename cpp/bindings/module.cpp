@@ -513,6 +513,9 @@ PYBIND11_MODULE(_swathpack_core, m) {
       .def(
           "theta", [](const sp::TableSet& t, unsigned l) { return table_of(t, l).theta; }, py::arg("level"))
       .def(
+          "low_bits", [](const sp::TableSet& t, unsigned l) { return table_of(t, l).low_bits; },
+          py::arg("level"))
+      .def(
           "thresholds",
           [](const sp::TableSet& t, unsigned l) {
             const sp::Table& table = table_of(t, l);

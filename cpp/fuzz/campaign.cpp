@@ -173,7 +173,9 @@ Case Campaign::real_case(const Buffer& table_file, uint32_t n_tiles, unsigned lo
       if (table.n_thresholds == 0) continue;
       unsigned k = table.find(random.below(65536));
       while (k >= table.n_thresholds && random.chance(2)) ++k;
-      c.symbols[i] = static_cast<int16_t>(random.chance(2) ? -static_cast<int>(k) : static_cast<int>(k));
+      const int magnitude =
+          k == 0 ? 0 : static_cast<int>(table.largest_of(k) - random.below(1u << table.low_bits));
+      c.symbols[i] = static_cast<int16_t>(random.chance(2) ? -magnitude : magnitude);
     }
     const size_t n = encoded(c).size();
     if (n >= 30 && n <= kMostRecordBytes * (n_tiles > 4 ? 5 : 1)) return c;

@@ -9,8 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   test::Buffer file;
   if (in.byte() % 2 == 0) {
     test::Random random(in.byte());
-    const std::vector<std::vector<uint16_t>> thresholds = {test::random_thresholds(random),
-                                                           test::random_thresholds(random)};
+    const std::vector<test::TableSpec> thresholds = {test::random_table(random), test::random_table(random)};
     const test::PlaneSpec first = test::random_plane(random, 5), second = test::random_plane(random, 3);
     file = test::table_file(thresholds, {first, second}, 1 + random.below(9));
     fuzz::require(TableSet::parse(file).ok(), "a legal table file is taken");
@@ -49,6 +48,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       fuzz::require(k <= table.n_thresholds && slot >= table.range[k].start &&
                         slot - table.range[k].start < table.range[k].frequency,
                     "a slot lies in the range of its symbol");
+      fuzz::require(table.share(k) >= 1, "each magnitude has a slot");
     }
   }
   return 0;

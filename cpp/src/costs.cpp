@@ -19,10 +19,11 @@ void add_costs(const TableSet& tables, const Plane& plane, const LayerPlan& plan
       const Symbol* channel = symbols + run.channel * layout.channel;
       for (const uint16_t f : plane.band(run.band)) {
         const unsigned magnitude = static_cast<unsigned>(std::abs(int{channel[f * layout.frequency]}));
-        if (magnitude < table.n_thresholds) {
-          cost += table.cost[magnitude];
+        const unsigned k = table.index_of(magnitude);
+        if (k < table.n_thresholds) {
+          cost += table.cost[k];
         } else {
-          const unsigned n = static_cast<unsigned>(std::bit_width(magnitude - table.n_thresholds + 1)) - 1;
+          const unsigned n = static_cast<unsigned>(std::bit_width(k - table.n_thresholds + 1)) - 1;
           cost += table.cost[table.n_thresholds] + 256u * (2 * n + 1);
         }
       }

@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "bytes.h"
@@ -38,6 +39,17 @@ void place(const From* rows, size_t width, const Steps& steps, const Layout& lay
   });
 }
 
+// The reconstruction points of each lane of a group.
+struct Points {
+  std::array<float, kMaxLanes> r1, r2;
+  explicit Points(const LaneTables& t) {
+    for (size_t lane = 0; lane < t.lanes; ++lane) {
+      r1[lane] = t.tables[lane]->r1;
+      r2[lane] = t.tables[lane]->r2;
+    }
+  }
+};
+
 }  // namespace
 
 MaybeError RecordDecoder::Work::place_block(const LaneGroup& group, ValueType type, const Steps& steps) {
@@ -53,18 +65,8 @@ MaybeError RecordDecoder::Work::place_block(const LaneGroup& group, ValueType ty
         put(reinterpret_cast<const int8_t*>(block.data()), out, as_it_is);
         return std::nullopt;
       }
+      if (auto error = check_int8_block(group, steps)) return error;
       const auto* const wide = reinterpret_cast<const int16_t*>(block.data());
-      for (uint32_t s = 0; s < steps.n; ++s) {
-        for (size_t lane = 0; lane < group.tables.lanes; ++lane) {
-          const int value = wide[s * width + lane];
-          // Its sign may be still to come: 128 may turn out to be −128.
-          if (value == 128) {
-            too_large.push_back(element(steps, s, lane));
-          } else if (auto error = check_value(value, 0)) {
-            return error;
-          }
-        }
-      }
       put(wide, out, [](int16_t value, size_t) { return static_cast<int8_t>(value); });
       return std::nullopt;
     }
@@ -72,24 +74,65 @@ MaybeError RecordDecoder::Work::place_block(const LaneGroup& group, ValueType ty
       put(reinterpret_cast<const int16_t*>(block.data()), static_cast<int16_t*>(target.symbols), as_it_is);
       return std::nullopt;
     case ElementType::kFloat16:
+      if (type == ValueType::kWide) {
+        if (auto error = halve_block(group, steps)) return error;
+        put(half_block.data(), static_cast<uint16_t*>(target.symbols), as_it_is);
+        return std::nullopt;
+      }
       put(reinterpret_cast<const uint16_t*>(block.data()), static_cast<uint16_t*>(target.symbols), as_it_is);
       return std::nullopt;
     case ElementType::kFloat32:
       break;
   }
-  std::array<float, kMaxLanes> r1, r2;
-  for (size_t lane = 0; lane < group.tables.lanes; ++lane) {
-    r1[lane] = group.tables.tables[lane]->r1;
-    r2[lane] = group.tables.tables[lane]->r2;
-  }
+  const Points points(group.tables);
   const auto reconstruct = kernels().reconstruct_row;
   float_block.resize(kBlockValues);
   const auto* const symbols = reinterpret_cast<const int16_t*>(block.data());
   for (size_t s = 0; s < steps.n; ++s) {
-    reconstruct(symbols + s * width, r1.data(), r2.data(), step_width(), group.tables.lanes,
+    reconstruct(symbols + s * width, points.r1.data(), points.r2.data(), step_width(), group.tables.lanes,
                 float_block.data() + s * width);
   }
   put(float_block.data(), static_cast<float*>(target.symbols), as_it_is);
+  return std::nullopt;
+}
+
+// Whether a block of int16 fits an int8 target.
+MaybeError RecordDecoder::Work::check_int8_block(const LaneGroup& group, const Steps& steps) {
+  const size_t width = group.tables.width, n = steps.n * width;
+  const auto* const wide = reinterpret_cast<const int16_t*>(block.data());
+  int outside = 0;
+  for (size_t i = 0; i < n; ++i) outside |= wide[i] + 128;
+  if ((outside & ~255) == 0) return std::nullopt;
+  for (uint32_t s = 0; s < steps.n; ++s) {
+    for (size_t lane = 0; lane < group.tables.lanes; ++lane) {
+      const int value = wide[s * width + lane];
+      // Its sign may be still to come: 128 may turn out to be −128.
+      if (value == 128) {
+        too_large.push_back(element(steps, s, lane));
+      } else if (auto error = check_value(value, 0)) {
+        return error;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+// A block of int16 to float16, in a block of its own: a wide group has too many values to keep a row of each.
+MaybeError RecordDecoder::Work::halve_block(const LaneGroup& group, const Steps& steps) {
+  const size_t width = group.tables.width, lanes = group.tables.lanes;
+  const Points points(group.tables);
+  const auto reconstruct = kernels().reconstruct_half_row;
+  half_block.resize(kBlockValues);
+  const auto* const symbols = reinterpret_cast<const int16_t*>(block.data());
+  for (size_t s = 0; s < steps.n; ++s) {
+    const int16_t* const row = symbols + s * width;
+    if (!reconstruct(row, points.r1.data(), points.r2.data(), step_width(), lanes,
+                     half_block.data() + s * width))
+      continue;
+    for (size_t lane = 0; lane < lanes; ++lane) {
+      if (auto error = check_value(row[lane], steps.runs[lane].level)) return error;
+    }
+  }
   return std::nullopt;
 }
 
@@ -99,11 +142,14 @@ size_t RecordDecoder::Work::element(const Steps& steps, uint32_t row, size_t lan
   return tile * layout.tile + steps.runs[lane].channel * layout.channel + f * layout.frequency;
 }
 
-void RecordDecoder::Work::list_escapes(const Steps& steps, const EscapeStep& found) {
+void RecordDecoder::Work::list_escapes(const LaneGroup& group, const Steps& steps, const EscapeStep& found) {
+  const auto* const row = static_cast<const int16_t*>(row_pointers[found.step]);
   for (size_t half = 0; half < 2; ++half) {
     for (uint64_t lanes = found.lanes[half]; lanes != 0; lanes &= lanes - 1) {
       const size_t lane = 64 * half + static_cast<size_t>(std::countr_zero(lanes));
-      escapes.push_back({element(steps, found.step, lane), steps.runs[lane].level});
+      const int least = group.is_wide ? std::abs(int{row[lane]}) : group.tables.last[lane];
+      escapes.push_back(
+          {element(steps, found.step, lane), steps.runs[lane].level, static_cast<int16_t>(least)});
     }
   }
 }
@@ -139,14 +185,16 @@ MaybeError RecordDecoder::Work::decode_groups(std::span<Work* const> works) {
   for (size_t g = 0; g < groups.size(); ++g) {
     const LaneGroup& group = groups.at(g);
     const LaneTables& t = group.tables;
-    const ValueType type = target_type == ElementType::kFloat16                         ? ValueType::kFloat16
+    const ValueType type = group.is_wide                                                ? ValueType::kWide
+                           : target_type == ElementType::kFloat16                       ? ValueType::kFloat16
                            : target_type == ElementType::kInt8 && t.n_thresholds <= 127 ? ValueType::kInt8
                                                                                         : ValueType::kInt16;
     const size_t value_bytes = type == ValueType::kInt8 ? 1 : 2;
     const auto most = static_cast<uint32_t>(kBlockValues / t.width);
     // Vectors write whole rows: straight into the target where it has such rows, else into a block.
-    const bool fits =
-        target_type != ElementType::kFloat32 && (target_type != ElementType::kInt8 || value_bytes == 1);
+    const bool fits = target_type == ElementType::kInt16 ||
+                      (target_type == ElementType::kFloat16 && type == ValueType::kFloat16) ||
+                      (target_type == ElementType::kInt8 && type == ValueType::kInt8);
     const bool is_direct = fits && t.lanes == t.width && first.steps_of(group).are_rows(first.layout);
     for (size_t i = 0; i < works.size(); ++i) {
       Work& w = *works[i];
@@ -181,7 +229,7 @@ MaybeError RecordDecoder::Work::decode_groups(std::span<Work* const> works) {
       for (size_t i = 0; i < works.size(); ++i) {
         Work& w = *works[i];
         for (size_t found = 0; found < jobs[i].n_escapes; ++found)
-          w.list_escapes(steps[i], w.escape_steps[found]);
+          w.list_escapes(group, steps[i], w.escape_steps[found]);
         if (w.escapes.size() > 8 * w.n_rest)  // each has a bit in the escape string
           return corrupt("more escapes than bits for them", in_record(w.payload.size()));
         if (is_direct) continue;
@@ -279,9 +327,10 @@ MaybeError RecordDecoder::Work::read_escapes(std::span<const uint8_t> bytes, siz
     const int32_t v = take_exp_golomb(bits);
     if (bits.overrun()) return corrupt("the payload ends in the escapes", in_record(escapes_at));
     const Table& table = context.tables->tables()[escape.level];
-    const int32_t magnitude = static_cast<int32_t>(table.n_thresholds) + v;
-    if (v < 0 || magnitude > 32767) return corrupt("an escape is too large", in_record(escapes_at));
-    // The value of K stands in its place, with its sign.
+    const int32_t magnitude = escape.least + v * (1 << table.low_bits);
+    if (v < 0 || magnitude > static_cast<int32_t>(kMaxMagnitude))
+      return corrupt("an escape is too large", in_record(escapes_at));
+    // The value of v = 0 stands in its place, with its sign.
     const auto replace = [&]<class Element>(Element* values, auto is_negative, auto convert) -> MaybeError {
       Element& value = values[escape.element];
       const int symbol = is_negative(value) ? -magnitude : magnitude;

@@ -107,11 +107,12 @@ MaybeError RecordDecoder::Work::read_raw(size_t raw, size_t first) {
       Nonzero& s = nonzeros[i];
       if (!s.escape) continue;
       const int32_t v = take_exp_golomb(bits);
-      const int32_t k = s.value < 0 ? -s.value : s.value;
+      const int32_t k = s.value < 0 ? -s.value : s.value;  // of v = 0
       if (bits.overrun()) break;
-      if (v < 0 || k + v > 32767)
+      const int32_t magnitude = k + v * (1 << context.tables->tables()[plan->coded[s.run].level].low_bits);
+      if (v < 0 || magnitude > static_cast<int32_t>(kMaxMagnitude))
         return corrupt("an escape is too large", in_record(raw + bits.bytes_used() - 1));
-      s.value = static_cast<int16_t>(s.value < 0 ? -(k + v) : k + v);
+      s.value = static_cast<int16_t>(s.value < 0 ? -magnitude : magnitude);
     }
   }
   if (bits.overrun()) return corrupt("the payload ends in the escapes", in_record(payload.size()));

@@ -62,6 +62,7 @@ struct RecordDecoder::Work {
   struct Escape {
     size_t element;  // of the target
     uint8_t level;
+    int16_t least;  // magnitude: that of v = 0
   };
   std::array<uint32_t, kMaxLanes> lane_states;
   std::vector<uint8_t> stream_bytes;
@@ -70,6 +71,7 @@ struct RecordDecoder::Work {
   LaneStream stream{};
   std::vector<uint8_t> block;
   std::vector<float> float_block;
+  std::vector<uint16_t> half_block;
   std::vector<void*> row_pointers;
   std::vector<EscapeStep> escape_steps;
   std::vector<Escape> escapes;
@@ -125,7 +127,9 @@ struct RecordDecoder::Work {
   }
   [[nodiscard]] size_t element(const Steps& steps, uint32_t row, size_t lane) const;
   MaybeError place_block(const LaneGroup& group, ValueType type, const Steps& steps);
-  void list_escapes(const Steps& steps, const EscapeStep& found);
+  void list_escapes(const LaneGroup& group, const Steps& steps, const EscapeStep& found);
+  MaybeError check_int8_block(const LaneGroup& group, const Steps& steps);
+  MaybeError halve_block(const LaneGroup& group, const Steps& steps);
   MaybeError apply_first_signs(size_t n_signs);
   template <class Element, class Bit, class Negate>
   void negate_first(size_t n, Bit bit, Negate negate);

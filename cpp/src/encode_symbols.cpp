@@ -154,11 +154,11 @@ Steps RecordEncoder::Work::steps_of(const LayerPlan& plan, size_t first, size_t 
   return {std::span(plan.coded).subspan(first, end - first), plane.band(plan.coded[first].band), live, 0, 0};
 }
 
-MaybeError RecordEncoder::Work::put_escape(int value, unsigned n_thresholds) {
+MaybeError RecordEncoder::Work::put_escape(int value, const Table& table) {
   if (value == -32768) {
     return bad("a symbol lies outside what the format can say", "-32767 to 32767", "-32768");
   }
-  const unsigned code = static_cast<unsigned>(std::abs(value)) - n_thresholds + 1;
+  const unsigned code = table.index_of(static_cast<unsigned>(std::abs(value))) - table.n_thresholds + 1;
   const unsigned n = static_cast<unsigned>(std::bit_width(code)) - 1;
   escapes.put(0, n);
   escapes.put(1, 1);
@@ -171,17 +171,19 @@ MaybeError RecordEncoder::Work::collect_one_lane(const LayerPlan& plan) {
   signs.clear();
   escapes.clear();
   symbols.clear();
+  low_bits.clear();
   first_signs = 0;
   n_nonzeros = n_escapes = 0;
   for (size_t first = 0; first < plan.coded.size(); ++first) {
     Steps steps = steps_of(plan, first, first + 1);
     const auto n_steps = static_cast<uint32_t>(live.size() * steps.band.size());
-    const unsigned n_thresholds = context.tables->tables()[plan.coded[first].level].n_thresholds;
+    const Table& table = context.tables->tables()[plan.coded[first].level];
     for (; steps.first < n_steps; steps.first += steps.n) {
       steps.n = std::min(static_cast<uint32_t>(kBlockValues), n_steps - steps.first);
       if (auto error = gather(steps, 1)) return error;
       const size_t begin = symbols.size();
       symbols.resize(begin + steps.n);  // zeros
+      if (table.low_bits != 0) low_bits.resize(begin + steps.n);
       for (size_t i = 0; i < steps.n; ++i) {
         const int value = block[i];
         if (value == 0) continue;
@@ -193,9 +195,11 @@ MaybeError RecordEncoder::Work::collect_one_lane(const LayerPlan& plan) {
         }
         ++n_nonzeros;
         const auto magnitude = static_cast<unsigned>(std::abs(value));
-        symbols[begin + i] = static_cast<uint8_t>(std::min(magnitude, n_thresholds));
-        if (magnitude >= n_thresholds) {
-          if (auto error = put_escape(value, n_thresholds)) return error;
+        const unsigned k = table.index_of(magnitude);
+        symbols[begin + i] = static_cast<uint8_t>(std::min(k, table.n_thresholds));
+        if (table.low_bits != 0) low_bits[begin + i] = static_cast<uint8_t>(table.rest_of(magnitude));
+        if (k >= table.n_thresholds) {
+          if (auto error = put_escape(value, table)) return error;
         }
       }
       if (signs.n_bits() + escapes.n_bits() > size_t{8} * kMaxPayloadBytes) return too_long();
@@ -214,7 +218,8 @@ MaybeError RecordEncoder::Work::collect_lanes(LaneGroups& all, const LayerPlan& 
   for (size_t g = 0; g < all.size(); ++g) {
     const LaneGroup& group = all.at(g);
     const size_t begin = n_symbols;
-    n_symbols += plane.band(plan.coded[group.first].band).size() * live.size() * group.tables.width;
+    const size_t row_bytes = group.row_bytes();
+    n_symbols += plane.band(plan.coded[group.first].band).size() * live.size() * row_bytes;
     if (symbols.size() < n_symbols) symbols.resize(n_symbols);
     uint8_t* out = symbols.data() + begin;
     Steps steps = steps_of(plan, group.first, group.end);
@@ -224,7 +229,8 @@ MaybeError RecordEncoder::Work::collect_lanes(LaneGroups& all, const LayerPlan& 
     escape_steps.resize(most);
     // Vectors read whole rows: straight from the source where it has such rows, else from a gathered block.
     const bool is_direct =
-        source.type != ElementType::kFloat32 && group.tables.lanes == width && steps.are_rows(layout);
+        (source.type == ElementType::kInt16 || (source.type == ElementType::kInt8 && !group.is_wide)) &&
+        group.tables.lanes == width && steps.are_rows(layout);
     row_pointers.resize(most + kRowsAhead, nullptr);
     if (!is_direct) {
       for (size_t s = 0; s < most; ++s) row_pointers[s] = block.data() + s * width;
@@ -240,10 +246,10 @@ MaybeError RecordEncoder::Work::collect_lanes(LaneGroups& all, const LayerPlan& 
       const size_t sign_bytes_needed = (n_sign_bits + kBlockValues) / 8 + 16;
       if (sign_bytes.size() < sign_bytes_needed) sign_bytes.resize(2 * sign_bytes_needed);
       size_t n_found = 0;
-      const ValueType row_type = is_direct ? type : ValueType::kInt16;
+      const ValueType row_type = group.is_wide ? ValueType::kWide : is_direct ? type : ValueType::kInt16;
       collect(group.tables, steps.n, row_type, row_pointers.data(), out, sign_bytes.data(), n_sign_bits,
               escape_steps.data(), &n_found);
-      out += steps.n * width;
+      out += steps.n * row_bytes;
       for (size_t i = 0; i < n_found; ++i) {
         const EscapeStep& found = escape_steps[i];
         for (size_t half = 0; half < 2; ++half) {
@@ -252,7 +258,7 @@ MaybeError RecordEncoder::Work::collect_lanes(LaneGroups& all, const LayerPlan& 
             const void* const row = row_pointers[found.step];
             const int value = row_type == ValueType::kInt8 ? static_cast<const int8_t*>(row)[lane]
                                                            : static_cast<const int16_t*>(row)[lane];
-            if (auto error = put_escape(value, group.tables.last[lane])) return error;
+            if (auto error = put_escape(value, *group.tables.tables[lane])) return error;
           }
         }
       }
@@ -282,7 +288,9 @@ MaybeError RecordEncoder::Work::encode_one_lane(const LayerPlan& plan, uint32_t&
       const size_t n = std::min(left, kBlockValues);
       if (static_cast<size_t>(top - words.data()) < kWordSlack) return too_long();
       end -= n;
-      encode_run(context.tables->tables()[run.level], n, end, state, top);
+      const Table& table = context.tables->tables()[run.level];
+      const uint8_t* const low = table.low_bits != 0 ? low_bits.data() + (end - symbols.data()) : nullptr;
+      encode_run(table, n, end, low, state, top);
       left -= n;
     }
   }
@@ -301,7 +309,7 @@ MaybeError RecordEncoder::Work::encode_lanes(LaneGroups& all, const LayerPlan& p
     while (left > 0) {
       const size_t steps = std::min(left, most);
       if (static_cast<size_t>(top - words.data()) < kWordSlack) return too_long();
-      end -= steps * t.width;
+      end -= steps * group.row_bytes();
       encode(t, static_cast<uint32_t>(steps), symbols.data() + end, states, top);
       left -= steps;
     }

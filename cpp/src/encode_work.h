@@ -47,7 +47,7 @@ struct RecordEncoder::Work {
 
   std::array<int16_t, kBlockValues> block{};  // rows of a lane group, as wide as its tables
   std::array<float, kBlockValues> latents{};  // the same before the quantiser
-  std::vector<uint8_t> symbols;               // min(|value|, K) of the whole record, in coding order
+  std::vector<uint8_t> symbols;  // indices of the whole record, as Kernels::collect_lanes has them
   BitWriter escapes;
   uint64_t n_escapes = 0;
   std::vector<EscapeStep> escape_steps;
@@ -58,6 +58,7 @@ struct RecordEncoder::Work {
   uint32_t first_signs = 0;
   BitWriter signs;
   uint64_t n_nonzeros = 0;
+  std::vector<uint8_t> low_bits;  // of `symbols`, as far as a table with low bits has needed them
 
   // Several lanes.
   std::vector<uint8_t> sign_bytes;
@@ -72,7 +73,7 @@ struct RecordEncoder::Work {
   MaybeError gather(const Steps& steps, size_t width);
   MaybeError quantise(const Steps& steps, size_t width);
   [[nodiscard]] Steps steps_of(const LayerPlan& plan, size_t first, size_t end) const;
-  MaybeError put_escape(int value, unsigned n_thresholds);
+  MaybeError put_escape(int value, const Table& table);
   MaybeError collect_one_lane(const LayerPlan& plan);
   MaybeError collect_lanes(LaneGroups& all, const LayerPlan& plan);
   void take_first_signs(std::span<uint32_t> states) const;

@@ -14,11 +14,14 @@ LaneGroups::LaneGroups(const TableSet& tables, const LayerPlan& plan, unsigned l
     LaneTables t;
     t.lanes = static_cast<unsigned>(end - first);
     t.width = t.lanes <= 32 ? 32 : t.lanes <= 64 ? 64 : 128;
+    bool is_wide = false;
     for (size_t run = first; run < end; ++run) {
-      t.n_thresholds = std::max(t.n_thresholds, tables.tables()[plan.coded[run].level].n_thresholds);
+      const Table& table = tables.tables()[plan.coded[run].level];
+      t.n_thresholds = std::max(t.n_thresholds, table.n_thresholds);
+      is_wide |= table.low_bits > 0;
     }
-    n_bytes += n_rows(t) * sizeof(Row);
-    groups_.push_back({first, end, t});
+    groups_.push_back({first, end, is_wide, t});
+    n_bytes += n_rows(groups_.back()) * sizeof(Row);
     first = end;
   }
   all_kept_ = n_bytes <= kMostKept;
@@ -34,9 +37,11 @@ const LaneGroup& LaneGroups::at(size_t i) {
   return groups_[i];
 }
 
-// K + 1 of each kind that has one for every symbol, and five single ones.
-size_t LaneGroups::n_rows(const LaneTables& t) const {
-  return (size_t{half_step_ != 0 ? 4u : 3u} * (t.n_thresholds + 1) + 5) * (t.width / 32);
+// K + 1 of each kind that has one for every symbol, and single ones.
+size_t LaneGroups::n_rows(const LaneGroup& group) const {
+  const LaneTables& t = group.tables;
+  const size_t n_kinds = has_half_values(group) ? 4 : 3;
+  return (n_kinds * (t.n_thresholds + 1) + 5 + (group.is_wide ? 4 : 0)) * (t.width / 32);
 }
 
 void LaneGroups::fill(LaneGroup& group, Store& store) const {
@@ -46,9 +51,10 @@ void LaneGroups::fill(LaneGroup& group, Store& store) const {
     store.tables[lane] = &tables_.tables()[plan_.coded[group.first + lane].level];
   }
   t.tables = store.tables.data();
-  store.rows.assign(n_rows(t), Row{});
+  store.rows.assign(n_rows(group), Row{});
 
-  const unsigned k_rows = t.n_thresholds + 1, n_kinds = half_step_ != 0 ? 4 : 3;
+  const bool has_half = has_half_values(group);
+  const unsigned k_rows = t.n_thresholds + 1, n_kinds = has_half ? 4 : 3;
   const auto row = [&](unsigned i) { return store.rows[0].lane + size_t{i} * t.width; };
   uint16_t *const thresholds = row(0), *const starts = row(k_rows), *const frequencies = row(2 * k_rows),
                   *const half = row(3 * k_rows), *const last = row(n_kinds * k_rows),
@@ -62,9 +68,9 @@ void LaneGroups::fill(LaneGroup& group, Store& store) const {
       const size_t at = size_t{k} * t.width + lane;
       if (k < n) thresholds[at] = static_cast<uint16_t>(table.range[k + 1].start ^ kBias);
       starts[at] = table.range[k].start;
-      frequencies[at] = table.range[k].frequency;
+      frequencies[at] = static_cast<uint16_t>(table.share(k));
     }
-    for (unsigned k = 0; half_step_ != 0 && k < k_rows; ++k) {
+    for (unsigned k = 0; has_half && k < k_rows; ++k) {
       half[size_t{k} * t.width + lane] = k <= n ? half_of(value_of(table, half_step_, static_cast<int>(k)))
                                                 : half[size_t{n} * t.width + lane];
     }
@@ -85,7 +91,25 @@ void LaneGroups::fill(LaneGroup& group, Store& store) const {
   t.first = first_row;
   t.final = final;
   t.present = present;
-  if (half_step_ != 0) t.half_values = half;
+  if (has_half) t.half_values = half;
+  if (group.is_wide) fill_low_bits(t, row(n_kinds * k_rows + 5));
+}
+
+void LaneGroups::fill_low_bits(LaneTables& t, uint16_t* rows) {
+  uint16_t *const low_bits = rows, *const scale = rows + t.width, *const inverse = rows + 2 * t.width,
+                  *const below_escape = rows + 3 * t.width;
+  for (unsigned lane = 0; lane < t.width; ++lane) {
+    const unsigned b = lane < t.lanes ? t.tables[lane]->low_bits : 0;
+    low_bits[lane] = static_cast<uint16_t>(b);
+    scale[lane] = static_cast<uint16_t>(1u << b);
+    inverse[lane] = static_cast<uint16_t>(1u << (15 - b));
+    below_escape[lane] = static_cast<uint16_t>(
+        lane < t.lanes ? t.tables[lane]->largest_of(t.tables[lane]->n_thresholds - 1) : kMaxMagnitude);
+  }
+  t.low_bits = low_bits;
+  t.low_scale = scale;
+  t.low_inverse = inverse;
+  t.low_final = below_escape;
 }
 
 }  // namespace swathpack

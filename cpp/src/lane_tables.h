@@ -16,7 +16,11 @@ namespace swathpack {
 // Up to `lanes` consecutive coded channels of one band (§5.2), which are coded side by side.
 struct LaneGroup {
   size_t first = 0, end = 0;  // runs of the plan
+  bool is_wide = false;       // a lane has low bits
   LaneTables tables;
+
+  // Of what Kernels::collect_lanes makes of one step.
+  [[nodiscard]] size_t row_bytes() const { return size_t{tables.width} * (is_wide ? 2 : 1); }
 };
 
 // All lane groups of one layer, in coding order. `half_step` is the step width Δ where values are wanted as
@@ -41,8 +45,13 @@ class LaneGroups {
     std::vector<Row> rows;
     std::array<const Table*, kMostLanes> tables;
   };
-  [[nodiscard]] size_t n_rows(const LaneTables& t) const;  // of 32 lanes
+  // Values of wide groups are too many for a row each.
+  [[nodiscard]] bool has_half_values(const LaneGroup& group) const {
+    return half_step_ != 0 && !group.is_wide;
+  }
+  [[nodiscard]] size_t n_rows(const LaneGroup& group) const;  // of 32 lanes
   void fill(LaneGroup& group, Store& store) const;
+  static void fill_low_bits(LaneTables& t, uint16_t* rows);
 
   const TableSet& tables_;
   const LayerPlan& plan_;

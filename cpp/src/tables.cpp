@@ -42,8 +42,9 @@ void fill_search_and_costs(Table& table) {
     table.first[bucket] = static_cast<uint8_t>(k);
   }
   for (k = 0; k <= table.n_thresholds; ++k) {
-    table.cost[k] = cost_of_frequency(table.range[k].frequency) + (k > 0 ? 256 : 0);
-    table.reciprocal[k] = ((uint64_t{1} << 48) + table.range[k].frequency - 1) / table.range[k].frequency;
+    const uint32_t share = table.share(k);
+    table.cost[k] = cost_of_frequency(share) + (k > 0 ? 256 : 0);
+    table.reciprocal[k] = ((uint64_t{1} << 48) + share - 1) / share;
   }
 }
 
@@ -58,8 +59,6 @@ MaybeError parse_table(ByteReader& in, unsigned index, Table& table) {
   table.theta = in.f32();
   const auto thresholds = in.take(size_t{2} * n_thresholds);
   if (in.overrun()) return refuse(ErrorKind::kCorrupt, name + " reaches beyond the table file", at);
-  if (low_bits != 0)
-    return refuse(ErrorKind::kUnsupported, name + " uses raw low bits, which are reserved", at + 1);
   if (reserved != 0)
     return refuse(ErrorKind::kUnsupported, name + " has a reserved field that is not 0", at + 2);
   if (!(table.r1 > 0 && table.r1 <= 2)) {
@@ -71,13 +70,25 @@ MaybeError parse_table(ByteReader& in, unsigned index, Table& table) {
   if (!(table.theta >= 0 && table.theta <= 0.5f)) {
     return refuse(ErrorKind::kCorrupt, name + ": theta is not within 0 and 0.5", at + 12);
   }
+  if (low_bits > kMaxLowBits) return refuse(ErrorKind::kCorrupt, name + " has more than 8 low bits", at + 1);
+  if (low_bits > 0 && n_thresholds == 0)
+    return refuse(ErrorKind::kCorrupt, name + " has low bits and no threshold", at + 1);
+  if (n_thresholds << low_bits > kMaxMagnitude)
+    return refuse(ErrorKind::kCorrupt, name + " reaches beyond the magnitude 32767", at + 1);
   table.n_thresholds = n_thresholds;
+  table.low_bits = low_bits;
   uint32_t before = 0;
   for (unsigned k = 0; k < n_thresholds; ++k) {
     const uint32_t threshold = load_u16(thresholds.data() + 2 * k);
     if (threshold <= before) {
       return refuse(ErrorKind::kCorrupt, name + ": threshold " + std::to_string(k + 1) + " does not increase",
                     at + 16 + 2 * k);
+    }
+    if ((threshold & ((1u << low_bits) - 1)) != 0) {
+      return refuse(
+          ErrorKind::kCorrupt,
+          name + ": threshold " + std::to_string(k + 1) + " is no multiple of 2 to the number of low bits",
+          at + 16 + 2 * k);
     }
     table.range[k] = {static_cast<uint16_t>(before), static_cast<uint16_t>(threshold - before)};
     before = threshold;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <initializer_list>
+#include <utility>
 #include <vector>
 
 #include "check.h"
@@ -27,13 +29,21 @@ struct PlaneSpec {
   Buffer band_of_frequency, layer_map, class_map;
 };
 
-inline Buffer table_file(const std::vector<std::vector<uint16_t>>& tables,
-                         const std::vector<PlaneSpec>& planes, unsigned n_ladder = 8) {
+struct TableSpec {
+  std::vector<uint16_t> thresholds;
+  unsigned low_bits = 0;
+  TableSpec(std::vector<uint16_t> t, unsigned b = 0) : thresholds(std::move(t)), low_bits(b) {}
+  TableSpec(std::initializer_list<uint16_t> t) : thresholds(t) {}
+};
+
+inline Buffer table_file(const std::vector<TableSpec>& tables, const std::vector<PlaneSpec>& planes,
+                         unsigned n_ladder = 8) {
   Buffer body;
   for (unsigned i = 0; i < n_ladder; ++i) put_float(body, static_cast<float>(i + 1) * 0.5f);
-  for (const auto& thresholds : tables) {
+  for (const auto& [thresholds, low_bits] : tables) {
     put(body, thresholds.size(), 1);
-    put(body, 0, 3);
+    put(body, low_bits, 1);
+    put(body, 0, 2);
     put_float(body, 1.0f);
     put_float(body, 0.0f);
     put_float(body, 0.25f);
@@ -84,6 +94,24 @@ inline std::vector<uint16_t> random_thresholds(Random& random) {
       }
   }
   return t;
+}
+
+// What is left of thresholds when they have to be multiples of 2^b; all of them when that is nothing.
+inline TableSpec with_low_bits(const std::vector<uint16_t>& fine, unsigned b) {
+  std::vector<uint16_t> coarse;
+  for (const uint16_t t : fine) {
+    const auto multiple = static_cast<uint16_t>(t >> b << b);
+    const bool is_next = multiple > (coarse.empty() ? 0 : coarse.back());
+    if (is_next && (coarse.size() + 1) << b <= kMaxMagnitude) coarse.push_back(multiple);
+  }
+  if (coarse.empty()) return {fine, 0};
+  return {coarse, b};
+}
+
+// One table in three has low bits.
+inline TableSpec random_table(Random& random) {
+  const std::vector<uint16_t> fine = random_thresholds(random);
+  return with_low_bits(fine, random.chance(3) ? 1 + random.below(kMaxLowBits) : 0);
 }
 
 inline PlaneSpec random_plane(Random& random, unsigned max_channels) {
@@ -178,8 +206,8 @@ inline void fill_masks(Case& c, Random& random) {
 
 inline Case random_case(Random& random, unsigned max_channels = 9, unsigned max_tiles = 9,
                         Buffer* its_table_file = nullptr) {
-  std::vector<std::vector<uint16_t>> tables;
-  for (unsigned i = 1 + random.below(6); i > 0; --i) tables.push_back(random_thresholds(random));
+  std::vector<TableSpec> tables;
+  for (unsigned i = 1 + random.below(6); i > 0; --i) tables.push_back(random_table(random));
   const Buffer file = table_file(tables, {random_plane(random, max_channels)});
   if (its_table_file != nullptr) *its_table_file = file;
   auto parsed = TableSet::parse(file);

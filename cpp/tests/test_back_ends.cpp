@@ -24,8 +24,8 @@ class EachIsa {
 // A case whose lane groups are whole rows of a token-ordered array, most of them: one layer for all channels
 // of a band.
 Case wide_case(Random& random) {
-  std::vector<std::vector<uint16_t>> tables;
-  for (unsigned i = 1 + random.below(6); i > 0; --i) tables.push_back(random_thresholds(random));
+  std::vector<TableSpec> tables;
+  for (unsigned i = 1 + random.below(6); i > 0; --i) tables.push_back(random_table(random));
   PlaneSpec p = random_plane(random, 1);
   static constexpr unsigned kChannels[] = {2, 16, 31, 32, 33, 64, 65, 100, 128, 200};
   p.channels = kChannels[random.below(10)];

@@ -101,8 +101,7 @@ TEST_CASE("every truncation, and every mutation with a right checksum, of a tabl
   Random random(13);
   unsigned n_refused = 0;
   for (int i = 0; i < 40; ++i) {
-    Buffer file =
-        table_file({random_thresholds(random), random_thresholds(random)}, {random_plane(random, 5)});
+    Buffer file = table_file({random_table(random), random_table(random)}, {random_plane(random, 5)});
     CHECK(TableSet::parse(file).ok());
     for (size_t n = 0; n < file.size(); ++n) {
       const Buffer cut(file.begin(), file.begin() + static_cast<ptrdiff_t>(n));

@@ -18,7 +18,7 @@ enum class Shape : uint8_t {
 // n symbols for `lanes` lanes, in tables from two symbols up to 256. Magnitudes fit int8.
 Case sized_case(unsigned n, unsigned log2_lanes, Shape shape, Random& random) {
   static constexpr unsigned kSizes[] = {1, 2, 7, 40, 255};
-  std::vector<std::vector<uint16_t>> tables;
+  std::vector<TableSpec> tables;
   for (unsigned t = 0; t < 3; ++t) {
     std::vector<uint16_t> thresholds;
     const unsigned k = n == 0 ? 0 : kSizes[random.below(5)];
@@ -27,7 +27,7 @@ Case sized_case(unsigned n, unsigned log2_lanes, Shape shape, Random& random) {
       std::sort(thresholds.begin(), thresholds.end());
       thresholds.erase(std::unique(thresholds.begin(), thresholds.end()), thresholds.end());
     }
-    tables.push_back(thresholds);
+    tables.push_back(with_low_bits(thresholds, random.chance(3) ? 1 + random.below(kMaxLowBits) : 0));
   }
   PlaneSpec p;
   p.layer_shift = {0};
@@ -307,8 +307,7 @@ TEST_CASE("checksums, the scan and the table parser stay between the guard pages
       CHECK(!TableSet::parse(place).ok());
     }
   }
-  const Buffer file =
-      table_file({random_thresholds(random), random_thresholds(random)}, {random_plane(random, 3)});
+  const Buffer file = table_file({random_table(random), random_table(random)}, {random_plane(random, 3)});
   for (size_t n = 0; n <= file.size(); ++n) {
     CHECK_EQUAL(TableSet::parse(memory.copy(true, std::span(file).first(n))).ok(), n == file.size());
   }

@@ -138,7 +138,7 @@ def random_symbols(case: Case, rng: np.random.Generator, density: float, largest
 
 @st.composite
 def table_specs(draw: st.DrawFn) -> TableSpec:
-    """No threshold, one, a few, up to 255; also the extreme frequencies 1 and 65535."""
+    """No threshold, one, a few, up to 255; also the extreme frequencies 1 and 65535; often with low bits."""
     chosen = draw(
         st.one_of(
             st.just(()),
@@ -150,7 +150,9 @@ def table_specs(draw: st.DrawFn) -> TableSpec:
     r1, r2, theta = draw(
         st.sampled_from([(1.0, 0.0, 0.25), (0.8, -0.1, 0.5), (2.0, 1.0, 0.0), (0.5, -1.0, 0.1)])
     )
-    return TableSpec(chosen, r1, r2, theta)
+    low_bits = draw(st.one_of(st.just(0), st.integers(1, 8)))
+    coarse = tuple(sorted({t >> low_bits << low_bits for t in chosen} - {0}))[: 32767 >> low_bits]
+    return TableSpec(coarse, r1, r2, theta, low_bits if coarse else 0)
 
 
 def random_thresholds(size_and_seed: tuple[int, int]) -> tuple[int, ...]:

@@ -141,6 +141,30 @@ def escapes() -> str:
     return "\n".join([*lines, *(f"| {v} | {v + 1:b} | {code(v)} |" for v in range(6))]) + "\n"
 
 
+def laplace(deviation: float) -> np.ndarray:
+    """Probabilities of the magnitudes 0, 1, … of a Laplace density rounded to integers."""
+    reach = np.exp(-math.sqrt(2) / deviation * (np.arange(40 * deviation) - 0.5))  # P(magnitude ≥ m), m ≥ 1
+    reach[0] = 1.0
+    return np.append(reach[:-1] - reach[1:], reach[-1])
+
+
+def low_bits() -> str:
+    heads = ["deviation", "entropy with the sign, bits", "low bits", "thresholds", "loss, of the entropy"]
+    lines = ["| " + " | ".join(heads) + " |", "|---|---|---|---|---|"]
+    for deviation, numbers in ((4, (0, 1)), (10, (0, 1, 2)), (40, (0, 2, 3, 4))):
+        p = laplace(deviation)
+        entropy = entropy_of(p.tolist()) + 1 - float(p[0])
+        for b in numbers:
+            # Index k begins at the magnitude (k − 1) · 2^b + 1.
+            thresholds = next(k for k in range(1, 256) if p[(k - 1) * 2**b + 1 :].sum() <= 1e-3)
+            above = np.append(p[1:], np.zeros(-(len(p) - 1) % 2**b)).reshape(-1, 2**b)
+            share = np.repeat(above.mean(axis=1), 2**b)[: len(p) - 1]
+            loss = float((p[1:] * np.log2(p[1:] / share)).sum())
+            row = [str(deviation), f"{entropy:.2f}", str(b), str(thresholds), f"{100 * loss / entropy:.2f} %"]
+            lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines) + "\n"
+
+
 # ---- What is measured: the core's records. ----
 
 
@@ -261,7 +285,7 @@ def detected() -> str:
 
 
 @pytest.mark.parametrize(
-    "make", [decimal, search, short_form, escapes, loss, detected], ids=lambda f: f.__name__
+    "make", [decimal, search, short_form, escapes, low_bits, loss, detected], ids=lambda f: f.__name__
 )
 def test_a_block_of_the_text_says_what_is_computed(make: Callable[[], str]) -> None:
     assert checked_block(make.__name__) == make()

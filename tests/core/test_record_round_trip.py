@@ -101,7 +101,9 @@ def reference_records(case: Case) -> list[bytes]:
         spec.kind,
     )
     tables = TablesIn(
-        tuple(case.file.ladder), tuple(TableIn(t.thresholds) for t in case.file.tables), (plane,)
+        tuple(case.file.ladder),
+        tuple(TableIn(t.thresholds, low_bits=t.low_bits) for t in case.file.tables),
+        (plane,),
     )
     payloads = []
     for header in case.headers:

@@ -47,7 +47,9 @@ def test_int8_symbols_come_back(case: Case) -> None:
     check(case, np.int8)
 
 
-def plane_of(channels: int, tokens: int, n: int, thresholds: tuple[int, ...], log2_lanes: int) -> Case:
+def plane_of(
+    channels: int, tokens: int, n: int, thresholds: tuple[int, ...], log2_lanes: int, low_bits: int = 0
+) -> Case:
     """One band, one layer, one table, one record over all tiles; no tile and no record where n is 0."""
     cells = np.zeros((1, channels), np.uint8)
     plane = PlaneTableSpec(1, tokens, channels, 1, (0,) * tokens, cells, cells, (0,), kind=1)
@@ -55,7 +57,7 @@ def plane_of(channels: int, tokens: int, n: int, thresholds: tuple[int, ...], lo
     symbols = np.zeros((n, channels, tokens), np.int16)
     headers = [packed_header(0, n - 1, log2_lanes=log2_lanes)] if n else []
     return Case(
-        TableFile([TableSpec(thresholds)], [plane]),
+        TableFile([TableSpec(thresholds, low_bits=low_bits)], [plane]),
         0, symbols, np.zeros(n, np.bool_), mask, mask, headers, 0, log2_lanes=log2_lanes,
     )  # fmt: skip
 
@@ -70,6 +72,45 @@ def test_extreme_tables_and_symbols_come_back(
     rng = np.random.default_rng(largest)
     case.symbols[...] = rng.choice([-largest, 0, largest], case.symbols.shape)
     check(case, np.int16)
+
+
+LOW = [
+    ((2,), 1),  # a magnitude with one slot
+    ((65534,), 1),
+    ((32768,), 8),
+    (tuple(range(256, 128 * 256, 256)), 8),  # K = 127, up to 32512
+    (tuple(range(128, 256 * 128, 128)), 7),  # K = 255, up to 32640
+]
+
+
+@pytest.mark.parametrize("log2_lanes", range(8))
+@pytest.mark.parametrize(("thresholds", "low_bits"), LOW)
+def test_low_bits_come_back_at_the_borders_of_indices(
+    log2_lanes: int, thresholds: tuple[int, ...], low_bits: int
+) -> None:
+    case = plane_of(37, 3, 4, thresholds, log2_lanes, low_bits)
+    most = len(thresholds) << low_bits
+    borders = {0, 1, 1 << low_bits, (1 << low_bits) + 1, most - 1, most, most + 1, 32766, 32767}
+    values = sorted(m * sign for m in borders if m <= 32767 for sign in (-1, 1))
+    case.symbols[...] = np.random.default_rng(low_bits).choice(values, case.symbols.shape)
+    check(case, np.int16)
+
+
+@pytest.mark.parametrize("log2_lanes", [0, 3, 6])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_values_of_symbols_with_low_bits_are_those_of_their_magnitudes(log2_lanes: int, dtype: Any) -> None:
+    case = plane_of(64, 3, 4, tuple(range(1024, 65536, 1024)), log2_lanes, low_bits=3)  # K = 63
+    magnitudes = np.random.default_rng(4).integers(-700, 701, case.symbols.shape)
+    case.symbols[...] = magnitudes
+    records = case.encode(case.symbols)
+    step, table = case.file.ladder[0], case.file.tables[0]
+    size = np.abs(magnitudes)
+    expected = np.sign(magnitudes) * step * np.where(size == 1, table.r1, size + table.r2) * (size > 0)
+    for name in ISAS:
+        with using(name):
+            decoded = case.decode(records, dtype)
+        assert decoded.outcomes == [None] * len(case.headers), name
+        np.testing.assert_array_equal(decoded.symbols, expected.astype(dtype), err_msg=name)
 
 
 @pytest.mark.parametrize("log2_lanes", range(8))

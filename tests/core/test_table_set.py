@@ -46,6 +46,21 @@ def with_byte(offset: int, value: int | bytes) -> bytes:
     return with_crc(bytes(data))
 
 
+def test_low_bits_as_many_as_the_thresholds_allow_are_taken() -> None:
+    assert TableSet(with_byte(TABLE_1 + 1, 5)).low_bits(1) == 5
+    assert TableSet(small_file().encode()).low_bits(1) == 0
+
+
+def test_low_bits_that_reach_beyond_the_largest_magnitude_are_refused() -> None:
+    def of(k: int) -> bytes:
+        table = TableSpec(tuple(range(256, 256 * (k + 1), 256)), low_bits=8)
+        return dataclasses.replace(small_file(), tables=[table]).encode()
+
+    assert TableSet(of(127)).thresholds(0).tolist()[-1] == 127 * 256
+    with pytest.raises(Corrupt, match="32767"):
+        TableSet(of(128))
+
+
 def test_what_the_file_says_comes_out() -> None:
     tables = TableSet(small_file().encode())
     assert (tables.n_tables, tables.n_planes, tables.n_ladder) == (3, 1, 4)
@@ -125,7 +140,9 @@ LAYER_MAP = PLANE + 8 + 2 + 4
         (LADDER + 4, struct.pack("<f", 0.5), Corrupt),
         (LADDER + 4, NAN, Corrupt),
         (LADDER + 12, INFINITY, Corrupt),
-        (TABLE_1 + 1, 1, UnsupportedVersion),
+        (TABLE_1 + 1, 9, Corrupt),  # low bits
+        (TABLE_1 + 1, 6, Corrupt),  # 60000 is a multiple of 2⁵
+        (TABLE_1 - 15, 1, Corrupt),  # of a table without thresholds
         (TABLE_1 + 2, 1, UnsupportedVersion),
         (TABLE_1 + 4, struct.pack("<f", 0.0), Corrupt),
         (TABLE_1 + 4, struct.pack("<f", 2.0001), Corrupt),

@@ -26,12 +26,13 @@ def cost(frequency: int) -> int:
     return 4096 - (256 * n + fraction)
 
 
-def symbol_cost(thresholds: tuple[int, ...], value: int) -> int:
-    edges = (0, *thresholds, 65536)
-    k = min(abs(value), len(thresholds))
-    total = cost(edges[k + 1] - edges[k]) + (256 if value else 0)
-    if k == len(thresholds):
-        total += 256 * (2 * ((abs(value) - k + 1).bit_length() - 1) + 1)
+def symbol_cost(table: TableSpec, value: int) -> int:
+    edges, most = (0, *table.thresholds, 65536), len(table.thresholds)
+    index = math.ceil(abs(value) / 2**table.low_bits)  # 0; 1 for 1 … 2^b; 2 for the next 2^b
+    k = min(index, most)
+    total = cost(edges[k + 1] - edges[k]) + (256 + 256 * table.low_bits if value else 0)
+    if k == most:
+        total += 256 * (2 * ((index - most + 1).bit_length() - 1) + 1)
     return total
 
 
@@ -45,19 +46,19 @@ def test_costs_are_those_of_the_recipe(case: Case) -> None:
         level = level_of(case.file, 0, band, channel, q)
         if level is None or spec.layer_map[band, channel] != case.layer:
             continue
-        thresholds = case.file.tables[level].thresholds
-        if thresholds:
+        table = case.file.tables[level]
+        if table.thresholds:
             for tile in range(case.n_tiles):
-                expected[tile] += symbol_cost(thresholds, int(case.symbols[tile, channel, f]))
+                expected[tile] += symbol_cost(table, int(case.symbols[tile, channel, f]))
     costs = tile_costs(case.tables, 0, case.layer, q, case.symbols)
     assert costs.dtype == np.uint64
     assert costs.tolist() == expected
 
 
-def one_channel(thresholds: tuple[int, ...]) -> TableSet:
+def one_channel(thresholds: tuple[int, ...], low_bits: int = 0) -> TableSet:
     cells = np.zeros((1, 1), np.uint8)
     plane = PlaneTableSpec(1, 1, 1, 1, (0,), cells, cells, (0,))
-    return TableSet(TableFile([TableSpec(thresholds)], [plane]).encode())
+    return TableSet(TableFile([TableSpec(thresholds, low_bits=low_bits)], [plane]).encode())
 
 
 def test_costs_by_hand() -> None:
@@ -65,6 +66,14 @@ def test_costs_by_hand() -> None:
     tables = one_channel((32768, 49152))
     symbols = np.array([0, 1, -1, 2, 3, -4, 32767], np.int16).reshape(-1, 1, 1)
     bits = [1, 2 + 1, 2 + 1, 2 + 1 + 1, 2 + 1 + 3, 2 + 1 + 3, 2 + 1 + 2 * 14 + 1]
+    assert tile_costs(tables, 0, 0, 0, symbols).tolist() == [256 * b for b in bits]
+
+
+def test_costs_of_low_bits_by_hand() -> None:
+    # As above with two low bits: 1 … 4 are index 1, 5 … 8 the escape with v = 0, 9 … 16 that with v = 1 or 2.
+    tables = one_channel((32768, 49152), 2)
+    symbols = np.array([0, 1, -4, 5, -8, 9, 16, 17], np.int16).reshape(-1, 1, 1)
+    bits = [1, 2 + 1 + 2, 5, 5 + 1, 5 + 1, 5 + 3, 5 + 3, 5 + 5]
     assert tile_costs(tables, 0, 0, 0, symbols).tolist() == [256 * b for b in bits]
 
 

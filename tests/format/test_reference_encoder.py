@@ -13,7 +13,7 @@ from nec_encoder.rules import PlaneJob, cost, encode_records, symbol_cost
 from nec_reference.header import decode_header
 from nec_reference.tiles import own_tokens
 from nec_vectors.files import draw, head
-from nec_vectors.packages import INTEGER_NONE, MASK, ONE, THREE, TWO, WIDE, PackageOut
+from nec_vectors.packages import INTEGER_NONE, LOW, MASK, ONE, ONE_LOW, THREE, TWO, WIDE, PackageOut
 
 from codec.bitstream import coefficients, core
 from codec.bitstream.header import FileHeader
@@ -29,6 +29,8 @@ CASES: dict[str, tuple[PackageOut, tuple[int, int], int, int]] = {  # package, s
     "eight-lanes": (WIDE, (8, 8 * 60), 8, 5000),
     "archive-64-lanes": (WIDE, (8, 8 * 500), 8, 61440),
     "integer": (INTEGER_NONE, (30, 30), 8, 90),
+    "low-bits": (LOW, (8, 8 * 40), 8, 700),
+    "low-bits-lanes": (LOW, (8, 8 * 300), 8, 61440),
 }
 
 
@@ -110,10 +112,19 @@ def test_costs_are_the_logarithm_cut_off_at_8_binary_digits() -> None:
 def test_the_cores_costs_are_those_of_the_text() -> None:
     tables = core.TableSet(THREE.tables_bytes)
     # Band 0 of channel 0 at ladder index 8 has level 7: K = 60. One symbol at a time, escapes included.
-    thresholds = THREE.tables.tables[7].thresholds
+    table = THREE.tables.tables[7]
     values = [0, 1, -1, 2, 17, -59, 60, -60, 61, 62, 63, 100, -1000, 32767]
     symbols = np.zeros((len(values), 3, 4), np.int16)
     symbols[:, 0, 0] = values
     found = core.tile_costs(tables, 0, 0, 8, symbols)
     zeros = sum(cost(THREE.tables.tables[level].thresholds[0]) for level in (6, 5))
-    assert found.tolist() == [symbol_cost(thresholds, v) + zeros for v in values]
+    assert found.tolist() == [symbol_cost(table, v) + zeros for v in values]
+
+
+def test_the_cores_costs_of_low_bits_are_those_of_the_text() -> None:
+    tables = core.TableSet(ONE_LOW.tables_bytes)
+    values = [0, 1, -2, 4, -5, 8, 9, -16, 17, 100, -1000, 32767]
+    symbols = np.array(values, np.int16)[:, None, None]
+    for ladder_index, number in ((8, 2), (9, 1)):
+        found = core.tile_costs(tables, 0, 0, ladder_index, symbols)
+        assert found.tolist() == [symbol_cost(ONE_LOW.tables.tables[number], v) for v in values]

@@ -20,20 +20,24 @@ struct SymbolRange {
       frequency;  // T_(k+1) − T_k, at least 1; at most 65535, as a table with a single symbol is not coded
 };
 
-// One table: K thresholds cut 0 … 65535 into the symbols 0 … K; symbol K is the escape. K = 0: nothing is
-// coded.
+inline constexpr unsigned kMaxLowBits = 8;
+inline constexpr unsigned kMaxMagnitude = 32767;  // of a symbol (§5.2)
+
+// One table: K thresholds cut 0 … 65535 into the symbol indices 0 … K; index K is the escape. K = 0: nothing
+// is coded. With low bits, each index but 0 stands for 2^b magnitudes of equal frequency (§5.3).
 struct Table {
   unsigned n_thresholds = 0;  // K
+  unsigned low_bits = 0;      // b
   float r1 = 1, r2 = 0;       // reconstruction points (§8.1)
   float theta = 0;            // dead zone of the reference quantiser (§10.1)
   std::array<SymbolRange, 256> range{};
   // first[slot >> 8] is the first symbol whose range reaches into that 256-slot bucket: a search starts there
   // and takes one or two steps, whatever K is.
   std::array<uint8_t, 256> first{};
-  // Cost of symbol k in 1/256 bit (§10.2), sign included for k > 0; the escape's code length is not.
+  // Cost of symbol index k in 1/256 bit (§10.2), sign and low bits included for k > 0; the escape's code
+  // length is not.
   std::array<uint32_t, 256> cost{};
-  // ⌈2^48 / frequency⌉ of symbol k: the encoder divides its state by multiplying (scalar.cpp says why it is
-  // exact).
+  // ⌈2^48 / share(k)⌉: the encoder divides its state by multiplying (scalar.cpp says why it is exact).
   std::array<uint64_t, 256> reciprocal{};
 
   [[nodiscard]] unsigned find(uint32_t slot) const {
@@ -42,6 +46,19 @@ struct Table {
          range[k].frequency;  // without a branch: even odds where two symbols share a bucket
     while (slot - range[k].start >= range[k].frequency) ++k;
     return k;
+  }
+
+  // The frequency of one magnitude of index k: its range is cut into 2^b equal ones, but for index 0.
+  [[nodiscard]] uint32_t share(unsigned k) const {
+    return uint32_t{range[k].frequency} >> (k != 0 ? low_bits : 0);
+  }
+  // The index of a magnitude before it is cut to K, the largest magnitude of an index, and its bits r below.
+  [[nodiscard]] unsigned index_of(unsigned magnitude) const {
+    return (magnitude + (1u << low_bits) - 1) >> low_bits;
+  }
+  [[nodiscard]] unsigned largest_of(unsigned k) const { return k << low_bits; }
+  [[nodiscard]] unsigned rest_of(unsigned magnitude) const {
+    return (magnitude - (magnitude != 0)) & ((1u << low_bits) - 1);
   }
 };
 

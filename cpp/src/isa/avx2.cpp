@@ -99,7 +99,24 @@ struct Avx2 {
     }
     offset = low;
     frequency = _mm256_sub_epi16(low, high);
+    if constexpr (kType == ValueType::kWide) value = take_low_bits(t, v, value, offset, frequency);
     found.value = value;
+  }
+
+  // The magnitudes of symbols k: their ranges are cut into 2^b for k > 0 (§5.3), and the low bits of the
+  // offset say which. v >> b is the upper half of v · 2^(16 − b); of v · 0 where b is 0.
+  static Vector take_low_bits(const LaneTables& t, unsigned v, Vector k, Vector& offset, Vector& frequency) {
+    const Vector zero = _mm256_setzero_si256(), scale = load(t.low_scale + v * kWidth);
+    const Vector low_mask = _mm256_add_epi16(scale, _mm256_set1_epi16(-1));
+    const Vector half_inverse = load(t.low_inverse + v * kWidth);
+    const Vector inverse = _mm256_add_epi16(half_inverse, half_inverse);
+    const Mask is_zero = _mm256_cmpeq_epi16(k, zero);
+    const Mask stays = _mm256_or_si256(is_zero, _mm256_cmpeq_epi16(low_mask, zero));
+    const Vector above = _mm256_sub_epi16(_mm256_mullo_epi16(k, scale), low_mask);
+    const Vector rest = _mm256_and_si256(offset, low_mask);
+    offset = _mm256_blendv_epi8(_mm256_mulhi_epu16(offset, inverse), offset, stays);
+    frequency = _mm256_blendv_epi8(_mm256_mulhi_epu16(frequency, inverse), frequency, stays);
+    return _mm256_andnot_si256(is_zero, _mm256_add_epi16(above, rest));
   }
 
   // Two bits for each lane, so that their number is that of bytes; and one.
@@ -137,6 +154,12 @@ struct Avx2 {
   // For records side by side.
   static Vector all_lanes(uint16_t number) { return _mm256_set1_epi16(static_cast<int16_t>(number)); }
   static Vector minus(Vector a, Vector b) { return _mm256_sub_epi16(a, b); }
+  static Vector plus(Vector a, Vector b) { return _mm256_add_epi16(a, b); }
+  static Vector both(Vector a, Vector b) { return _mm256_and_si256(a, b); }
+  static Vector shifted_where_nonzero(Vector where, Vector value, unsigned by) {
+    const Vector shifted = _mm256_srl_epi16(value, _mm_cvtsi32_si128(static_cast<int>(by)));
+    return _mm256_blendv_epi8(shifted, value, _mm256_cmpeq_epi16(where, _mm256_setzero_si256()));
+  }
   static void store(uint16_t* to, Vector value) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), value);
   }
@@ -190,7 +213,8 @@ struct Avx2 {
         for (unsigned p = 0; p < kPairs; ++p)
           escape[p] = in_order(load(t.escape + 32 * p), load(t.escape + 32 * p + 16));
       } else {
-        for (unsigned v = 0; v < V; ++v) escape[v] = load(t.escape + 16 * v);
+        const uint16_t* const row = kType == ValueType::kWide ? t.low_final : t.escape;
+        for (unsigned v = 0; v < V; ++v) escape[v] = load(row + 16 * v);
       }
     }
 
@@ -216,11 +240,15 @@ struct Avx2 {
           _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + 32 * p), value);
         } else {
           Mask za, zb;
-          if constexpr (kType == ValueType::kInt16) {
+          if constexpr (kType != ValueType::kFloat16) {
+            const auto is_escape = [](Vector value, Vector limit) {
+              return kType == ValueType::kWide ? _mm256_cmpgt_epi16(value, limit)
+                                               : _mm256_cmpeq_epi16(value, limit);
+            };
             za = _mm256_cmpeq_epi16(va, zero);
             zb = _mm256_cmpeq_epi16(vb, zero);
-            escapes = _mm256_or_si256(escapes, _mm256_cmpeq_epi16(va, escape[a]));
-            if (V > 1) escapes = _mm256_or_si256(escapes, _mm256_cmpeq_epi16(vb, escape[b]));
+            escapes = _mm256_or_si256(escapes, is_escape(va, escape[a]));
+            if (V > 1) escapes = _mm256_or_si256(escapes, is_escape(vb, escape[b]));
           } else {
             za = found[a].below_first;
             zb = V == 1 ? all : found[b].below_first;
@@ -243,7 +271,7 @@ struct Avx2 {
           _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, -32768);
       const __m256i negative =
           _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16(static_cast<int16_t>(signs)), bits), bits);
-      if constexpr (kType == ValueType::kInt16)
+      if constexpr (kType != ValueType::kFloat16)
         return _mm256_sub_epi16(_mm256_xor_si256(value, negative), negative);
       return _mm256_or_si256(value, _mm256_slli_epi16(negative, 15));
     }
@@ -252,6 +280,8 @@ struct Avx2 {
   template <ValueType kType>
   static uint64_t escape_lanes(const LaneTables& t, unsigned v, const Found<kType>& found) {
     if constexpr (kType == ValueType::kFloat16) return ~lane_bits(found.below_final) & 0xFFFF;
+    if constexpr (kType == ValueType::kWide)
+      return lane_bits(_mm256_cmpgt_epi16(found.value, load(t.low_final + v * kWidth)));
     return lane_bits(_mm256_cmpeq_epi16(found.value, load(t.escape + v * kWidth)));
   }
 
@@ -283,8 +313,9 @@ struct Avx2 {
     return _mm256_cvttps_epi32(y);
   }
 
+  // hi:lo ← quotient : remainder of the state by the frequency, after a word where one is due.
   template <bool kPartial>
-  static void retreat(Vector& hi, Vector& lo, Vector start, Vector frequency, Mask present, uint8_t*& words) {
+  static void retreat(Vector& hi, Vector& lo, Vector frequency, Mask present, uint8_t*& words) {
     const Vector zero = _mm256_setzero_si256();
     Mask due = _mm256_cmpeq_epi16(_mm256_max_epu16(hi, frequency), hi);
     if constexpr (kPartial) due = _mm256_and_si256(due, present);
@@ -314,7 +345,17 @@ struct Avx2 {
     const Mask is_rest =
         _mm256_andnot_si256(_mm256_cmpeq_epi16(_mm256_max_epu16(rest, frequency), rest), is_small);
     hi = _mm256_add_epi16(_mm256_sub_epi16(q, _mm256_set1_epi16(-1)), is_rest);
-    lo = _mm256_add_epi16(_mm256_sub_epi16(rest, _mm256_andnot_si256(is_rest, frequency)), start);
+    lo = _mm256_sub_epi16(rest, _mm256_andnot_si256(is_rest, frequency));
+  }
+
+  // A row of symbols has one of low bits behind it.
+  static Vector with_low_bits(const LaneTables& t, unsigned v, const uint8_t* symbols, Vector value) {
+    const auto widened = [](const uint8_t* bytes) {
+      return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
+    };
+    const Mask is_zero = _mm256_cmpeq_epi16(widened(symbols), _mm256_setzero_si256());
+    const Vector scale = _mm256_blendv_epi8(load(t.low_scale + v * kWidth), _mm256_set1_epi16(1), is_zero);
+    return _mm256_add_epi16(_mm256_mullo_epi16(value, scale), widened(symbols + t.width));
   }
 };
 
@@ -357,24 +398,42 @@ void collect_bytes(const LaneTables& t, uint32_t steps, const void* const* rows,
   n_bits = sink.finish(signs);
 }
 
+template <bool kWide>
 void collect_words(const LaneTables& tables, uint32_t steps, const void* const* rows, uint8_t* symbols,
                    uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
   const LaneTables t = tables;  // a copy that nothing written below can change
   SignSink sink(signs, n_bits);
-  const __m256i zero = _mm256_setzero_si256();
-  for (uint32_t step = 0; step < steps; ++step, symbols += t.width) {
+  const __m256i zero = _mm256_setzero_si256(), one = _mm256_set1_epi16(1);
+  for (uint32_t step = 0; step < steps; ++step, symbols += (kWide ? 2 : 1) * t.width) {
     const auto* const values = static_cast<const int16_t*>(rows[step]);
     __builtin_prefetch(rows[step + kRowsAhead]);
     EscapeStep found{step, {0, 0}};
     for (unsigned lane = 0; lane < t.lanes; lane += 32) {
-      __m256i k[2], is_escape[2], value[2];
+      __m256i k[2], is_escape[2], value[2], rest[2];
       for (unsigned i = 0; i < 2; ++i) {
         value[i] = Avx2::load(values + lane + 16 * i);
-        k[i] = _mm256_min_epu16(_mm256_abs_epi16(value[i]), Avx2::load(t.last + lane + 16 * i));
+        const __m256i magnitude = _mm256_abs_epi16(value[i]), last = Avx2::load(t.last + lane + 16 * i);
+        if constexpr (kWide) {
+          // (magnitude − 1) >> b is the upper half of 2 · (magnitude − 1) · 2^(15 − b).
+          const __m256i below = _mm256_sub_epi16(magnitude, one),
+                        is_zero = _mm256_cmpeq_epi16(magnitude, zero);
+          const __m256i inverse = Avx2::load(t.low_inverse + lane + 16 * i);
+          const __m256i upper = _mm256_mulhi_epu16(_mm256_add_epi16(below, below), inverse);
+          k[i] = _mm256_andnot_si256(is_zero, _mm256_min_epu16(_mm256_add_epi16(upper, one), last));
+          const __m256i low_mask = _mm256_sub_epi16(Avx2::load(t.low_scale + lane + 16 * i), one);
+          rest[i] = _mm256_andnot_si256(is_zero, _mm256_and_si256(below, low_mask));
+        } else {
+          k[i] = _mm256_min_epu16(magnitude, last);
+        }
         is_escape[i] = _mm256_cmpeq_epi16(k[i], Avx2::load(t.escape + lane + 16 * i));
       }
-      const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(k[0], k[1]), 0xD8);
+      using Row = Avx2::Row<2, ValueType::kInt16>;
+      const __m256i bytes = Row::in_order(k[0], k[1]);
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(symbols + lane), bytes);
+      if constexpr (kWide) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(symbols + t.width + lane),
+                            Row::in_order(rest[0], rest[1]));
+      }
       const uint32_t nonzero = ~Avx2::byte_bits(_mm256_cmpeq_epi8(bytes, zero));
       sink.put(_pext_u32(Avx2::bits_of(value[0], value[1]), nonzero),
                static_cast<unsigned>(__builtin_popcount(nonzero)));
@@ -388,7 +447,9 @@ void collect_words(const LaneTables& tables, uint32_t steps, const void* const* 
 
 void collect_lanes(const LaneTables& t, uint32_t steps, ValueType type, const void* const* rows,
                    uint8_t* symbols, uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
-  const auto collect = type == ValueType::kInt8 ? collect_bytes : collect_words;
+  const auto collect = type == ValueType::kInt8   ? collect_bytes
+                       : type == ValueType::kWide ? collect_words<true>
+                                                  : collect_words<false>;
   collect(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
 }
 
@@ -397,14 +458,15 @@ RunEnd decode_run(const Table& table, uint32_t n, uint32_t run, bool long_form, 
                   WordSource& words, Nonzero* out, size_t* count, size_t capacity) {
   return kScalarKernels.decode_run(table, n, run, long_form, state, words, out, count, capacity);
 }
-void encode_run(const Table& table, size_t n, const uint8_t* symbols, uint32_t& state, uint16_t*& top) {
-  kScalarKernels.encode_run(table, n, symbols, state, top);
+void encode_run(const Table& table, size_t n, const uint8_t* symbols, const uint8_t* low, uint32_t& state,
+                uint16_t*& top) {
+  kScalarKernels.encode_run(table, n, symbols, low, state, top);
 }
 
 }  // namespace
 
 const Kernels kAvx2Kernels = {
-    "avx2",        decode_run,   decode_records<Avx2>, encode_run,   decode_lanes,         1,
-    collect_lanes, encode_lanes, reconstruct_row,      quantise_row, crc32c_by_instruction};
+    "avx2",       decode_run,      decode_records<Avx2>, encode_run,   decode_lanes,         1, collect_lanes,
+    encode_lanes, reconstruct_row, reconstruct_half_row, quantise_row, crc32c_by_instruction};
 
 }  // namespace swathpack

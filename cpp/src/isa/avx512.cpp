@@ -84,7 +84,21 @@ struct Avx512 {
     }
     offset = low;
     frequency = _mm512_sub_epi16(low, high);
+    if constexpr (kType == ValueType::kWide) value = take_low_bits(t, v, value, offset, frequency);
     found.value = value;
+  }
+
+  // The magnitudes of symbols k: their ranges are cut into 2^b for k > 0 (§5.3), and the low bits of the
+  // offset say which.
+  static Vector take_low_bits(const LaneTables& t, unsigned v, Vector k, Vector& offset, Vector& frequency) {
+    const Mask nonzero = _mm512_test_epi16_mask(k, k);
+    const Vector bits = load(t.low_bits + v * kWidth);
+    const Vector low_mask = _mm512_add_epi16(load(t.low_scale + v * kWidth), _mm512_set1_epi16(-1));
+    const Vector above = _mm512_sub_epi16(_mm512_sllv_epi16(k, bits), low_mask);
+    const Vector value = _mm512_maskz_add_epi16(nonzero, above, _mm512_and_si512(offset, low_mask));
+    offset = _mm512_mask_srlv_epi16(offset, nonzero, offset, bits);
+    frequency = _mm512_mask_srlv_epi16(frequency, nonzero, frequency, bits);
+    return value;
   }
 
   // hi:lo ← frequency · hi + offset, where `hi` is what was above the slot.
@@ -112,6 +126,12 @@ struct Avx512 {
   // For records side by side.
   static Vector all_lanes(uint16_t number) { return _mm512_set1_epi16(static_cast<int16_t>(number)); }
   static Vector minus(Vector a, Vector b) { return _mm512_sub_epi16(a, b); }
+  static Vector plus(Vector a, Vector b) { return _mm512_add_epi16(a, b); }
+  static Vector both(Vector a, Vector b) { return _mm512_and_si512(a, b); }
+  static Vector shifted_where_nonzero(Vector where, Vector value, unsigned by) {
+    return _mm512_mask_srl_epi16(value, _mm512_test_epi16_mask(where, where), value,
+                                 _mm_cvtsi32_si128(static_cast<int>(by)));
+  }
   static void store(uint16_t* to, Vector value) { _mm512_storeu_si512(to, value); }
   static void compare(Vector threshold, Vector slot, Vector& low, Vector& high, Vector& value) {
     const Vector difference = _mm512_sub_epi16(slot, threshold);
@@ -146,7 +166,8 @@ struct Avx512 {
                                V == 1 ? _mm512_set1_epi16(255) : load(t.escape + 64 * p + 32));
         }
       } else {
-        for (unsigned v = 0; v < V; ++v) escape[v] = load(t.escape + 32 * v);
+        const uint16_t* const row = kType == ValueType::kWide ? t.low_final : t.escape;
+        for (unsigned v = 0; v < V; ++v) escape[v] = load(row + 32 * v);
       }
     }
 
@@ -175,10 +196,14 @@ struct Avx512 {
           }
         } else {
           uint64_t nonzero;
-          if constexpr (kType == ValueType::kInt16) {
+          if constexpr (kType != ValueType::kFloat16) {
+            const auto is_escape = [](Vector value, Vector limit) {
+              return kType == ValueType::kWide ? _mm512_cmpgt_epi16_mask(value, limit)
+                                               : _mm512_cmpeq_epi16_mask(value, limit);
+            };
             nonzero = _mm512_test_epi16_mask(va, va) | uint64_t{_mm512_test_epi16_mask(vb, vb)} << 32;
-            escapes |= _mm512_cmpeq_epi16_mask(va, escape[a]);
-            if (V > 1) escapes |= _mm512_cmpeq_epi16_mask(vb, escape[b]);
+            escapes |= is_escape(va, escape[a]);
+            if (V > 1) escapes |= is_escape(vb, escape[b]);
           } else {
             const uint32_t zeros = V == 1 ? ~0u : found[b].below_first;
             nonzero = ~(found[a].below_first | uint64_t{zeros} << 32);
@@ -194,7 +219,7 @@ struct Avx512 {
     }
 
     static Vector with_signs(Vector value, Mask negative) {
-      if constexpr (kType == ValueType::kInt16) {
+      if constexpr (kType != ValueType::kFloat16) {
         return _mm512_mask_sub_epi16(value, negative, _mm512_setzero_si512(), value);
       }
       return _mm512_mask_add_epi16(value, negative, value, _mm512_set1_epi16(-32768));
@@ -204,6 +229,8 @@ struct Avx512 {
   template <ValueType kType>
   static uint64_t escape_lanes(const LaneTables& t, unsigned v, const Found<kType>& found) {
     if constexpr (kType == ValueType::kFloat16) return static_cast<uint32_t>(~found.below_final);
+    if constexpr (kType == ValueType::kWide)
+      return _mm512_cmpgt_epi16_mask(found.value, load(t.low_final + v * kWidth));
     return _mm512_cmpeq_epi16_mask(found.value, load(t.escape + v * kWidth));
   }
 
@@ -233,8 +260,9 @@ struct Avx512 {
     return _mm512_cvttps_epi32(_mm512_sub_ps(y, _mm512_set1_ps(1.0f / 64)));
   }
 
+  // hi:lo ← quotient : remainder of the state by the frequency, after a word where one is due.
   template <bool kPartial>
-  static void retreat(Vector& hi, Vector& lo, Vector start, Vector frequency, Mask present, uint8_t*& words) {
+  static void retreat(Vector& hi, Vector& lo, Vector frequency, Mask present, uint8_t*& words) {
     const Vector zero = _mm512_setzero_si512(), one = _mm512_set1_epi16(1);
     Mask due = _mm512_cmpge_epu16_mask(hi, frequency);
     if constexpr (kPartial) due &= present;
@@ -255,7 +283,18 @@ struct Avx512 {
     const Vector over = _mm512_mask_sub_epi16(difference, borrow, difference, one);
     const Mask once_more = _mm512_test_epi16_mask(over, over) | _mm512_cmpge_epu16_mask(rest, frequency);
     hi = _mm512_mask_add_epi16(q, once_more, q, one);
-    lo = _mm512_add_epi16(_mm512_mask_sub_epi16(rest, once_more, rest, frequency), start);
+    lo = _mm512_mask_sub_epi16(rest, once_more, rest, frequency);
+  }
+
+  // A row of symbols has one of low bits behind it.
+  static Vector with_low_bits(const LaneTables& t, unsigned v, const uint8_t* symbols, Vector value) {
+    const auto widened = [](const uint8_t* bytes) {
+      return _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes)));
+    };
+    const Vector symbol = widened(symbols);
+    const Vector shifted = _mm512_mask_sllv_epi16(value, _mm512_test_epi16_mask(symbol, symbol), value,
+                                                  load(t.low_bits + v * kWidth));
+    return _mm512_add_epi16(shifted, widened(symbols + t.width));
   }
 };
 
@@ -306,17 +345,30 @@ void collect_bytes(const LaneTables& t, uint32_t steps, const void* const* rows,
   n_bits = sink.finish(signs);
 }
 
+template <bool kWide>
 void collect_words(const LaneTables& tables, uint32_t steps, const void* const* rows, uint8_t* symbols,
                    uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
   const LaneTables t = tables;  // a copy that nothing written below can change
   SignSink sink(signs, n_bits);
-  for (uint32_t step = 0; step < steps; ++step, symbols += t.width) {
+  for (uint32_t step = 0; step < steps; ++step, symbols += (kWide ? 2 : 1) * t.width) {
     const auto* const values = static_cast<const int16_t*>(rows[step]);
     __builtin_prefetch(rows[step + kRowsAhead]);
     EscapeStep found{step, {0, 0}};
     for (unsigned lane = 0; lane < t.lanes; lane += 32) {
       const __m512i value = Avx512::load(values + lane);
-      const __m512i k = _mm512_min_epu16(_mm512_abs_epi16(value), Avx512::load(t.last + lane));
+      const __m512i magnitude = _mm512_abs_epi16(value), last = Avx512::load(t.last + lane);
+      __m512i k;
+      if constexpr (kWide) {
+        const __m512i one = _mm512_set1_epi16(1), below = _mm512_sub_epi16(magnitude, one);
+        const __mmask32 there = _mm512_test_epi16_mask(magnitude, magnitude);
+        const __m512i upper = _mm512_srlv_epi16(below, Avx512::load(t.low_bits + lane));
+        k = _mm512_maskz_min_epu16(there, _mm512_add_epi16(upper, one), last);
+        const __m512i low_mask = _mm512_sub_epi16(Avx512::load(t.low_scale + lane), one);
+        const __m512i rest = _mm512_maskz_mov_epi16(there, _mm512_and_si512(below, low_mask));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(symbols + t.width + lane), _mm512_cvtepi16_epi8(rest));
+      } else {
+        k = _mm512_min_epu16(magnitude, last);
+      }
       const __mmask32 is_escape = _mm512_cmpeq_epi16_mask(k, Avx512::load(t.escape + lane));
       const __mmask32 nonzero = _mm512_test_epi16_mask(k, k);
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(symbols + lane), _mm512_cvtepi16_epi8(k));
@@ -332,7 +384,9 @@ void collect_words(const LaneTables& tables, uint32_t steps, const void* const* 
 
 void collect_lanes(const LaneTables& t, uint32_t steps, ValueType type, const void* const* rows,
                    uint8_t* symbols, uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
-  const auto collect = type == ValueType::kInt8 ? collect_bytes : collect_words;
+  const auto collect = type == ValueType::kInt8   ? collect_bytes
+                       : type == ValueType::kWide ? collect_words<true>
+                                                  : collect_words<false>;
   collect(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
 }
 
@@ -341,14 +395,24 @@ RunEnd decode_run(const Table& table, uint32_t n, uint32_t run, bool long_form, 
                   WordSource& words, Nonzero* out, size_t* count, size_t capacity) {
   return kScalarKernels.decode_run(table, n, run, long_form, state, words, out, count, capacity);
 }
-void encode_run(const Table& table, size_t n, const uint8_t* symbols, uint32_t& state, uint16_t*& top) {
-  kScalarKernels.encode_run(table, n, symbols, state, top);
+void encode_run(const Table& table, size_t n, const uint8_t* symbols, const uint8_t* low, uint32_t& state,
+                uint16_t*& top) {
+  kScalarKernels.encode_run(table, n, symbols, low, state, top);
 }
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {
-    "avx512",      decode_run,   decode_records<Avx512>, encode_run,   decode_lanes,         2,
-    collect_lanes, encode_lanes, reconstruct_row,        quantise_row, crc32c_by_instruction};
+const Kernels kAvx512Kernels = {"avx512",
+                                decode_run,
+                                decode_records<Avx512>,
+                                encode_run,
+                                decode_lanes,
+                                2,
+                                collect_lanes,
+                                encode_lanes,
+                                reconstruct_row,
+                                reconstruct_half_row,
+                                quantise_row,
+                                crc32c_by_instruction};
 
 }  // namespace swathpack

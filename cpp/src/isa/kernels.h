@@ -18,8 +18,8 @@ namespace swathpack {
 struct Nonzero {
   uint32_t step;
   uint32_t run;   // of the plan
-  int16_t value;  // the symbol index k; later the signed value
-  bool escape;    // k = K: the magnitude is K + v, v from the escape string
+  int16_t value;  // the magnitude, of an escape that of v = 0; later the signed value
+  bool escape;    // k = K: v, from the escape string, is still to be added
 };
 
 // The words of a record not yet read: u16, little-endian, forward. Never read at or beyond `end`.
@@ -46,7 +46,8 @@ struct LaneTables {
   // T_(k+1) XOR 0x8000 in row k, so that a signed comparison orders them; K rows. Where a lane has no such
   // threshold stands that of 65536, which is 0 in 16 bits: the neutral element of the search below.
   const uint16_t* thresholds = nullptr;
-  // Row k: where the range of symbol k begins, and its length; K + 1 rows. What lanes lack is 0.
+  // Row k: where the range of symbol k begins, and the share of it that one magnitude has; K + 1 rows. What
+  // lanes lack is 0.
   const uint16_t* starts = nullptr;
   const uint16_t* frequencies = nullptr;
   const uint16_t* last = nullptr;  // K of each lane, the symbol index of its escape; 0 where there is no lane
@@ -58,6 +59,12 @@ struct LaneTables {
   // Row k: the float16 bits of the value of symbol k, or of the lane's last one where it has fewer. K + 1
   // rows, or null. The value of symbol 0 is 0.
   const uint16_t* half_values = nullptr;
+  // Where any lane has low bits, else null: their number b, 2^b, 2^(15 − b), and the largest magnitude below
+  // the escape, which is 32767 where there is no lane.
+  const uint16_t* low_bits = nullptr;
+  const uint16_t* low_scale = nullptr;
+  const uint16_t* low_inverse = nullptr;
+  const uint16_t* low_final = nullptr;
   const Table* const* tables = nullptr;  // of each lane, for back ends that look up
 };
 
@@ -76,7 +83,8 @@ inline constexpr size_t kStreamSlack = 2 * kMostLanes + kMostLanes / 8 + 64;
 // ahead. The arrays of row pointers are longer by as many, any addresses, which are never read through.
 inline constexpr unsigned kRowsAhead = 16;
 
-enum class ValueType : uint8_t { kInt8, kInt16, kFloat16 };
+// kWide: int16, of a group where a lane has low bits; the other types are for groups without.
+enum class ValueType : uint8_t { kInt8, kInt16, kFloat16, kWide };
 
 // A step with escapes among its symbols, and which lanes they are.
 struct EscapeStep {
@@ -121,22 +129,24 @@ struct Kernels {
   void (*decode_side_by_side)(const Table& table, uint32_t n, uint32_t run, SideBySide& records);
 
   // The reverse of decode_run, from the last symbol to the first; words go to *--top, with room for n of
-  // them.
-  void (*encode_run)(const Table& table, size_t n, const uint8_t* symbols, uint32_t& state, uint16_t*& top);
+  // them. `low` has the low bits of each, and is not read where the table has none.
+  void (*encode_run)(const Table& table, size_t n, const uint8_t* symbols, const uint8_t* low,
+                     uint32_t& state, uint16_t*& top);
 
   // The lanes of a group side by side over at most `steps` steps, signs applied: rows[step][lane], int8,
   // int16 or float16, each row `width` values long. In int8 no table may have more than 127 thresholds.
-  // Escapes have the value of K; their steps are appended to `escapes`. Returns the steps done: fewer than
-  // asked when words and signs of a job have met. Jobs of several records, of equal tables and steps, are
-  // done at once: one waits while another works. At most `at_once`.
+  // Escapes have the value of v = 0; their steps are appended to `escapes`. Returns the steps done: fewer
+  // than asked when words and signs of a job have met. Jobs of several records, of equal tables and steps,
+  // are done at once: one waits while another works. At most `at_once`.
   uint32_t (*decode_lanes)(const LaneTables& tables, uint32_t steps, ValueType type, LaneJob* jobs,
                            unsigned n_jobs);
   unsigned at_once;
 
   // What the encoder needs to know of a block before it codes it: symbols[step · width + lane] = min(|value|,
-  // K), the sign bits of non-zero values appended to `signs` (bit `n_bits` on; whole 64-bit words are
-  // written, the bits behind the last one zero), steps with escapes. rows[step] has `width` values, int8 or
-  // int16; those without a lane are ignored.
+  // K), in a wide group the index and, in a row of its own behind it, the low bits; the sign bits of non-zero
+  // values appended to `signs` (bit `n_bits` on; whole 64-bit words are written, the bits behind the last one
+  // zero), steps with escapes. rows[step] has `width` values, int8 or int16; those without a lane are
+  // ignored.
   void (*collect_lanes)(const LaneTables& tables, uint32_t steps, ValueType type, const void* const* rows,
                         uint8_t* symbols, uint8_t* signs, size_t& n_bits, EscapeStep* escapes,
                         size_t* n_escapes);
@@ -150,6 +160,10 @@ struct Kernels {
   // Values of symbols (§8.1) as float32, each with the reconstruction points of its lane.
   void (*reconstruct_row)(const int16_t* symbols, const float* r1, const float* r2, float step, size_t n,
                           float* values);
+
+  // The same as float16; true when one of them is too large for it.
+  bool (*reconstruct_half_row)(const int16_t* symbols, const float* r1, const float* r2, float step, size_t n,
+                               uint16_t* values);
 
   // The reference quantiser (§10.1), each with the dead zone of its lane. True when a latent is not a number.
   bool (*quantise_row)(const float* latents, float inv_step, const float* theta, size_t n, int16_t* symbols);

@@ -97,7 +97,7 @@ uint32_t decode_steps(const LaneTables& tables, uint32_t steps, LaneJob* jobs) {
 }
 
 // Backward over steps and lanes, since the decoder meets what was coded last first.
-template <class Arch, unsigned V, unsigned kK, bool kPartial>
+template <class Arch, unsigned V, unsigned kK, bool kPartial, bool kWide>
 void encode_steps(const LaneTables& tables, uint32_t steps, const uint8_t* symbols, uint32_t* states,
                   uint16_t*& top) {
   using Vector = typename Arch::Vector;
@@ -113,14 +113,18 @@ void encode_steps(const LaneTables& tables, uint32_t steps, const uint8_t* symbo
     Arch::split(states + v * Arch::kWidth, present[v], hi[v], lo[v]);
   }
   auto* words = reinterpret_cast<uint8_t*>(top);
-  const uint8_t* row = symbols + size_t{steps} * t.width;
+  const size_t row_bytes = size_t{t.width} * (kWide ? 2 : 1);
+  const uint8_t* row = symbols + steps * row_bytes;
   for (uint32_t step = steps; step-- > 0;) {
-    row -= t.width;
+    row -= row_bytes;
     each<V>([&](auto i) __attribute__((always_inline)) {
       constexpr unsigned v = V - 1 - static_cast<unsigned>(decltype(i)::value);
       Vector start, frequency;
       Arch::template range_of<kK>(t, v, row + v * Arch::kWidth, start, frequency);
-      Arch::template retreat<kPartial>(hi[v], lo[v], start, frequency, present[v], words);
+      Arch::template retreat<kPartial>(hi[v], lo[v], frequency, present[v], words);
+      // What is in lo now is the remainder; the low bits go below it, where the symbol has them.
+      if constexpr (kWide) lo[v] = Arch::with_low_bits(t, v, row + v * Arch::kWidth, lo[v]);
+      lo[v] = Arch::plus(lo[v], start);
     });
   }
   for (unsigned v = 0; v < V; ++v) Arch::join(states + v * Arch::kWidth, present[v], hi[v], lo[v]);
@@ -170,6 +174,8 @@ template <class Arch, unsigned R>
 uint32_t decode_jobs(const LaneTables& t, uint32_t steps, ValueType type, LaneJob* jobs) {
   return for_shape<Arch>(t, [&]<unsigned V, unsigned kK, bool kPartial>() {
     switch (type) {
+      case ValueType::kWide:  // their tables are long: loops
+        return decode_steps<Arch, V, 0, ValueType::kWide, kPartial, R>(t, steps, jobs);
       case ValueType::kInt8:
         return decode_steps<Arch, V, kK, ValueType::kInt8, kPartial, R>(t, steps, jobs);
       case ValueType::kInt16:
@@ -185,7 +191,11 @@ template <class Arch>
 void encode_any(const LaneTables& t, uint32_t steps, const uint8_t* symbols, uint32_t* states,
                 uint16_t*& top) {
   for_shape<Arch>(t, [&]<unsigned V, unsigned kK, bool kPartial>() {
-    encode_steps<Arch, V, kK, kPartial>(t, steps, symbols, states, top);
+    if (t.low_bits != nullptr) {
+      encode_steps<Arch, V, 0, kPartial, true>(t, steps, symbols, states, top);
+    } else {
+      encode_steps<Arch, V, kK, kPartial, false>(t, steps, symbols, states, top);
+    }
   });
 }
 
@@ -217,8 +227,8 @@ struct SignSink {
 
 // See Kernels::decode_side_by_side. All lanes share the table, so that thresholds are the same number in
 // every lane.
-template <class Arch>
-void decode_records(const Table& table, uint32_t n, uint32_t run, SideBySide& records) {
+template <class Arch, bool kLowBits>
+void decode_records_of(const Table& table, uint32_t n, uint32_t run, SideBySide& records) {
   using Vector = typename Arch::Vector;
   constexpr unsigned V = SideBySide::kMost / Arch::kWidth, kKept = 8;
   const unsigned n_thresholds = table.n_thresholds;
@@ -230,9 +240,11 @@ void decode_records(const Table& table, uint32_t n, uint32_t run, SideBySide& re
     hi[v] = Arch::load(&records.hi[v * Arch::kWidth]);
     lo[v] = Arch::load(&records.lo[v * Arch::kWidth]);
   }
-  alignas(64) uint16_t words[SideBySide::kMost] = {}, symbols[SideBySide::kMost];
+  alignas(64) uint16_t words[SideBySide::kMost] = {}, symbols[SideBySide::kMost], rests[SideBySide::kMost];
+  const unsigned b = kLowBits ? table.low_bits : 0;
+  const Vector low_mask = Arch::all_lanes(static_cast<uint16_t>((1u << b) - 1));
   for (uint32_t step = 0; step < n; ++step) {
-    Vector value[V], upper[V], sum[V];
+    Vector value[V], rest[V], upper[V], sum[V];
     uint32_t nonzero = 0, need = 0;
     each<V>([&](auto v) __attribute__((always_inline)) {
       Vector low = lo[v], high = lo[v];
@@ -241,20 +253,29 @@ void decode_records(const Table& table, uint32_t n, uint32_t run, SideBySide& re
         const Vector threshold = k < kKept ? kept[k] : Arch::all_lanes(table.range[k + 1].start);
         Arch::compare(threshold, lo[v], low, high, value[v]);
       }
-      Arch::multiply(hi[v], low, Arch::minus(low, high), upper[v], sum[v]);
+      Vector frequency = Arch::minus(low, high);
+      if constexpr (kLowBits) {
+        rest[v] = Arch::both(low, low_mask);
+        low = Arch::shifted_where_nonzero(value[v], low, b);
+        frequency = Arch::shifted_where_nonzero(value[v], frequency, b);
+      }
+      Arch::multiply(hi[v], low, frequency, upper[v], sum[v]);
       nonzero |= Arch::bits_of_nonzero(value[v]) << v * Arch::kWidth;
       need |= Arch::bits_of_zero(upper[v]) << v * Arch::kWidth;
     });
     if (nonzero != 0) {
-      for (unsigned v = 0; v < V; ++v) Arch::store(symbols + v * Arch::kWidth, value[v]);
+      for (unsigned v = 0; v < V; ++v) {
+        Arch::store(symbols + v * Arch::kWidth, value[v]);
+        if constexpr (kLowBits) Arch::store(rests + v * Arch::kWidth, rest[v]);
+      }
       for (; nonzero != 0; nonzero &= nonzero - 1) {
         const auto lane = static_cast<unsigned>(__builtin_ctz(nonzero));
         if (records.out[lane] == records.out_end[lane]) {
           records.too_many |= 1u << lane;
           continue;
         }
-        *records.out[lane]++ = {step, run, static_cast<int16_t>(symbols[lane]),
-                                symbols[lane] == n_thresholds};
+        const unsigned k = symbols[lane], magnitude = kLowBits ? ((k - 1) << b) + 1 + rests[lane] : k;
+        *records.out[lane]++ = {step, run, static_cast<int16_t>(magnitude), k == n_thresholds};
       }
     }
     need &= ~records.exhausted;
@@ -289,4 +310,10 @@ void decode_records(const Table& table, uint32_t n, uint32_t run, SideBySide& re
     Arch::store(&records.hi[v * Arch::kWidth], hi[v]);
     Arch::store(&records.lo[v * Arch::kWidth], lo[v]);
   }
+}
+
+template <class Arch>
+void decode_records(const Table& table, uint32_t n, uint32_t run, SideBySide& records) {
+  if (table.low_bits == 0) return decode_records_of<Arch, false>(table, n, run, records);
+  decode_records_of<Arch, true>(table, n, run, records);
 }

@@ -110,7 +110,21 @@ struct Neon {
     }
     offset = low;
     frequency = vsubq_u16(low, high);
+    if constexpr (kType == ValueType::kWide) value = take_low_bits(t, v, value, offset, frequency);
     found.value = value;
+  }
+
+  // The magnitudes of symbols k: their ranges are cut into 2^b for k > 0 (§5.3), and the low bits of the
+  // offset say which. A shift to the left by a negative number is one to the right.
+  static Vector take_low_bits(const LaneTables& t, unsigned v, Vector k, Vector& offset, Vector& frequency) {
+    const Mask nonzero = vtstq_u16(k, k);
+    const Vector low_mask = vsubq_u16(load(t.low_scale + v * kWidth), vdupq_n_u16(1));
+    const int16x8_t bits = vreinterpretq_s16_u16(vandq_u16(load(t.low_bits + v * kWidth), nonzero));
+    const Vector above = vsubq_u16(vshlq_u16(k, bits), low_mask);
+    const Vector value = vandq_u16(nonzero, vaddq_u16(above, vandq_u16(offset, low_mask)));
+    offset = vshlq_u16(offset, vnegq_s16(bits));
+    frequency = vshlq_u16(frequency, vnegq_s16(bits));
+    return value;
   }
   static Mask above_slot(Vector threshold, Vector biased) {
     return vcgtq_s16(vreinterpretq_s16_u16(threshold), vreinterpretq_s16_u16(biased));
@@ -154,6 +168,12 @@ struct Neon {
   // For records side by side.
   static Vector all_lanes(uint16_t number) { return vdupq_n_u16(number); }
   static Vector minus(Vector a, Vector b) { return vsubq_u16(a, b); }
+  static Vector plus(Vector a, Vector b) { return vaddq_u16(a, b); }
+  static Vector both(Vector a, Vector b) { return vandq_u16(a, b); }
+  static Vector shifted_where_nonzero(Vector where, Vector value, unsigned by) {
+    const Vector bits = vandq_u16(vtstq_u16(where, where), vdupq_n_u16(static_cast<uint16_t>(by)));
+    return vshlq_u16(value, vnegq_s16(vreinterpretq_s16_u16(bits)));
+  }
   static void store(uint16_t* to, Vector value) { vst1q_u16(to, value); }
   static void compare(Vector threshold, Vector slot, Vector& low, Vector& high, Vector& value) {
     const Vector difference = vsubq_u16(slot, threshold);
@@ -185,7 +205,8 @@ struct Neon {
     Vector escape[V];
 
     explicit Row(const LaneTables& t) {
-      for (unsigned v = 0; v < V; ++v) escape[v] = load(t.escape + kWidth * v);
+      const uint16_t* const row = kType == ValueType::kWide ? t.low_final : t.escape;
+      for (unsigned v = 0; v < V; ++v) escape[v] = load(row + kWidth * v);
     }
 
     [[gnu::always_inline]] bool put(const Found<kType>* found, uint8_t* row, const uint8_t* top,
@@ -200,15 +221,16 @@ struct Neon {
           escapes = vorrq_u16(escapes, vmvnq_u16(found[v].below_final));
         } else {
           is_zero = vceqzq_u16(value);
-          escapes = vorrq_u16(escapes, vceqq_u16(value, escape[v]));
+          escapes = vorrq_u16(
+              escapes, kType == ValueType::kWide ? vcgtq_u16(value, escape[v]) : vceqq_u16(value, escape[v]));
         }
         const uint8x8_t negative = take_signs(lane_bits(vmvnq_u16(is_zero)), top, bit);
         if constexpr (kType == ValueType::kInt8) {
           vst1_u8(row + 8 * v, vsub_u8(veor_u8(vmovn_u16(value), negative), negative));
         } else {
           const Mask wide = vreinterpretq_u16_s16(vmovl_s8(vreinterpret_s8_u8(negative)));
-          const Vector with_sign = kType == ValueType::kInt16 ? vsubq_u16(veorq_u16(value, wide), wide)
-                                                              : vorrq_u16(value, vshlq_n_u16(wide, 15));
+          const Vector with_sign = kType == ValueType::kFloat16 ? vorrq_u16(value, vshlq_n_u16(wide, 15))
+                                                                : vsubq_u16(veorq_u16(value, wide), wide);
           vst1q_u8(row + 16 * v, vreinterpretq_u8_u16(with_sign));
         }
       }
@@ -219,6 +241,8 @@ struct Neon {
   template <ValueType kType>
   static uint64_t escape_lanes(const LaneTables& t, unsigned v, const Found<kType>& found) {
     if constexpr (kType == ValueType::kFloat16) return lane_bits(vmvnq_u16(found.below_final));
+    if constexpr (kType == ValueType::kWide)
+      return lane_bits(vcgtq_u16(found.value, load(t.low_final + v * kWidth)));
     return lane_bits(vceqq_u16(found.value, load(t.escape + v * kWidth)));
   }
 
@@ -244,8 +268,9 @@ struct Neon {
     return vqmovn_u32(vcvtq_u32_f32(vsubq_f32(y, vdupq_n_f32(1.0f / 64))));
   }
 
+  // hi:lo ← quotient : remainder of the state by the frequency, after a word where one is due.
   template <bool kPartial>
-  static void retreat(Vector& hi, Vector& lo, Vector start, Vector frequency, Mask present, uint8_t*& words) {
+  static void retreat(Vector& hi, Vector& lo, Vector frequency, Mask present, uint8_t*& words) {
     Mask due = vcgeq_u16(hi, frequency);
     if constexpr (kPartial) due = vandq_u16(due, present);
     const unsigned lanes = lane_bits(due);
@@ -264,7 +289,14 @@ struct Neon {
     const Vector over = vaddq_u16(vsubq_u16(high, product_high), borrow);
     const Mask once_more = vorrq_u16(vtstq_u16(over, over), vcgeq_u16(rest, frequency));
     hi = vsubq_u16(q, once_more);
-    lo = vaddq_u16(vsubq_u16(rest, vandq_u16(once_more, frequency)), start);
+    lo = vsubq_u16(rest, vandq_u16(once_more, frequency));
+  }
+
+  // A row of symbols has one of low bits behind it.
+  static Vector with_low_bits(const LaneTables& t, unsigned v, const uint8_t* symbols, Vector value) {
+    const Vector symbol = vmovl_u8(vld1_u8(symbols));
+    const Vector bits = vandq_u16(vtstq_u16(symbol, symbol), load(t.low_bits + v * kWidth));
+    return vaddq_u16(vshlq_u16(value, vreinterpretq_s16_u16(bits)), vmovl_u8(vld1_u8(symbols + t.width)));
   }
 };
 
@@ -277,13 +309,13 @@ void encode_lanes(const LaneTables& t, uint32_t steps, const uint8_t* symbols, u
   encode_any<Neon>(t, steps, symbols, states, top);
 }
 
-template <class Value>
+template <class Value, bool kWide>
 void collect_rows(const LaneTables& tables, uint32_t steps, const void* const* rows, uint8_t* symbols,
                   uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
   static constexpr uint8_t kBits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
   const LaneTables t = tables;  // a copy that nothing written below can change
   SignSink sink(signs, n_bits);
-  for (uint32_t step = 0; step < steps; ++step, symbols += t.width) {
+  for (uint32_t step = 0; step < steps; ++step, symbols += (kWide ? 2 : 1) * t.width) {
     const auto* values = static_cast<const Value*>(rows[step]);
     __builtin_prefetch(rows[step + kRowsAhead]);
     EscapeStep found{step, {0, 0}};
@@ -294,7 +326,19 @@ void collect_rows(const LaneTables& tables, uint32_t steps, const void* const* r
       } else {
         value = vld1q_s16(values + lane);
       }
-      const uint16x8_t k = vminq_u16(vreinterpretq_u16_s16(vabsq_s16(value)), Neon::load(t.last + lane));
+      const uint16x8_t magnitude = vreinterpretq_u16_s16(vabsq_s16(value)), last = Neon::load(t.last + lane);
+      uint16x8_t k;
+      if constexpr (kWide) {
+        const uint16x8_t one = vdupq_n_u16(1), below = vsubq_u16(magnitude, one);
+        const uint16x8_t there = vtstq_u16(magnitude, magnitude);
+        const int16x8_t bits = vreinterpretq_s16_u16(Neon::load(t.low_bits + lane));
+        const uint16x8_t upper = vshlq_u16(below, vnegq_s16(bits));
+        k = vandq_u16(there, vminq_u16(vaddq_u16(upper, one), last));
+        const uint16x8_t low_mask = vsubq_u16(Neon::load(t.low_scale + lane), one);
+        vst1_u8(symbols + t.width + lane, vmovn_u16(vandq_u16(there, vandq_u16(below, low_mask))));
+      } else {
+        k = vminq_u16(magnitude, last);
+      }
       const unsigned is_escape = Neon::lane_bits(vceqq_u16(k, Neon::load(t.escape + lane)));
       const unsigned nonzero = Neon::lane_bits(vtstq_u16(k, k));
       vst1_u8(symbols + lane, vmovn_u16(k));
@@ -311,9 +355,10 @@ void collect_rows(const LaneTables& tables, uint32_t steps, const void* const* r
 
 void collect_lanes(const LaneTables& t, uint32_t steps, ValueType type, const void* const* rows,
                    uint8_t* symbols, uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
-  if (type == ValueType::kInt8)
-    return collect_rows<int8_t>(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
-  collect_rows<int16_t>(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
+  const auto collect = type == ValueType::kInt8   ? collect_rows<int8_t, false>
+                       : type == ValueType::kWide ? collect_rows<int16_t, true>
+                                                  : collect_rows<int16_t, false>;
+  collect(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
 }
 
 // One lane is not a matter of vectors.
@@ -321,8 +366,9 @@ RunEnd decode_run(const Table& table, uint32_t n, uint32_t run, bool long_form, 
                   WordSource& words, Nonzero* out, size_t* count, size_t capacity) {
   return kScalarKernels.decode_run(table, n, run, long_form, state, words, out, count, capacity);
 }
-void encode_run(const Table& table, size_t n, const uint8_t* symbols, uint32_t& state, uint16_t*& top) {
-  kScalarKernels.encode_run(table, n, symbols, state, top);
+void encode_run(const Table& table, size_t n, const uint8_t* symbols, const uint8_t* low, uint32_t& state,
+                uint16_t*& top) {
+  kScalarKernels.encode_run(table, n, symbols, low, state, top);
 }
 
 [[gnu::target("+crc")]] uint32_t crc32c_by_instruction(uint32_t state, const uint8_t* data, size_t n) {
@@ -342,7 +388,7 @@ uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
 }  // namespace
 
 const Kernels kNeonKernels = {
-    "neon",        decode_run,   decode_records<Neon>, encode_run,   decode_lanes,   1,
-    collect_lanes, encode_lanes, reconstruct_row,      quantise_row, crc32c_register};
+    "neon",        decode_run,   decode_records<Neon>, encode_run,           decode_lanes, 1,
+    collect_lanes, encode_lanes, reconstruct_row,      reconstruct_half_row, quantise_row, crc32c_register};
 
 }  // namespace swathpack

@@ -14,7 +14,9 @@ namespace {
 //     x ← frequency_k · ⌊x / 65536⌋ + slot − start_k,  then a word is shifted in when x < 65536.
 // Where most symbols are zeros (start 0) one predictable branch finds them without a search; elsewhere that
 // branch would be a coin toss, and every symbol takes the same path.
-template <bool kMostlyZeros>
+enum class RunKind { kMostlyZeros, kAny, kLowBits };
+
+template <RunKind kKind>
 RunEnd decode_run_of(const Table& table, uint32_t n, uint32_t run, bool long_form, uint32_t& state,
                      WordSource& words, Nonzero* out, size_t* count, size_t capacity) {
   const uint32_t zeros = table.range[0].frequency;
@@ -25,12 +27,20 @@ RunEnd decode_run_of(const Table& table, uint32_t n, uint32_t run, bool long_for
   RunEnd result = RunEnd::kDone;
   for (uint32_t step = 0; step < n; ++step) {
     const uint32_t slot = x & 0xFFFF;
-    if (kMostlyZeros && slot < zeros) [[likely]] {
+    if (kKind == RunKind::kMostlyZeros && slot < zeros) [[likely]] {
       x = zeros * (x >> 16) + slot;
     } else {
       const unsigned k = table.find(slot);
-      x = table.range[k].frequency * (x >> 16) + slot - table.range[k].start;
-      out[n_out] = {step, run, static_cast<int16_t>(k), k == table.n_thresholds};
+      const uint32_t offset = slot - table.range[k].start;
+      unsigned magnitude = k;
+      if constexpr (kKind == RunKind::kLowBits) {
+        const unsigned b = k != 0 ? table.low_bits : 0, r = offset & ((1u << b) - 1);
+        x = (uint32_t{table.range[k].frequency} >> b) * (x >> 16) + (offset >> b);
+        magnitude = (k << b) - ((1u << b) - 1) + r;  // ((k − 1) << b) + 1 + r, and 0 for 0
+      } else {
+        x = table.range[k].frequency * (x >> 16) + offset;
+      }
+      out[n_out] = {step, run, static_cast<int16_t>(magnitude), k == table.n_thresholds};
       n_out += k != 0;
       if (n_out > capacity) {
         result = RunEnd::kTooMany;
@@ -59,28 +69,38 @@ RunEnd decode_run_of(const Table& table, uint32_t n, uint32_t run, bool long_for
 RunEnd decode_run(const Table& table, uint32_t n, uint32_t run, bool long_form, uint32_t& state,
                   WordSource& words, Nonzero* out, size_t* count, size_t capacity) {
   const bool mostly_zeros = table.range[0].frequency >= 45000;  // about 0.7: measured break-even
-  return (mostly_zeros ? decode_run_of<true> : decode_run_of<false>)(table, n, run, long_form, state, words,
-                                                                     out, count, capacity);
+  const auto decode = table.low_bits != 0 ? decode_run_of<RunKind::kLowBits>
+                      : mostly_zeros      ? decode_run_of<RunKind::kMostlyZeros>
+                                          : decode_run_of<RunKind::kAny>;
+  return decode(table, n, run, long_form, state, words, out, count, capacity);
 }
 
 // Division by a frequency f costs as much as all the rest, so ⌊x / f⌋ = ⌊x · m / 2^48⌋ with m = ⌈2^48 / f⌉.
 // Exact: after the renormalisation x < f · 2^16, and m = (2^48 + e) / f with e < f, so x · m / 2^48 exceeds x
 // / f by x · e / (f · 2^48) < f / 2^32 < 1 / f for f < 2^16: the next integer is never reached. x · m stays
 // below 2^64, as (f · 2^16 − 1) · (2^48 / f + 1) < 2^64 + f · 2^16 − 2^48 / f ≤ 2^64.
-uint32_t push(uint32_t x, const Table& table, unsigned k, uint16_t*& words) {
+template <bool kLowBits>
+uint32_t push(uint32_t x, const Table& table, unsigned k, unsigned r, uint16_t*& words) {
   const SymbolRange range = table.range[k];
+  const unsigned b = kLowBits && k != 0 ? table.low_bits : 0;
+  const uint32_t share = uint32_t{range.frequency} >> b;
   // Whether a word is due cannot be predicted: it is written in any case, and kept or overwritten.
-  const bool due = x >> 16 >= range.frequency;
+  const bool due = x >> 16 >= share;
   words[-1] = static_cast<uint16_t>(x);
   words -= due;
   x >>= due ? 16 : 0;
   const auto quotient = static_cast<uint32_t>(x * table.reciprocal[k] >> 48);
-  return (quotient << 16) + (x - quotient * range.frequency) + range.start;
+  return (quotient << 16) + ((x - quotient * share) << b) + range.start + r;
 }
 
-void encode_run(const Table& table, size_t n, const uint8_t* symbols, uint32_t& state, uint16_t*& top) {
+void encode_run(const Table& table, size_t n, const uint8_t* symbols, const uint8_t* low, uint32_t& state,
+                uint16_t*& top) {
   uint32_t x = state;
-  while (n-- > 0) x = push(x, table, symbols[n], top);
+  if (table.low_bits == 0) {
+    while (n-- > 0) x = push<false>(x, table, symbols[n], 0, top);
+  } else {
+    while (n-- > 0) x = push<true>(x, table, symbols[n], low[n], top);
+  }
   state = x;
 }
 
@@ -101,8 +121,9 @@ void find_symbols(const LaneTables& t, const uint32_t* states, int16_t* symbols)
   }
 }
 
-template <class Value, bool kHalf>
+template <class Value, ValueType kType>
 uint32_t decode_rows(const LaneTables& tables, uint32_t steps, LaneJob& job) {
+  constexpr bool kHalf = kType == ValueType::kFloat16, kWide = kType == ValueType::kWide;
   LaneStream& stream = *job.stream;
   void* const* const rows = job.rows;
   const LaneTables t = tables;  // copies that nothing written below can change
@@ -121,7 +142,9 @@ uint32_t decode_rows(const LaneTables& tables, uint32_t steps, LaneJob& job) {
     for (unsigned lane = 0; lane < t.lanes; ++lane) {
       const auto k = static_cast<unsigned>(symbols[lane]);
       const SymbolRange range = t.tables[lane]->range[k];
-      const uint32_t x = range.frequency * (states[lane] >> 16) + (states[lane] & 0xFFFF) - range.start;
+      const unsigned b = kWide && k != 0 ? t.low_bits[lane] : 0;
+      const uint32_t offset = (states[lane] & 0xFFFF) - range.start;
+      const uint32_t x = (uint32_t{range.frequency} >> b) * (states[lane] >> 16) + (offset >> b);
       // Neither a refill nor a sign can be predicted: both are taken in any case, and used or not.
       const bool need = x < 65536;
       const uint32_t refilled = x << 16 | load_u16(next);
@@ -130,7 +153,9 @@ uint32_t decode_rows(const LaneTables& tables, uint32_t steps, LaneJob& job) {
       const unsigned is_nonzero = k != 0;
       const unsigned is_negative = is_nonzero & (top[-1 - static_cast<ptrdiff_t>(bit >> 3)] >> (bit & 7));
       bit += is_nonzero;
-      const unsigned magnitude = kHalf ? t.half_values[k * t.width + lane] : k;
+      const unsigned magnitude = kHalf   ? t.half_values[k * t.width + lane]
+                                 : kWide ? (k << b) - ((1u << b) - 1) + (offset & ((1u << b) - 1))
+                                         : k;
       values[lane] = static_cast<Value>(kHalf ? magnitude | is_negative << 15
                                               : (magnitude ^ (0u - is_negative)) + is_negative);
       found.lanes[lane / 64] |= uint64_t{k == t.last[lane]} << lane % 64;
@@ -147,30 +172,35 @@ uint32_t decode_rows(const LaneTables& tables, uint32_t steps, LaneJob& job) {
 uint32_t decode_lanes(const LaneTables& tables, uint32_t steps, ValueType type, LaneJob* jobs, unsigned) {
   switch (type) {
     case ValueType::kInt8:
-      return decode_rows<int8_t, false>(tables, steps, *jobs);
+      return decode_rows<int8_t, ValueType::kInt8>(tables, steps, *jobs);
     case ValueType::kInt16:
-      return decode_rows<int16_t, false>(tables, steps, *jobs);
+      return decode_rows<int16_t, ValueType::kInt16>(tables, steps, *jobs);
+    case ValueType::kWide:
+      return decode_rows<int16_t, ValueType::kWide>(tables, steps, *jobs);
     case ValueType::kFloat16:
       break;
   }
-  return decode_rows<uint16_t, true>(tables, steps, *jobs);
+  return decode_rows<uint16_t, ValueType::kFloat16>(tables, steps, *jobs);
 }
 
-template <class Value>
+template <class Value, bool kWide>
 void collect_rows(const LaneTables& t, uint32_t steps, const void* const* rows, uint8_t* symbols,
                   uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
   uint8_t* out = signs + n_bits / 64 * 8;
   unsigned n_held = n_bits % 64;
   uint64_t held = n_held == 0 ? 0 : load_u64(out);
-  for (uint32_t step = 0; step < steps; ++step, symbols += t.width) {
+  for (uint32_t step = 0; step < steps; ++step, symbols += (kWide ? 2 : 1) * t.width) {
     const auto* const values = static_cast<const Value*>(rows[step]);
     EscapeStep found{step, {0, 0}};
     for (unsigned lane = 0; lane < t.lanes; ++lane) {
       const int value = values[lane];
       const uint64_t is_negative = value < 0;
       const unsigned magnitude = static_cast<unsigned>(value < 0 ? -value : value), last = t.last[lane];
-      symbols[lane] = static_cast<uint8_t>(magnitude < last ? magnitude : last);
-      found.lanes[lane / 64] |= uint64_t{magnitude >= last} << lane % 64;
+      const unsigned low_mask = kWide ? t.low_scale[lane] - 1u : 0;
+      const unsigned k = kWide ? (magnitude + low_mask) >> t.low_bits[lane] : magnitude;
+      symbols[lane] = static_cast<uint8_t>(k < last ? k : last);
+      if (kWide) symbols[t.width + lane] = static_cast<uint8_t>((magnitude - (magnitude != 0)) & low_mask);
+      found.lanes[lane / 64] |= uint64_t{k >= last} << lane % 64;
       held |= is_negative << n_held;
       n_held += value != 0;
       if (n_held == 64) {
@@ -187,18 +217,26 @@ void collect_rows(const LaneTables& t, uint32_t steps, const void* const* rows, 
 
 void collect_lanes(const LaneTables& t, uint32_t steps, ValueType type, const void* const* rows,
                    uint8_t* symbols, uint8_t* signs, size_t& n_bits, EscapeStep* escapes, size_t* n_escapes) {
-  if (type == ValueType::kInt8)
-    return collect_rows<int8_t>(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
-  collect_rows<int16_t>(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
+  const auto collect = type == ValueType::kInt8   ? collect_rows<int8_t, false>
+                       : type == ValueType::kWide ? collect_rows<int16_t, true>
+                                                  : collect_rows<int16_t, false>;
+  collect(t, steps, rows, symbols, signs, n_bits, escapes, n_escapes);
 }
 
 void encode_lanes(const LaneTables& t, uint32_t steps, const uint8_t* symbols, uint32_t* states,
                   uint16_t*& top) {
-  const uint8_t* row = symbols + size_t{steps} * t.width;
+  const bool is_wide = t.low_bits != nullptr;
+  const size_t row_bytes = size_t{t.width} * (is_wide ? 2 : 1);
+  const uint8_t* row = symbols + steps * row_bytes;
   for (uint32_t step = steps; step-- > 0;) {
-    row -= t.width;
-    for (unsigned lane = t.lanes; lane-- > 0;)
-      states[lane] = push(states[lane], *t.tables[lane], row[lane], top);
+    row -= row_bytes;
+    if (is_wide) {
+      for (unsigned lane = t.lanes; lane-- > 0;)
+        states[lane] = push<true>(states[lane], *t.tables[lane], row[lane], row[t.width + lane], top);
+    } else {
+      for (unsigned lane = t.lanes; lane-- > 0;)
+        states[lane] = push<false>(states[lane], *t.tables[lane], row[lane], 0, top);
+    }
   }
 }
 
@@ -232,7 +270,8 @@ uint32_t crc32c_register(uint32_t state, const uint8_t* data, size_t n) {
 
 }  // namespace
 
-const Kernels kScalarKernels = {"scalar",      decode_run,   nullptr,         encode_run,   decode_lanes,   1,
-                                collect_lanes, encode_lanes, reconstruct_row, quantise_row, crc32c_register};
+const Kernels kScalarKernels = {
+    "scalar",      decode_run,   nullptr,         encode_run,           decode_lanes, 1,
+    collect_lanes, encode_lanes, reconstruct_row, reconstruct_half_row, quantise_row, crc32c_register};
 
 }  // namespace swathpack

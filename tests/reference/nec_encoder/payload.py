@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nec_encoder.bits import escape_bits, pack_bits
-from nec_encoder.parts import TablesIn
+from nec_encoder.parts import TableIn, TablesIn
 
 Rect = tuple[int, int, int, int]  # own rows top … bottom−1, columns left … right−1
 
@@ -21,7 +21,7 @@ class TileIn:
     masked: frozenset[tuple[int, int]] = field(default_factory=frozenset)  # (row, col) of masked own tokens
 
 
-Coded = list[tuple[int, tuple[int, ...], int]]  # (lane, thresholds, value) in coding order
+Coded = list[tuple[int, TableIn, int]]  # (lane, table, value) in coding order
 
 
 def coded_symbols(
@@ -33,9 +33,9 @@ def coded_symbols(
     for band in range(len(shape.layer_map)):
         coded = []
         for channel in range(shape.channels):
-            thresholds = tables.tables[tables.level(plane, band, channel, e)].thresholds
-            if shape.layer_map[band][channel] == layer and thresholds:
-                coded.append((channel, thresholds))
+            table = tables.tables[tables.level(plane, band, channel, e)]
+            if shape.layer_map[band][channel] == layer and table.thresholds:
+                coded.append((channel, table))
         while coded:
             group, coded = coded[:lanes], coded[lanes:]
             for tile in tiles:
@@ -44,40 +44,48 @@ def coded_symbols(
                 for f in range(shape.rows * shape.cols):
                     if shape.band_of[f] != band:
                         continue
-                    for lane, (channel, thresholds) in enumerate(group):
-                        steps.append((lane, thresholds, tile.symbols[channel][f]))
+                    for lane, (channel, table) in enumerate(group):
+                        steps.append((lane, table, tile.symbols[channel][f]))
     return steps
 
 
-def _push(x: int, k: int, thresholds: tuple[int, ...], words: list[int]) -> int:
-    """Code symbol k onto state x; a word goes out first where the new state would not fit 32 bits."""
-    t = (0, *thresholds, 65536)
-    low, frequency = t[k], t[k + 1] - t[k]
-    if x >= frequency << 16:
+def split(table: TableIn, value: int) -> tuple[int, int, int]:
+    """(k, r, v) of a symbol: index, low bits, and what the escape string says, −1 where it says nothing."""
+    if value == 0:
+        return 0, 0, -1
+    above, r = divmod(abs(value) - 1, 2**table.low_bits)
+    most = len(table.thresholds)
+    return min(above + 1, most), r, above + 1 - most if above + 1 >= most else -1
+
+
+def _push(x: int, table: TableIn, value: int, words: list[int]) -> int:
+    """Code a symbol onto state x; a word goes out first where the new state would not fit 32 bits.
+
+    Each of the 2^b magnitudes of an index has every 2^b-th slot of its range.
+    """
+    k, r, _ = split(table, value)
+    t = (0, *table.thresholds, 65536)
+    parts = 2**table.low_bits if k else 1
+    low, share = t[k], (t[k + 1] - t[k]) // parts
+    if x >= share << 16:
         words.append(x & 0xFFFF)
         x >>= 16
-    return (x // frequency << 16) + x % frequency + low
+    return (x // share << 16) + x % share * parts + r + low
 
 
 def code(steps: Coded, lanes: int) -> tuple[int, bytes]:
     """(bits 2–4 of form, states + words + raw)."""
-    magnitudes = [abs(value) for _, _, value in steps]
-    symbols = [min(m, len(t)) for m, (_, t, _) in zip(magnitudes, steps, strict=True)]
     signs = [int(value < 0) for _, _, value in steps if value]
-    escapes = [
-        bit
-        for m, (_, t, _) in zip(magnitudes, steps, strict=True)
-        if m >= len(t)
-        for bit in escape_bits(m - len(t))
-    ]
+    beyond = [split(table, value)[2] for _, table, value in steps]
+    escapes = [bit for v in beyond if v >= 0 for bit in escape_bits(v)]
     words: list[int] = []
     if lanes > 1:
         states = [
             65536 + sum(bit << place for place, bit in enumerate(signs[16 * lane : 16 * lane + 16]))
             for lane in range(lanes)
         ]
-        for (lane, t, _), k in zip(reversed(steps), reversed(symbols), strict=True):
-            states[lane] = _push(states[lane], k, t, words)
+        for lane, table, value in reversed(steps):
+            states[lane] = _push(states[lane], table, value, words)
         raw = pack_bits(escapes) + pack_bits(signs[16 * lanes :])[::-1]
         return 0b11100, struct.pack(f"<{lanes}I", *states) + _words(words) + raw
     long_form = len(signs) > 16 or bool(escapes)
@@ -85,8 +93,8 @@ def code(steps: Coded, lanes: int) -> tuple[int, bytes]:
     x = 1
     for bit in carried:
         x = x << 1 | bit
-    for (_, t, _), k in zip(reversed(steps), reversed(symbols), strict=True):
-        x = _push(x, k, t, words)
+    for _, table, value in reversed(steps):
+        x = _push(x, table, value, words)
     state = x.to_bytes((x.bit_length() + 7) // 8, "little")
     raw = pack_bits(signs[16:] + escapes) if long_form else b""
     return (len(state) - 1) << 2 | int(long_form) << 4, state + _words(words) + raw

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nec_encoder.parts import TablesIn, count_code, record
-from nec_encoder.payload import Rect, TileIn, coded_symbols, encode_payload, masks
+from nec_encoder.parts import TableIn, TablesIn, count_code, record
+from nec_encoder.payload import Rect, TileIn, coded_symbols, encode_payload, masks, split
 
 WRITABLE = tuple(range(1, 129)) + tuple((17 + j) << (3 + e) for e in range(8) for j in range(16))
 MAX_COEFFICIENTS = 1 << 26
@@ -27,16 +27,15 @@ def cost(frequency: int) -> int:
     return 4096 - (256 * n + fraction)
 
 
-def symbol_cost(thresholds: Sequence[int], value: int) -> int:
-    """A symbol with its sign and its escape code."""
-    bounds = (0, *thresholds, 65536)
-    size = abs(value)
-    k = min(size, len(thresholds))
+def symbol_cost(table: TableIn, value: int) -> int:
+    """A symbol with its sign, its low bits and its escape code."""
+    bounds = (0, *table.thresholds, 65536)
+    k, _, v = split(table, value)
     total = cost(bounds[k + 1] - bounds[k])
     if value:
-        total += 256
-    if k == len(thresholds):
-        n = (size - k + 1).bit_length() - 1
+        total += 256 + 256 * table.low_bits
+    if v >= 0:
+        n = (v + 1).bit_length() - 1
         total += 256 * (2 * n + 1)
     return total
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from nec_reference.bits import BitReader, exp_golomb
 from nec_reference.records import COMPACT, Record
 from nec_reference.refusals import Corrupt, Limit
-from nec_reference.tables import Table, Tables
+from nec_reference.tables import MAX_MAGNITUDE, Table, Tables
 from nec_reference.tiles import Own
 
 FORM_TILE_MASK, FORM_TOKEN_MASK, FORM_LONG, FORM_RESERVED = 1 << 0, 1 << 1, 1 << 4, 0b111 << 5
-MAX_MAGNITUDE = 32767
 MAX_CODED_SYMBOLS = 1 << 26
 LOW = 65536  # below it a state takes a word
 
@@ -198,22 +197,40 @@ class _Words:
         return int(word)
 
 
-def _decode_symbol(x: int, table: Table) -> tuple[int, int]:
+@dataclass(frozen=True)
+class _Symbol:
+    """What a state says of one symbol."""
+
+    table: Table
+    k: int  # index
+    r: int  # low bits
+
+    @property
+    def is_escape(self) -> bool:
+        return self.k == self.table.escape
+
+    def magnitude(self, v: int) -> int:
+        """v is 0 where the symbol is no escape."""
+        return (self.k + v - 1) * 2**self.table.low_bits + 1 + self.r if self.k else 0
+
+
+def _decode_symbol(x: int, table: Table) -> tuple[_Symbol, int]:
     """The symbol in state x, and the state before any refill."""
     slot = x % 65536
     k, low, frequency = table.find(slot)
-    return k, frequency * (x // 65536) + slot - low
+    parts = 2**table.low_bits if k else 1
+    symbol = _Symbol(table, k, (slot - low) % parts)
+    return symbol, frequency // parts * (x // 65536) + (slot - low) // parts
 
 
-def _escapes(reader: BitReader, order: list[_Step], symbols: list[int]) -> list[int]:
-    """Magnitudes: symbols below K as they are, escapes K + v with v from the escape string."""
+def _magnitudes(reader: BitReader, symbols: list[_Symbol]) -> list[int]:
+    """v of escapes comes from the escape string."""
     magnitudes = []
-    for step, k in zip(order, symbols, strict=True):
-        if k == step.table.escape:
-            k += exp_golomb(reader)
-            if k > MAX_MAGNITUDE:
-                raise Corrupt(f"a symbol of magnitude {k}")
-        magnitudes.append(k)
+    for symbol in symbols:
+        magnitude = symbol.magnitude(exp_golomb(reader) if symbol.is_escape else 0)
+        if magnitude > MAX_MAGNITUDE:
+            raise Corrupt(f"a symbol of magnitude {magnitude}")
+        magnitudes.append(magnitude)
     return magnitudes
 
 
@@ -236,12 +253,12 @@ def _one_lane(
         raise Corrupt("a state below 65536 before words")
     symbols = []
     for step in order:
-        k, x = _decode_symbol(x, step.table)
+        symbol, x = _decode_symbol(x, step.table)
         if x < LOW and (long_form or words.remain):
             x = LOW * x + words.next()
-        symbols.append(k)
-    n_signs = sum(k > 0 for k in symbols)
-    has_escape = any(k == step.table.escape for step, k in zip(order, symbols, strict=True))
+        symbols.append(symbol)
+    n_signs = sum(symbol.k > 0 for symbol in symbols)
+    has_escape = any(symbol.is_escape for symbol in symbols)
     if long_form != (n_signs > 16 or has_escape):
         raise Corrupt(f"{'long' if long_form else 'short'} form with {n_signs} signs, escape: {has_escape}")
     if not long_form:
@@ -249,7 +266,9 @@ def _one_lane(
             raise Corrupt("words are left over")
         if x >> n_signs != 1:
             raise Corrupt(f"end state {x} with {n_signs} signs")
-        return symbols, [x >> (n_signs - 1 - i) & 1 for i in range(n_signs)]
+        return [symbol.magnitude(0) for symbol in symbols], [
+            x >> (n_signs - 1 - i) & 1 for i in range(n_signs)
+        ]
     if not LOW <= x < 2 * LOW:
         raise Corrupt(f"end state {x}")
     carried = [x >> (15 - i) & 1 for i in range(16)]
@@ -257,7 +276,7 @@ def _one_lane(
         raise Corrupt("sign bits beyond the signs are not zero")
     reader = BitReader(payload, words.position)
     signs = carried[:n_signs] + reader.bits(max(0, n_signs - 16))
-    magnitudes = _escapes(reader, order, symbols)
+    magnitudes = _magnitudes(reader, symbols)
     if reader.end() != len(payload):
         raise Corrupt("bytes are left over behind the raw bits")
     return magnitudes, signs
@@ -277,13 +296,13 @@ def _several_lanes(
     words = _Words(payload, position + 4 * lanes)
     symbols = []
     for step in order:  # lanes ascend within a step, and so do their refills
-        k, x = _decode_symbol(states[step.lane], step.table)
+        symbol, x = _decode_symbol(states[step.lane], step.table)
         states[step.lane] = LOW * x + words.next() if x < LOW else x
-        symbols.append(k)
+        symbols.append(symbol)
     for lane, x in enumerate(states):
         if not LOW <= x < 2 * LOW:
             raise Corrupt(f"lane {lane} ends in {x}")
-    n_signs = sum(k > 0 for k in symbols)
+    n_signs = sum(symbol.k > 0 for symbol in symbols)
     carried = [x >> bit & 1 for x in states for bit in range(16)]  # all lanes of the header, coded or idle
     if any(carried[n_signs:]):
         raise Corrupt("sign bits beyond the signs are not zero")
@@ -293,7 +312,7 @@ def _several_lanes(
     if between < words.position:
         raise Corrupt("the payload ends within the signs")
     escape_reader = BitReader(payload[:between], words.position)
-    magnitudes = _escapes(escape_reader, order, symbols)
+    magnitudes = _magnitudes(escape_reader, symbols)
     if escape_reader.end() != between:
         raise Corrupt("bytes are left over between words and signs")
     sign_reader = BitReader(payload[between:][::-1], 0)

@@ -15,6 +15,7 @@ from nec_reference.refusals import Corrupt, Identity, Unsupported
 MAGIC = b"NECT"
 MAX_BYTES = 131072
 NEVER_SENT = 255
+MAX_MAGNITUDE = 32767
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Table:
     r1: float
     r2: float
     theta: float
+    low_bits: int = 0
 
     @property
     def escape(self) -> int:
@@ -131,8 +133,9 @@ def decode_tables(data: bytes) -> Tables:
 
 def _decode_table(reader: _Reader) -> Table:
     n_thresholds = reader.number("B")
-    if reader.number("B"):
-        raise Unsupported("a table with raw low bits")
+    low_bits = reader.number("B")
+    if low_bits > 8 or (low_bits and not n_thresholds) or n_thresholds << low_bits > MAX_MAGNITUDE:
+        raise Corrupt(f"{low_bits} low bits with {n_thresholds} thresholds")
     if reader.number("H"):
         raise Unsupported("a table's reserved field is not zero")
     r1, r2, theta = reader.unpack("3f")
@@ -144,7 +147,9 @@ def _decode_table(reader: _Reader) -> Table:
     thresholds = tuple(reader.number("H") for _ in range(n_thresholds))
     if any(b <= a for a, b in pairwise((0, *thresholds))):
         raise Corrupt("thresholds do not increase from 1 on")
-    return Table(thresholds, r1, r2, theta)
+    if any(t % (1 << low_bits) for t in thresholds):
+        raise Corrupt(f"a threshold is no multiple of {1 << low_bits}")
+    return Table(thresholds, r1, r2, theta, low_bits)
 
 
 def _decode_plane(reader: _Reader) -> TablePlane:

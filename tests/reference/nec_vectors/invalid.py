@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nec_vectors import invalid_files, invalid_payloads, invalid_records, invalid_tables
+from nec_vectors import invalid_files, invalid_payloads, invalid_records, invalid_tables, low_bits
 from nec_vectors.files import Invalid
 
 
@@ -12,5 +12,6 @@ def vectors() -> list[Invalid]:
         *invalid_files.vectors(),
         *invalid_records.vectors(),
         *invalid_payloads.vectors(),
+        *low_bits.invalid(),
         *invalid_tables.vectors(),
     ]

@@ -250,7 +250,43 @@ DIGITS_ASTRAY = PackageOut(
     more=(("plane1.refines", "|u1", [1]), ("plane2.refines", "|u1", [1])),
 )
 
+
+def equal_parts(n: int, low_bits: int) -> tuple[int, ...]:
+    """n thresholds as far apart from each other as multiples of 2^low_bits can be."""
+    slots = 65536 >> low_bits
+    return tuple((slots * k // (n + 1)) << low_bits for k in range(1, n + 1))
+
+
+# As `one`: class 10 and the ladder index pick the table.
+_HAND_LOW = (
+    TableIn(()),
+    TableIn((49152,), r1=0.75, r2=-0.25, low_bits=3),
+    TableIn((32768, 49152), r1=0.75, r2=-0.25, low_bits=2),
+)
+ONE_LOW = PackageOut(
+    "one-low",
+    "`one` with low bits; the ladder index picks the table: 8 → K=2 and 2 bits, 9 → K=1 and 3 bits, 10 → K=0",
+    TablesIn(LADDER, _HAND_LOW, (PlaneIn(1, 1, 1, (0,), (0,), ((0,),), ((10,),)),)),
+    (([[[0.5]]], [[-1.0]]),),
+)
+
+_LOW_TABLES = tuple(
+    TableIn(squares(n) if b == 0 else equal_parts(n, b), r1=1 - b / 64, r2=-b / 128, low_bits=b)
+    for n, b in ((0, 0), (8, 0), (3, 1), (5, 2), (20, 3), (2, 4), (255, 7), (127, 8))
+)
+_LOW_CLASSES = tuple(8 + c * 3 % 8 for c in range(70))
+LOW = PackageOut(
+    "low",
+    "2×1 tokens × 70 channels: tables of 0 to 8 low bits side by side, up to K=255, one of K=0",
+    TablesIn(
+        LADDER,
+        _LOW_TABLES,
+        (PlaneIn(2, 1, 70, (0,), (0, 1), ((0,) * 70,) * 2, (_LOW_CLASSES, _LOW_CLASSES[::-1])),),
+    ),
+    (_identity(2, 1, 70),),
+)
+
 PACKAGES = (
     ONE, THREE, TWO, WIDE, MASK, INTEGER_NONE, INTEGER_LEFT, INTEGER_LINEAR, INTEGER_NEIGHBOURS, INTEGER_CHANNELS, LIST,
-    BIG, DIGITS, DIGITS_ASTRAY,
+    BIG, DIGITS, DIGITS_ASTRAY, ONE_LOW, LOW,
 )  # fmt: skip

@@ -7,7 +7,7 @@ import math
 from nec_encoder import parts
 from nec_encoder.payload import Rect, TileIn, encode_payload
 
-from nec_vectors import by_hand
+from nec_vectors import by_hand, low_bits
 from nec_vectors.expected import embed_three
 from nec_vectors.files import Grid, Plan, Vector, assemble, draw, head, only, outcomes, plane
 from nec_vectors.packages import INTEGER_LEFT, INTEGER_NONE, MASK, ONE, THREE, TWO, WIDE, PackageOut
@@ -27,6 +27,7 @@ def vectors() -> list[Vector]:
         *_planes_and_layers(),
         *_integers(),
         *_quality(),
+        *low_bits.vectors(),
     ]
 
 
