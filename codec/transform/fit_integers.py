@@ -127,7 +127,10 @@ def _cluster(cells: np.ndarray) -> tuple[tuple[Level, ...], np.ndarray]:
 
 
 def _fit(cells: np.ndarray, number: np.ndarray) -> tuple[Level, ...]:
-    return tuple(level_of_counts(cells[number == k].sum(axis=0)) for k in range(int(number.max()) + 1))
+    is_cut = cells.shape[1] == _MOST_MAGNITUDES
+    return tuple(
+        level_of_counts(cells[number == k].sum(axis=0), is_cut=is_cut) for k in range(int(number.max()) + 1)
+    )
 
 
 def _costs(level: Level, n: int) -> np.ndarray:

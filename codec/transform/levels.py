@@ -7,16 +7,21 @@ what lets one small set of tables serve every rate.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from codec.transform.tables import TOTAL, Level
+from codec.transform.tables import TOTAL, Level, index_of
 
 FloatVector = npt.NDArray[np.float64]
 
 MAX_THRESHOLDS = 255  # K fits a byte
+MAX_LOW_BITS = 8
+MAX_MAGNITUDE = 32767
+# Low bits may make a table's symbols longer by this share of their bits.
+_LOW_BITS_SHARE = 0.001
 # Weight of the smoothing prior in observations: it decides tails that training has not seen, and nothing else.
 _PRIOR_WEIGHT = 32.0
 # A table is cut after the magnitude where escapes would cost this share of its entropy, and at most this probability.
@@ -70,11 +75,12 @@ def _laplace(ratio: float, n: int, theta: float) -> FloatVector:
     return -np.diff(np.append(survival, 0.0))
 
 
-def _integer_frequencies(probability: FloatVector) -> npt.NDArray[np.int64]:
-    """Integers ≥ 1 that sum to 65536, nearest to the probabilities; ties and remainders go to the lower symbol."""
-    ideal = probability / probability.sum() * TOTAL
+def _integer_frequencies(probability: FloatVector, unit: int = 1) -> npt.NDArray[np.int64]:
+    """Multiples of `unit`, none 0, that sum to 65536, nearest to the probabilities; ties go to the lower index."""
+    total = TOTAL // unit
+    ideal = probability / probability.sum() * total
     result = np.maximum(np.floor(ideal), 1).astype(np.int64)
-    missing = TOTAL - int(result.sum())
+    missing = total - int(result.sum())
     if missing > 0:
         order = np.argsort(-(ideal - result), kind="stable")
         result[order[:missing]] += 1
@@ -84,7 +90,7 @@ def _integer_frequencies(probability: FloatVector) -> npt.NDArray[np.int64]:
         top = int(np.argmax(result))
         result[top] -= 1
         missing += 1
-    return result
+    return result * unit
 
 
 def _escape_bits(n: int) -> FloatVector:
@@ -92,19 +98,68 @@ def _escape_bits(n: int) -> FloatVector:
     return 2.0 * np.floor(np.log2(np.arange(n) + 1.0)) + 1.0
 
 
-def _thresholds_needed(p: FloatVector) -> int:
+def _thresholds_needed(p: FloatVector, most: int = MAX_THRESHOLDS) -> int:
     """The smallest K whose escapes are rare and cheap."""
     bits = -np.log2(np.maximum(p, 1e-12))
     entropy = float((p * bits).sum())
-    tail = np.cumsum(p[::-1])[::-1]  # tail[k] = P(magnitude ≥ k)
-    for k in range(1, min(len(p) - 1, MAX_THRESHOLDS)):
+    tail = np.cumsum(p[::-1])[::-1]  # tail[k] = P(index ≥ k)
+    for k in range(1, min(len(p) - 1, most)):
         if tail[k] > _ESCAPE_PROBABILITY:
             continue
         beyond = p[k:]
         extra = float((beyond * (-np.log2(max(tail[k], 1e-12)) + _escape_bits(len(beyond)) - bits[k:])).sum())
         if extra <= _ESCAPE_COST_SHARE * entropy:
             return k
-    return min(len(p) - 1, MAX_THRESHOLDS)
+    return min(len(p) - 1, most)
+
+
+def _by_index(p: FloatVector, low_bits: int) -> FloatVector:
+    """Probabilities of the indices of a table with low bits, from those of the magnitudes."""
+    return np.bincount(index_of(np.arange(len(p)), low_bits), weights=p).astype(np.float64)
+
+
+def _mean_bits(p: FloatVector, thresholds: tuple[int, ...], low_bits: int) -> float:
+    """Expected bits of one symbol under a table, sign included."""
+    k = len(thresholds)
+    share = np.diff(np.array([0, *thresholds, TOTAL], dtype=np.float64)) / TOTAL
+    by_index = _by_index(p, low_bits)
+    index = np.arange(len(by_index))
+    bits = -np.log2(share)[np.minimum(index, k)]
+    bits[1:] += 1 + low_bits
+    bits[k:] += _escape_bits(len(by_index) - k)
+    return float((by_index * bits).sum())
+
+
+def _table(
+    p: FloatVector,
+    least_escape: Callable[[int], float] = lambda _: 0.0,
+    most_low_bits: int = MAX_LOW_BITS,
+    *,
+    is_cut: bool = False,
+) -> tuple[tuple[int, ...], int]:
+    """Thresholds and low bits of a table for magnitudes with these probabilities.
+
+    A search takes its time for each threshold, and low bits halve their number each: as many as keep the rate within
+    `_LOW_BITS_SHARE` of the cheapest table, whose own thresholds may have come to their end at 255.
+    `least_escape(m)` bounds the probability of an escape from magnitude m on from below. `is_cut`: the last of `p` stands
+    for all larger magnitudes too. Where that is much, nobody knows what low bits would cost there: none are taken.
+    """
+    if is_cut and p[-1] > _ESCAPE_PROBABILITY:
+        most_low_bits = 0
+    found = []
+    for low_bits in range(most_low_bits + 1):
+        grouped = _by_index(p, low_bits)
+        if len(grouped) < 3 and low_bits:
+            break
+        most = min(MAX_THRESHOLDS, MAX_MAGNITUDE >> low_bits, (TOTAL >> low_bits) - 1)
+        k = max(1, _thresholds_needed(grouped, most))
+        escape = max(float(grouped[k:].sum()), least_escape(((k - 1) << low_bits) + 1))
+        frequencies = _integer_frequencies(np.append(grouped[:k], escape), 1 << low_bits)
+        thresholds = tuple(int(t) for t in np.cumsum(frequencies)[:-1])
+        found.append((_mean_bits(p, thresholds, low_bits), thresholds))
+    limit = min(bits for bits, _ in found) * (1 + _LOW_BITS_SHARE)
+    chosen = max(b for b, (bits, _) in enumerate(found) if bits <= limit)
+    return found[chosen][1], chosen
 
 
 def fit_level(pools: list[Pool], ratio: float, theta: float = 0.0) -> Level:
@@ -127,16 +182,17 @@ def fit_level(pools: list[Pool], ratio: float, theta: float = 0.0) -> Level:
     points = float(np.float32(np.clip(r1, 0.5, 2.0))), float(np.float32(np.clip(r2, -1.0, 1.0)))
     if 1.0 - p[0] < NEGLIGIBLE:
         return Level((), *points, theta)
-    k = _thresholds_needed(p)
-    frequencies = _integer_frequencies(np.append(p[:k], p[k:].sum()))
-    return Level(tuple(int(t) for t in np.cumsum(frequencies)[:-1]), *points, theta)
+    thresholds, low_bits = _table(p, is_cut=len(h.counts) == _MAX_MAGNITUDE)
+    return Level(thresholds, *points, theta, low_bits)
 
 
-def level_of_counts(counts: npt.NDArray[np.integer]) -> Level:
+def level_of_counts(
+    counts: npt.NDArray[np.integer], *, most_low_bits: int = MAX_LOW_BITS, is_cut: bool = False
+) -> Level:
     """The table of integer magnitudes with these counts (0, 1, …): what codes them exactly in the fewest bits.
 
     Unlike `fit_level` it always has a threshold, as an exact plane may not lose a rare value, and no reconstruction
-    points, as nothing is reconstructed.
+    points, as nothing is reconstructed. `is_cut`: the last count is that of all larger magnitudes too.
     """
     n = max(2, len(counts))
     observed = np.pad(counts.astype(np.float64), (0, n - len(counts)))
@@ -147,6 +203,6 @@ def level_of_counts(counts: npt.NDArray[np.integer]) -> Level:
     prior = (1 - ratio) * ratio ** np.arange(n)
     p = observed + _PRIOR_WEIGHT * prior
     p /= p.sum()
-    k = max(1, _thresholds_needed(p))
-    frequencies = _integer_frequencies(np.append(p[:k], max(p[k:].sum(), ratio**k * 1e-3, 1e-6)))
-    return Level(tuple(int(t) for t in np.cumsum(frequencies)[:-1]), 1.0, 0.0, 0.0)
+    # What training has not seen at all may still come: it costs an escape, and that must have a frequency.
+    thresholds, low_bits = _table(p, lambda m: max(ratio**m * 1e-3, 1e-6), most_low_bits, is_cut=is_cut)
+    return Level(thresholds, 1.0, 0.0, 0.0, low_bits)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from codec.errors import InputError
 from codec.transform.maps import quant_maps
-from codec.transform.tables import Level, Tables
+from codec.transform.tables import Level, Tables, index_of
 from codec.types import FloatArray, SymbolArray
 
 Int64Array = npt.NDArray[np.int64]
@@ -37,15 +37,16 @@ def frequency_costs(frequencies: npt.ArrayLike) -> Int64Array:
 
 
 def magnitude_costs(level: Level, n: int) -> Int64Array:
-    """Costs of the magnitudes 0 … n−1 under one table, signs and escape codes included; 0 without thresholds."""
+    """Costs of the magnitudes 0 … n−1 under one table, signs, low bits and escape codes included; 0 without thresholds."""
     k = len(level.thresholds)
     if not k:
         return np.zeros(n, dtype=np.int64)
-    magnitude = np.arange(n)
-    cost = frequency_costs(level.frequencies)[np.minimum(magnitude, k)]
-    cost[1:] += _SIGN
-    beyond = magnitude[k:] - k + 1
-    cost[k:] += 256 * (2 * np.floor(np.log2(beyond)).astype(np.int64) + 1)
+    index = index_of(np.arange(n), level.low_bits)
+    cost = frequency_costs(level.frequencies)[np.minimum(index, k)]
+    cost[1:] += _SIGN + 256 * level.low_bits
+    escaped = index >= k
+    beyond = index[escaped] - k + 1
+    cost[escaped] += 256 * (2 * np.floor(np.log2(beyond)).astype(np.int64) + 1)
     return cost
 
 

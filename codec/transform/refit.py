@@ -228,7 +228,7 @@ def _level(old: Level, counts: IntArray) -> Level:
     likely = np.flatnonzero(prior >= _SHARE_UNITS // (16 * _OLD_TABLE_WEIGHT)).max()
     n = max(int(np.flatnonzero(counts).max()), int(likely)) + 1
     mixed = counts[:n] * _FINE + _OLD_TABLE_WEIGHT * _FINE * prior[:n] // _SHARE_UNITS
-    new = level_of_counts(mixed // _FINE)
+    new = level_of_counts(mixed // _FINE, is_cut=n >= _MAGNITUDES)
     r1, r2 = old.r1, old.r2
     if counts[1] >= _LEAST_NEIGHBOURS and counts[2] >= _LEAST_NEIGHBOURS:
         r1 += _centroid(mixed[2] / mixed[1]) - _centroid(prior[2] / prior[1])

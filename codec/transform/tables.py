@@ -22,12 +22,16 @@ TOTAL = 65_536  # frequencies of one table sum to this
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One static table: magnitudes 0 … K−1 have frequencies T_(k+1) − T_k, the escape has what is left of 65536."""
+    """One static table: indices 0 … K−1 have frequencies T_(k+1) − T_k, the escape has what is left of 65536.
 
-    thresholds: tuple[int, ...]  # T_1 < … < T_K; empty: the only value is 0, nothing is coded
+    Index 0 is the value 0; each other one stands for 2^`low_bits` magnitudes that share its frequency equally.
+    """
+
+    thresholds: tuple[int, ...]  # T_1 < … < T_K, multiples of 2^low_bits; empty: all is 0, nothing is coded
     r1: float  # reconstruction of magnitude 1, in steps
     r2: float  # added to larger magnitudes, in steps
     theta: float = 0.0  # dead zone, in steps
+    low_bits: int = 0
 
     @property
     def frequencies(self) -> npt.NDArray[np.int64]:
@@ -37,9 +41,13 @@ class Level:
 
     def encode(self) -> bytes:
         k = len(self.thresholds)
-        return struct.pack("<BBHfff", k, 0, 0, self.r1, self.r2, self.theta) + struct.pack(
-            f"<{k}H", *self.thresholds
-        )
+        head = struct.pack("<BBHfff", k, self.low_bits, 0, self.r1, self.r2, self.theta)
+        return head + struct.pack(f"<{k}H", *self.thresholds)
+
+
+def index_of(magnitude: npt.NDArray[np.int64], low_bits: int) -> npt.NDArray[np.int64]:
+    """The index of each magnitude in a table of so many low bits, escapes counted on from K (bitstream §5.3)."""
+    return np.where(magnitude > 0, ((magnitude - 1) >> low_bits) + 1, 0)
 
 
 @dataclass(frozen=True)
@@ -95,8 +103,8 @@ class Tables:
         at = 12 + 4 * n_ladder
         levels = []
         for _ in range(n_levels):
-            k, _, _, r1, r2, theta = struct.unpack_from("<BBHfff", data, at)
-            levels.append(Level(struct.unpack_from(f"<{k}H", data, at + 16), r1, r2, theta))
+            k, low_bits, _, r1, r2, theta = struct.unpack_from("<BBHfff", data, at)
+            levels.append(Level(struct.unpack_from(f"<{k}H", data, at + 16), r1, r2, theta, low_bits))
             at += 16 + 2 * k
         planes = []
         for _ in range(n_planes):

@@ -30,10 +30,12 @@ def drawn(tables: Tables, n: int, seed: int, index: int = INDEX) -> np.ndarray:
     maps = quant_maps(tables, PLANE, index)
     symbols = np.zeros((n, *maps.layer.shape), dtype=np.int16)
     for number in np.unique(maps.level[maps.coded]):
-        frequencies = tables.levels[number].frequencies[:-1]
+        frequencies, low_bits = tables.levels[number].frequencies[:-1], tables.levels[number].low_bits
         cells = maps.coded & (maps.level == number)
         size = (n, int(cells.sum()))
-        magnitude = rng.choice(len(frequencies), size, p=frequencies / frequencies.sum())
+        index = rng.choice(len(frequencies), size, p=frequencies / frequencies.sum())
+        # Each index but 0 stands for 2^b magnitudes, all of them as likely (bitstream §5.3).
+        magnitude = np.where(index > 0, (index << low_bits) - rng.integers(0, 1 << low_bits, size), 0)
         symbols[:, cells] = magnitude * rng.choice([-1, 1], size)
     return symbols
 
@@ -75,7 +77,8 @@ def test_the_expectation_is_the_entropy_of_the_tables(tables: Tables) -> None:
     entropy = 0.0
     for number in maps.level[maps.coded]:
         p = tables.levels[number].frequencies / 65536
-        entropy += float(-(p * np.log2(p)).sum() + (1 - p[0]))  # and a sign for every non-zero
+        more = 1 + tables.levels[number].low_bits  # a sign and low bits for every non-zero
+        entropy += float(-(p * np.log2(p)).sum() + more * (1 - p[0]))
     found = row(judge(told(tables, drawn(tables, 4, 1))))
     # Escapes, at most a thousandth, cost their code on top.
     assert found.expected_bits == pytest.approx(4 * entropy, rel=0.01)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from codec.bitstream.core import TableSet, tile_costs
 from codec.errors import InputError
 from codec.transform.fit import FittedCodec, fit_planes
 from codec.transform.layout import band_of_frequency
-from codec.transform.levels import Pool, fit_level
+from codec.transform.levels import MAX_LOW_BITS, Pool, fit_level, level_of_counts
 from codec.transform.maps import quant_maps
 from codec.transform.rate import choose_ladder_index, frequency_costs, magnitude_costs, symbol_costs
-from codec.transform.tables import TOTAL, Level, Tables
+from codec.transform.tables import TOTAL, Level, PlaneMaps, Tables
+from codec.types import PlaneKind
 from tests.transform.synthetic_embeddings import embeddings, spectral
 
 
@@ -157,6 +159,70 @@ def test_a_table_is_within_two_percent_of_the_entropy(ratio: float) -> None:
     entropy = -(p * np.log2(p)).sum() + (magnitude > 0).mean()  # signs are raw
     cost = magnitude_costs(level, int(magnitude.max()) + 1)[magnitude].mean() / 256
     assert cost <= 1.02 * entropy
+
+
+def test_magnitude_costs_with_low_bits() -> None:
+    level = Level((60000, 65000), 0.9, 0.0, low_bits=3)  # index 1 is 1 … 8, the escape 9 … 16, 17 … 24, …
+    f = [cost_by_the_recipe(k) for k in (60000, 5000, 536)]
+    low = [f[0]] + 8 * [f[1] + 256 + 3 * 256]
+    escapes = [f[2] + 256 + 3 * 256 + 256 * n for n in 8 * [1] + 16 * [3] + 32 * [5]]
+    assert magnitude_costs(level, 65).tolist() == low + escapes
+
+
+def laplace_counts(deviation: float, n: int = 1 << 30) -> npt.NDArray[np.int64]:
+    """What n symbols of a rounded Laplace density have of each magnitude."""
+    reach = np.exp(-math.sqrt(2) / deviation * (np.arange(int(25 * deviation) + 2) - 0.5))
+    reach[0] = 1.0
+    return np.rint(-np.diff(reach) * n).astype(np.int64)
+
+
+def mean_bits(level: Level, counts: npt.NDArray[np.int64]) -> float:
+    return float((counts * magnitude_costs(level, len(counts))).sum() / counts.sum()) / 256
+
+
+@pytest.mark.parametrize("deviation", [0.3, 1, 3, 6, 8, 10, 20, 40, 70, 200, 600])
+def test_low_bits_cost_a_thousandth_at_most_and_one_more_would_cost_more(deviation: float) -> None:
+    counts = laplace_counts(deviation)
+    all_levels = [level_of_counts(counts, most_low_bits=b) for b in range(MAX_LOW_BITS + 1)]
+    level = all_levels[-1]
+    cheapest = min(mean_bits(each, counts) for each in all_levels)
+    assert mean_bits(level, counts) <= 1.0015 * cheapest  # integer costs are rounded up to 1/256 bit
+    p = counts / counts.sum()
+    entropy = -(p[p > 0] * np.log2(p[p > 0])).sum() + 1 - p[0]
+    assert mean_bits(level, counts) <= 1.005 * entropy
+    # A Laplace density loses 0.36 · 4^b / 3 / deviation² bits to b low bits, nearly.
+    one_more = 0.36 * (4 ** (level.low_bits + 1) - 1) / 3 / deviation**2
+    assert one_more > 0.0008 * entropy
+    assert len(level.thresholds) <= 60
+
+
+def test_tables_with_low_bits_are_taken_by_the_core() -> None:
+    levels = tuple(level_of_counts(laplace_counts(d)) for d in (2, 10, 40, 160, 640))
+    assert [level.low_bits for level in levels] == sorted(level.low_bits for level in levels)
+    assert levels[-1].low_bits >= 5
+    cells = np.zeros((1, 1), np.uint8)
+    plane = PlaneMaps(1, 1, 1, PlaneKind.INTEGER, (0,), np.zeros(1, np.uint8), cells, cells)
+    tables = Tables(np.ones(1, np.float32), levels, (plane,))
+    core = TableSet(tables.encode())
+    assert [core.low_bits(i) for i in range(5)] == [level.low_bits for level in levels]
+    assert Tables.decode(tables.encode()).levels == levels
+
+
+def test_a_histogram_that_ends_amid_the_distribution_gives_no_low_bits() -> None:
+    counts = laplace_counts(600)
+    known = 1024
+    cut = np.append(counts[: known - 1], counts[known - 1 :].sum())
+    assert level_of_counts(counts).low_bits > 0
+    assert level_of_counts(cut, is_cut=True).low_bits == 0
+    narrow = laplace_counts(60)
+    cut = np.append(narrow[: known - 1], narrow[known - 1 :].sum())
+    assert level_of_counts(cut, is_cut=True) == level_of_counts(narrow)
+
+
+def test_narrow_levels_have_no_low_bits() -> None:
+    pool = [Pool.of(np.abs(np.random.default_rng(0).laplace(scale=2**-0.5, size=200_000)))]
+    assert [fit_level(pool, ratio).low_bits for ratio in (0.25, 1.0, 4.0)] == [0, 0, 0]
+    assert fit_level(pool, 40.0).low_bits > 0
 
 
 def test_reconstruction_points_are_conditional_means() -> None:
