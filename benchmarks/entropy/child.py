@@ -30,13 +30,13 @@ Job = Callable[..., list[Row]]
 
 def _jobs() -> dict[str, Job]:
     # Imported late: they load the core, for which the environment must be set.
-    from benchmarks.entropy import archive, bounds, erasure, fused, link, rates, real_latents, scaling
+    from benchmarks.entropy import archive, bounds, erasure, fused, link, rates, real_latents, scaling, wide
 
     return {
         "archive": archive.against, "archive-alone": archive.alone, "link-many": link.many, "link-tiny": link.tiny,
         "rates": rates.measure, "erasure": erasure.measure, "erasure-against": erasure.against,
         "bounds": bounds.measure, "memory": bounds.memory, "fused": fused.measure, "scaling": scaling.measure,
-        "real": real_latents.measure,
+        "real": real_latents.measure, "wide": wide.measure,
     }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Bits that a perfect coder would take: static cross-entropy under the tables of a table file.
 
 This follows docs/bitstream.md §5.2 and §5.3, in floating point and without the core: the frequency of the magnitude (or of
-the escape), a bit for the sign, the escape's code. What a record takes above it is the coder's own overhead.
+the escape), a bit for the sign and each low bit, the escape's code. What a record takes above it is the coder's overhead.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codec.transform.maps import quant_maps
-from codec.transform.tables import TOTAL, Level, Tables
+from codec.transform.tables import TOTAL, Level, Tables, index_of
 
 Symbols = npt.NDArray[np.int8] | npt.NDArray[np.int16]
 
@@ -22,11 +22,11 @@ def magnitude_bits(level: Level, n: int) -> npt.NDArray[np.float64]:
     result[0] = 0.0
     if not k:
         return result
-    magnitude = np.arange(n)
-    result = -np.log2(level.frequencies / TOTAL)[np.minimum(magnitude, k)]
-    result[1:] += 1  # the sign
-    beyond = magnitude[k:] - k + 1
-    result[k:] += 2 * np.floor(np.log2(beyond)) + 1  # Exp-Golomb of order 0
+    index = index_of(np.arange(n), level.low_bits)
+    result = -np.log2(level.frequencies / TOTAL)[np.minimum(index, k)]
+    result[1:] += 1 + level.low_bits  # the sign, and what is not in the index
+    escaped = index >= k
+    result[escaped] += 2 * np.floor(np.log2(index[escaped] - k + 1)) + 1  # Exp-Golomb of order 0
     return result
 
 

@@ -119,6 +119,8 @@ def as_set(found: Symbols) -> LatentSet:
 def _signed(level: Any) -> Int64Array:
     """Frequencies of −60 … 60 for a table of magnitudes; what it escapes is left to the rival's own escape."""
     result = np.zeros(2 * LARGEST + 1, dtype=np.int64)
+    if level is not None and level.low_bits:
+        raise ValueError("a table with low bits: rivals' tables are made of frequencies of single magnitudes")
     f = np.array([TOTAL]) if level is None or not level.thresholds else level.frequencies[:-1]
     f = f[: LARGEST + 1]
     result[LARGEST : LARGEST + len(f)] = f

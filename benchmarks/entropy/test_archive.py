@@ -56,6 +56,12 @@ def test_fused_numbers(bench: Any, isa: str, dtype: str, order: str) -> None:
     bench(isa, "fused", name="dense", dtype=dtype, order=order)
 
 
+@pytest.mark.parametrize("sigma", [4, 10, 40])
+@pytest.mark.parametrize("isa", every())
+def test_wide_tables(bench: Any, isa: str, sigma: int) -> None:
+    bench(isa, "wide", sigma=sigma)
+
+
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("isa", measured())
 def test_two_threads(bench: Any, isa: str, name: str) -> None:
