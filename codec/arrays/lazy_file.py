@@ -96,7 +96,7 @@ class LazyFile:
         """
         decoder, places = self.decoder, self.places
         limit = self.max_layers if max_layers is None else max_layers
-        chosen = places.touching(plane, tiles, limit)
+        chosen = places.touching(decoder.package.chain(plane), tiles, limit)
         records = []
         with self._stream() as stream:
             for number in chosen:

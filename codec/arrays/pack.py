@@ -111,6 +111,11 @@ def _check_fits(package: Package, job: Job) -> None:
             f"package {package.name!r} was fitted to vectors of another length", path=package.folder,
             expected=f"{spec.channels} channels", found=job.about.channels, fix="fit a package to these embeddings",
         )  # fmt: skip
+    if package.refining:
+        raise InputError(
+            f"package {package.name!r} has planes that refine others, which arrays are packed without",
+            path=package.folder, fix="fit a package to these embeddings",
+        )  # fmt: skip
     if len(planes) != wanted or (job.lossless and planes[0].lifting != "linear"):
         raise InputError(
             f"package {package.name!r} was not fitted to arrays like this", path=package.folder,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from codec.bitstream.decoded import Damage, PlaneSymbols
 from codec.bitstream.header import FileHeader
 from codec.package import Package
 from codec.pipeline.decoding import DEFAULT_MAX_BYTES, check_package, embedding_of
+from codec.pipeline.digits import finer_planes
 from codec.transform.tables import Tables
 from codec.types import BoolArray, Embedding, Record, RecordHeader, SymbolArray
 
@@ -49,13 +50,18 @@ class RecordPlaces:
     def __len__(self) -> int:
         return len(self.plane)
 
-    def touching(self, plane: int, tiles: IntArray, max_layers: int | None = None) -> IntArray:
-        """Numbers of the records that hold a layer of at least one of the tiles (ascending), in file order."""
+    def touching(
+        self, plane: int | Sequence[int], tiles: IntArray, max_layers: int | None = None
+    ) -> IntArray:
+        """Numbers of the records that hold a layer of at least one of the tiles (ascending), in file order.
+
+        `plane`: one, or a plane and those that refine it (`Package.chain`).
+        """
         if not len(tiles):
             return np.zeros(0, dtype=np.int64)
         following = np.minimum(np.searchsorted(tiles, self.first), len(tiles) - 1)
         next_tile = tiles[following]
-        hit = (self.plane == plane) & (next_tile >= self.first) & (next_tile < self.first + self.count)
+        hit = np.isin(self.plane, plane) & (next_tile >= self.first) & (next_tile < self.first + self.count)
         if max_layers is not None:
             hit &= self.layer < max_layers
         return np.flatnonzero(hit)
@@ -75,6 +81,9 @@ class TilesDecoded:
     """What records say of some tiles of one plane, in the order asked for."""
 
     symbols: PlaneSymbols  # of these tiles
+    finer: tuple[PlaneSymbols, ...] = field(
+        kw_only=True, default=()
+    )  # of these tiles, planes that refine the plane
     damaged: tuple[
         Damage, ...
     ]  # records that could not be used; their `index` is the place among those given
@@ -128,22 +137,21 @@ class TileDecoder:
             return TilesDecoded(nothing, ())
         # Arrays of all tiles are promised here, but only pages that a record writes to are ever touched.
         found = coefficients.decode(self.tables, self.header, records, max_bytes=max_bytes)
-        every = found.planes[plane]
-        if np.array_equal(tiles, np.arange(self.header.n_tiles)):
-            return TilesDecoded(every, found.damaged)
-        some = PlaneSymbols(
-            plane,
-            every.values[tiles],
-            every.token_validity[tiles],
-            every.layers[tiles],
-            every.ladder_offset[tiles],
-        )
-        return TilesDecoded(some, found.damaged)
+        chain = [found.planes[plane], *finer_planes(self.package, found.planes, plane)]
+        if not np.array_equal(tiles, np.arange(self.header.n_tiles)):
+            chain = [each.only(tiles) for each in chain]
+        return TilesDecoded(chain[0], found.damaged, finer=tuple(chain[1:]))
 
     def embedding(self, decoded: TilesDecoded) -> Embedding:
         """Values n×h×w×C float32 of decoded tiles, 0 where invalid; validity n×h×w; layers n."""
         plane = decoded.symbols.plane
         entry = self.package.planes[plane]
         return embedding_of(
-            self.package, self.table_file, self.header, entry, decoded.symbols, self.means.get(plane)
+            self.package,
+            self.table_file,
+            self.header,
+            entry,
+            decoded.symbols,
+            self.means.get(plane),
+            decoded.finer,
         )

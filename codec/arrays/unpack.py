@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from codec.errors import Corrupt, InputError, LimitExceeded, TryAgain
 from codec.package import Package
 from codec.pipeline.contained import package_in
 from codec.pipeline.decoding import DEFAULT_MAX_BYTES, check_package, embedding_of, integers_of
+from codec.pipeline.digits import finer_planes
 from codec.pipeline.nec_scene import package_for
 from codec.transform.tables import Tables
 from codec.types import BoolArray, FloatArray, PlaneKind
@@ -80,8 +82,8 @@ def unpack(data: bytes, package: Package | None = None, *, max_bytes: int = DEFA
     elif package is None:
         package = package_for(file, None)
     planes, tables = _symbols(file, package, max_bytes)
-    sink, missing = _assemble(file, package, tables, planes[0], about)
-    scale = _scales(package, planes[1], about) if len(planes) > 1 else None
+    sink, missing = _assemble(file, package, tables, planes, about)
+    scale = _scales(package, planes[1], about) if len(package.planes) > 1 else None
     return Unpacked(sink.values, sink.validity, scale, about, missing)
 
 
@@ -111,8 +113,9 @@ def _symbols(file: NecFile, package: Package, max_bytes: int) -> tuple[tuple[Pla
 
 
 def _assemble(
-    file: NecFile, package: Package, tables: Tables, plane: PlaneSymbols, about: ArrayShape
+    file: NecFile, package: Package, tables: Tables, planes: Sequence[PlaneSymbols], about: ArrayShape
 ) -> tuple[TokenSink, int]:
+    plane, finer = planes[0], finer_planes(package, planes, 0)
     header, entry = file.header, package.planes[plane.plane]
     spec = entry.spec
     exact = spec.kind == PlaneKind.INTEGER
@@ -128,13 +131,7 @@ def _assemble(
     step = max(1, _CHUNK_VALUES // (spec.n_frequencies * spec.channels))
     for first in range(0, len(plane.layers), step):
         part = slice(first, first + step)
-        some = PlaneSymbols(
-            plane.plane,
-            plane.values[part],
-            plane.token_validity[part],
-            plane.layers[part],
-            plane.ladder_offset[part],
-        )
+        some = plane.only(part)
         values: np.ndarray
         if exact:
             there = (some.layers & every_layer) == every_layer
@@ -143,7 +140,8 @@ def _assemble(
                 values = from_bytes(values)
             valid = some.token_validity & there[:, None, None]
         else:
-            embedding = embedding_of(package, tables, header, entry, some, means.get(plane.plane))
+            digits = [each.only(part) for each in finer]
+            embedding = embedding_of(package, tables, header, entry, some, means.get(plane.plane), digits)
             values, valid = embedding.values, embedding.validity
             if (
                 about.dtype == np.float16

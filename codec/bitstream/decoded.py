@@ -20,6 +20,16 @@ class PlaneSymbols:
     layers: npt.NDArray[np.uint16]  # N, bit l = layer l arrived
     ladder_offset: npt.NDArray[np.int8]  # N×n_layers, what the record added to the file's ladder index
 
+    def only(self, tiles: slice | npt.NDArray[np.integer]) -> PlaneSymbols:
+        """Some of the tiles."""
+        return PlaneSymbols(
+            self.plane,
+            self.values[tiles],
+            self.token_validity[tiles],
+            self.layers[tiles],
+            self.ladder_offset[tiles],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Damage:

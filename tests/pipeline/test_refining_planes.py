@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from codec.arrays.lazy_file import LazyFile
 from codec.bitstream import coefficients, reader, tables_records
 from codec.errors import Corrupt, InputError
 from codec.package import Package, arrays, build, load
@@ -261,3 +262,15 @@ def test_the_vectors_embeddings_come_out_as_worked_out_by_hand(name: str) -> Non
     for tile, values in wanted.items():
         assert np.allclose(found.embeddings["plane0"].values[int(tile)], values, atol=1e-6)
     assert found.embeddings["plane0"].validity[:, 0, 0].tolist() == [True, True, True, False]
+
+
+def test_tiles_read_one_by_one_have_the_digits_that_a_whole_file_has(
+    chained: Package, stream: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "stream.nec"
+    path.write_bytes(stream)
+    lazy = LazyFile(path, chained.folder)
+    tiles = np.array([1, 4, 9])
+    whole, _ = decoded(chained, stream)
+    part = lazy.decoder.embedding(lazy.read(0, tiles))
+    assert np.allclose(part.values, whole[tiles], atol=1e-5)
