@@ -60,6 +60,7 @@ def encode_scene(
     bytes_per_tile: float | None = None,
     total_bytes: int | None = None,
     importance: Sequence[float] | np.ndarray | None = None,
+    tradeoff: float = 0.0,
     target_bytes: int = 960,
     run: int = 0,
     source_name: str = "",
@@ -69,8 +70,9 @@ def encode_scene(
 
     Quality: `ladder_index`, or a budget as `codec.pipeline.encode` spends it (`bytes_per_tile`, or `total_bytes` of the
     file; tiles of greater `importance` first, one number per tile, row by row), else the default of the package.
-    `target_bytes` is the size records approach. `progress` is called with (tiles done, tiles in all). Raises InputError
-    when the scene has no band of the package, or no data at all, and for a budget that cannot be met.
+    `tradeoff` chooses symbols by rate and distortion instead of rounding. `target_bytes` is the size records approach.
+    `progress` is called with (tiles done, tiles in all). Raises InputError when the scene has no band of the package, or no
+    data at all, and for a budget that cannot be met.
     """
     from codec.pipeline import encode
     from codec.scene.tiling import grid_for, tiles
@@ -114,6 +116,7 @@ def encode_scene(
             bytes_per_tile=bytes_per_tile,
             total_bytes=total_bytes,
             importance=importance,
+            tradeoff=tradeoff,
             target_bytes=target_bytes,
             run=run,
             source_name=_fitting(source_name),

@@ -230,7 +230,7 @@ def rows(of: Collection) -> Iterator[Row]:
             curves = []
             for train in trained:
                 curve = []
-                for k in (-3, -1, 1):
+                for k in (-3, -2, -1, 0):
                     curve += [
                         Coder(tables, Trellis.of(memory), t).point(train, latents, index + k)
                         for t in TRADEOFFS

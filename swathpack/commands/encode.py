@@ -68,6 +68,15 @@ def run(
             "--bytes", min=1, help="Spend so many bytes on the whole file, mixing two neighbouring qualities."
         ),
     ] = None,
+    tradeoff: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            callback=finite,
+            help="What a bit is worth in squared steps, above layer 0; 0 rounds, 0.07 pays from some 300 bytes per tile on.",
+        ),
+    ] = 0.0,
     record_bytes: Annotated[
         int,
         typer.Option(
@@ -127,6 +136,7 @@ def run(
             ladder_index=quality,
             bytes_per_tile=bytes_per_tile,
             total_bytes=total_bytes,
+            tradeoff=tradeoff,
             target_bytes=record_bytes,
             run=run_number,
             source_name=scene[0].name,
