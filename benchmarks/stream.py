@@ -25,11 +25,15 @@ from benchmarks.results import Row, save
 from codec.bitstream import coefficients
 from codec.errors import InputError, InternalError, SwathpackError
 from codec.evaluate.intervals import bootstrap
+from codec.evaluate.rate.curve_intervals import Bootstrap, utility_intervals
+from codec.evaluate.rate.embedding.base import BASE, BASE_MEAN
 from codec.evaluate.rate.embedding.records import RecordCoder, shared_by_cost
 from codec.evaluate.rate.embedding.sent import sizes
+from codec.evaluate.rate.embedding.stream import BASE_BYTES, LAYOUT, STREAM
 from codec.evaluate.rate.opened import opened
-from codec.evaluate.rate.run import Run, Setting
+from codec.evaluate.rate.run import Entry, Run, Setting
 from codec.evaluate.rate.sets import MULTISPECTRAL, read
+from codec.evaluate.rate.utility import Judge
 from codec.pipeline.digits import place_in_prefix
 from codec.transform import digits
 from codec.transform import fit as fitting
@@ -39,11 +43,9 @@ from codec.transform.maps import quant_maps
 from codec.transform.rate import choose_ladder_index
 from codec.types import FloatArray, SymbolArray, Symbols
 
-REFINEMENTS = 3
-STREAM = PlaneLayout(n_layers=5, dc_shift=-3, refinements=REFINEMENTS, mean_refinements=2)
-BASE_BYTES = 16.0  # of the coarsest prefix that holds all layers of the plane itself
 # As packages are fitted; and with the mean as fine against the rest as the stream has it behind the first digit of the mean.
 DIRECT = {"shipped layout": PlaneLayout(), "its own mean": PlaneLayout(dc_shift=-9)}
+EQUAL_BYTES = {"tile": (20, 28), "token": (40, 64, 128, 256, 512, 1024)}
 RATES = (24, 40, 80, 160, 320, 640, 1280)  # bytes at which tables for one rate are fitted
 
 
@@ -240,6 +242,37 @@ def rates_rows(
         )
 
 
+def score_rows(run: Run, name: str, case: str) -> Iterator[Row]:
+    """What heads lose at equal bytes: the stream against the base made for each rate, both fitted by the harness.
+
+    Tasks on tiles see mean tokens and meet layer 0 alone as the rival, tasks on tokens whole files.
+    """
+    evidence = run.sets[name]
+    own = run.score(name, Entry(STREAM))
+    rivals = {
+        level: run.score(name, Entry(method)) for level, method in (("tile", BASE_MEAN), ("token", BASE))
+    }
+    for target in evidence.targets:
+        rival = rivals.get(target.level)
+        if rival is None:
+            continue
+        view = "tokens" if target.level == "token" else "tokens mean"
+        judge = Judge.of_target(evidence, target, own, view)
+        how = replace(Bootstrap(), draws=DRAWS, statistic=judge.statistic("score"))
+        for key in own.answers:
+            if (key.target, key.view) != (target.name, view) or key not in rival.answers:
+                continue
+            ours, theirs = (judge.measured(scored, key) for scored in (own, rival))
+            found = utility_intervals(ours, theirs, EQUAL_BYTES[target.level], how)
+            for size, gain in zip(EQUAL_BYTES[target.level], found, strict=True):
+                if np.isfinite((gain.value, gain.low, gain.high)).all():
+                    yield Row(
+                        "nec", f"{case}/{target.name}/{view}/{key.regime}",
+                        f"{judge.name('score')}-difference at {size} B", gain.value, gain.low, gain.high,
+                        f"{judge.unit('score')} [95% interval]", rival.method,
+                    )  # fmt: skip
+
+
 def training(path: Path) -> FloatArray:
     """Wholly measured training windows."""
     if not path.is_file():
@@ -258,11 +291,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--train", type=Path, default=Path("runs/train_embeddings.npz"))
     parser.add_argument("--sets", nargs="*", default=MULTISPECTRAL)
     parser.add_argument("--split", choices=("val", "test", "unseen"), default="val")
+    parser.add_argument(
+        "--scores", action="store_true", help="also train heads on prefixes and compare scores"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/nec"), help="folder of cached embeddings")
     options = parser.parse_args(arguments)
     try:
         train = training(options.train)
-        stream = fit_planes({"tokens": train}, layouts={"tokens": STREAM}, default_bytes=BASE_BYTES)
+        stream = fit_planes({"tokens": train}, layouts={"tokens": LAYOUT}, default_bytes=BASE_BYTES)
         direct = {
             name: fit_planes({"tokens": train}, layouts={"tokens": layout}) for name, layout in DIRECT.items()
         }
@@ -276,6 +312,8 @@ def main(arguments: list[str] | None = None) -> int:
             case = f"stream/{of.name}/{name}/{options.split}"
             tokens, groups = planes.values["tokens"][held], evidence.tiles.groups[held]
             measured += rows(case, stream, direct, tokens, groups)
+            if options.scores:
+                measured += score_rows(run, name, case)
             measured += rates_rows(case, direct["shipped layout"], train, tokens, groups)
         for row in measured:
             between = "" if row.lo is None else f" [{row.lo:.1f}, {row.hi:.1f}]"

@@ -58,6 +58,14 @@ class FittedCodec:
     def plane_names(self) -> tuple[str, ...]:
         return (*self.transforms, *self.liftings)
 
+    def chain(self, plane: int) -> tuple[int, ...]:
+        """The numbers of a plane and of those that refine it, one after another, from the coarse to the fine."""
+        numbers = [plane]
+        for number, entry in enumerate(self.refining, len(self.plane_names)):  # each refines one before it
+            if entry.refines == numbers[-1]:
+                numbers.append(number)
+        return tuple(numbers)
+
     def round_trip(
         self,
         plane: str,

@@ -153,7 +153,7 @@ def _digit_levels(
         points = float(np.float32(np.clip(r1, 0.5, 2))), float(np.float32(np.clip(r2, -1, 1)))
         if digit.any() and digit.mean() >= NEGLIGIBLE:
             # Larger digits than 1 are the escape, so that a 1 does not pay for one.
-            table = level_of_counts(np.bincount(digit, minlength=RADIX))
+            table = level_of_counts(np.bincount(digit, minlength=RADIX), most_low_bits=0)
             levels.append(Level(table.thresholds, *points))
         else:
             levels.append(Level((), *points))

@@ -14,6 +14,7 @@ from codec.errors import InputError, SwathpackError
 from codec.evaluate.rate.embedding import METHODS, embedding_methods, names
 from codec.evaluate.rate.embedding.base import BaseCoder
 from codec.evaluate.rate.embedding.sent import Part, PlanewiseCoder, sizes
+from codec.evaluate.rate.embedding.stream import StreamCoder
 from codec.evaluate.rate.types import EmbeddingCoder, Planes
 from codec.package import load
 from codec.types import FloatArray
@@ -35,7 +36,7 @@ def sent(coder: EmbeddingCoder, tiles: Planes, setting: str) -> list[Part]:
     if isinstance(coder, PlanewiseCoder):
         mask, parts = coder.encode(tiles, setting)
         return [*mask, *(part for own in parts.values() for part in own)]
-    assert isinstance(coder, BaseCoder)
+    assert isinstance(coder, (BaseCoder, StreamCoder))
     return coder.encode(tiles, setting)
 
 
@@ -50,8 +51,8 @@ def received(
         own = {name: [alter(p.data) for p in found] for name, found in parts.items()}
         assert isinstance(twin, PlanewiseCoder)
         return twin.decode([bytes(p.data) for p in mask], own, setting, len(tiles))
-    assert isinstance(coder, BaseCoder)
-    assert isinstance(twin, BaseCoder)
+    assert isinstance(coder, (BaseCoder, StreamCoder))
+    assert isinstance(twin, (BaseCoder, StreamCoder))
     return twin.decode([alter(p.data) for p in coder.encode(tiles, setting)], setting, len(tiles))
 
 

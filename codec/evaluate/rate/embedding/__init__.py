@@ -19,6 +19,7 @@ from codec.evaluate.rate.embedding import (
     pooled,
     pq,
     shipped,
+    stream,
     transforms,
     uqe,
 )
@@ -59,7 +60,7 @@ METHODS: tuple[Factory, ...] = (
     *_plain(floats.FLOAT32, floats.FLOAT16, uqe.UQE, per_channel.PER_CHANNEL),
     *_plain(pca.PCA_INT8, pca.PCA_INT8_ZSTD, companding.ALPHAEARTH, pq.PQ, pq.OPQ, fsq.FSQ),
     *_plain(transforms.PER_CHANNEL_PRIOR, transforms.KLT, transforms.DCT),
-    *_plain(base.BASE, base.BASE_PREFIXES),
+    *_plain(base.BASE, base.BASE_PREFIXES, stream.STREAM),
     Factory("shipped", shipped.shipped),
     Factory("shipped prefixes", shipped.shipped_prefixes),
     *_plain(pooled.MEAN_FLOAT16, pooled.MEAN_INT, pooled.MEAN_PCA, pooled.MEAN_ALPHAEARTH, pooled.MEAN_OPQ),

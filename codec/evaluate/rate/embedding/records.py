@@ -58,6 +58,15 @@ class RecordCoder:
             self.parsed, [r for r in records if r.header.layer < layers], plane, ladder_index, symbols
         )
 
+    def encode_layers(
+        self, symbols: SymbolArray, validity: BoolArray, *, ladder_index: int = 0, plane: int = 0
+    ) -> list[tuple[int, Part]]:
+        """As `encode`, all layers, each part with the layer that it is of."""
+        header = self.header(len(symbols), ladder_index)
+        records = coefficients.encode_plane(self.parsed, header, plane, Symbols(plane, symbols, validity))
+        parts = shared_by_cost(self.parsed, records, plane, ladder_index, symbols)
+        return [(record.header.layer, part) for record, part in zip(records, parts, strict=True)]
+
     def decode(self, parts: Sequence[bytes], n_tiles: int, *, ladder_index: int = 0) -> DecodedSymbols:
         """Symbols of all planes. Raises Corrupt or Truncated for damaged bytes, InternalError for a refused record."""
         header = self.header(n_tiles, ladder_index)
