@@ -29,7 +29,7 @@ from codec.evaluate.rate.curve_intervals import Bootstrap, utility_intervals
 from codec.evaluate.rate.embedding.base import BASE, BASE_MEAN
 from codec.evaluate.rate.embedding.records import RecordCoder, shared_by_cost
 from codec.evaluate.rate.embedding.sent import sizes
-from codec.evaluate.rate.embedding.stream import BASE_BYTES, LAYOUT, STREAM
+from codec.evaluate.rate.embedding.stream import LAYOUT, STREAM
 from codec.evaluate.rate.opened import opened
 from codec.evaluate.rate.run import Entry, Run, Setting
 from codec.evaluate.rate.sets import MULTISPECTRAL, read
@@ -38,7 +38,7 @@ from codec.pipeline.digits import place_in_prefix
 from codec.transform import digits
 from codec.transform import fit as fitting
 from codec.transform.fit import FittedCodec, fit_planes
-from codec.transform.layout import PlaneLayout
+from codec.transform.layout import STREAM_BASE_BYTES, PlaneLayout
 from codec.transform.maps import quant_maps
 from codec.transform.rate import choose_ladder_index
 from codec.types import FloatArray, SymbolArray, Symbols
@@ -298,7 +298,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         train = training(options.train)
-        stream = fit_planes({"tokens": train}, layouts={"tokens": LAYOUT}, default_bytes=BASE_BYTES)
+        stream = fit_planes({"tokens": train}, layouts={"tokens": LAYOUT}, default_bytes=STREAM_BASE_BYTES)
         direct = {
             name: fit_planes({"tokens": train}, layouts={"tokens": layout}) for name, layout in DIRECT.items()
         }

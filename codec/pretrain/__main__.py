@@ -59,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
         "--run", type=Path, help="run.json of the training: energy and recipe for the manifest"
     )
     codec.add_argument("--keep", type=Path, help="write the training embeddings here as .npz")
+    codec.add_argument(
+        "--refinements",
+        type=int,
+        default=0,
+        help="planes that refine the tokens: for streams that serve many rates",
+    )
     codec.add_argument("--seed", type=int, default=0)
 
     build = commands.add_parser("build", help="label, train and fit the codec, one after the other")
@@ -124,8 +130,9 @@ def _fit_codec(options: argparse.Namespace) -> None:
     from codec.pretrain.fit import fit_package
 
     package = fit_package(
-        options.package, options.data, seed=options.seed, keep=options.keep, run=options.run
-    )
+        options.package, options.data, seed=options.seed, keep=options.keep, run=options.run,
+        refinements=options.refinements,
+    )  # fmt: skip
     print(f"fit-codec: {package.name}, codec id {package.codec_id.hex()}")
 
 

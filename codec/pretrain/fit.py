@@ -23,8 +23,8 @@ from codec.pretrain.recipe import Recipe
 from codec.pretrain.student import Student
 from codec.pretrain.views import SOURCE_WEIGHTS
 from codec.pretrain.windows import training_tiles
-from codec.transform.fit import fit_planes
-from codec.transform.layout import PlaneLayout
+from codec.transform.fit import DEFAULT_BYTES, fit_planes
+from codec.transform.layout import STREAM_BASE_BYTES, PlaneLayout, stream_layout
 from codec.types import FloatArray
 
 # What the codec is fitted on, by the bands of the encoder, and in how many orientations.
@@ -91,13 +91,20 @@ def embed_training_windows(encoder: Encoder, data: Path, seed: int) -> dict[str,
 
 
 def fit_package(
-    folder: Path, data: Path, *, seed: int = 0, keep: Path | None = None, run: Path | None = None
+    folder: Path,
+    data: Path,
+    *,
+    seed: int = 0,
+    keep: Path | None = None,
+    run: Path | None = None,
+    refinements: int = 0,
 ) -> Package:
     """Fit the codec of the encoder in `folder` and write the package around it (tables, transform, manifest).
 
     The package is named after its folder. `keep`, if given, gets the training embeddings as .npz; `run` is the run.json of
     the encoder's training, whose sources and energy go into the manifest. Heads are fitted afterwards
-    (`python -m codec.heads fit`).
+    (`python -m codec.heads fit`). `refinements` > 0 makes it a package for streams that serve many rates (bitstream §8.4):
+    so many planes refine the tokens, two of them their mean too, and the default quality is what comes before them.
     """
     report = {} if run is None else read_report(run)
     encoder = load_encoder(folder / "encoder.safetensors")
@@ -110,7 +117,11 @@ def fit_package(
         {name: planes[name] for name in names},
         validity=dict.fromkeys(names, validity),
         # Patch means have no position code; a mean per position would only be the noise of the training places.
-        layouts={"tokens": PlaneLayout(), "spectral": PlaneLayout(position_mean=False, n_layers=3)},
+        layouts={
+            "tokens": stream_layout(refinements) if refinements else PlaneLayout(),
+            "spectral": PlaneLayout(position_mean=False, n_layers=3),
+        },
+        default_bytes=STREAM_BASE_BYTES if refinements else DEFAULT_BYTES,
     )
     config = encoder.config
     return build(

@@ -35,6 +35,7 @@ from codec.types import BoolArray, FloatArray, PlaneKind
 _FINEST_OCTAVE, _COARSEST_OCTAVE = -5, 6
 _HIGHEST_LEVEL = 8 * QUARTER_OCTAVES  # scale of 256 steps; beyond it escapes take over
 _LOWEST_LEVEL = 4 * QUARTER_OCTAVES  # scale of 1/16 step: its non-zeros are always negligible
+DEFAULT_BYTES = 160.0  # of a tile, at the quality that a fit chooses as its default
 _MAX_TRAINING_TILES = 2048  # for scales and tables; means and KLT use all
 _MAX_TRAINING_COEFFICIENTS = 1 << 25  # of one plane: what the pools of large planes take stays below 1 GiB
 _COST_TILES = 256  # for the costs that cut layers
@@ -91,7 +92,7 @@ def fit_planes(
     *,
     validity: Mapping[str, BoolArray] | None = None,
     layouts: Mapping[str, PlaneLayout] | None = None,
-    default_bytes: float = 160.0,
+    default_bytes: float = DEFAULT_BYTES,
     layer_bytes: float = 320.0,
 ) -> FittedCodec:
     """Fit a codec to training embeddings, one array N×h×w×C per plane, in the order the planes shall have.

@@ -41,6 +41,11 @@ class PlaneLayout:
     def __post_init__(self) -> None:
         if not 1 <= self.n_layers <= MAX_LAYERS:
             raise InputError(f"a plane has 1 to {MAX_LAYERS} layers", found=self.n_layers)
+        if self.refinements < 0 or not 0 <= (self.mean_refinements or 0) <= self.refinements:
+            raise InputError(
+                "a plane is refined by a number of planes, some of which may refine its mean",
+                found=f"{self.refinements}, {self.mean_refinements}",
+            )
         if self.bands not in BANDS:
             raise InputError(f"unknown arrangement of bands {self.bands!r}", expected=", ".join(BANDS))
 
@@ -49,6 +54,18 @@ class PlaneLayout:
         """One entry per plane that refines this one: whether it refines layer 0 too."""
         most = self.refinements if self.mean_refinements is None else self.mean_refinements
         return tuple(depth < most for depth in range(self.refinements))
+
+
+# Of all planes' own layers, without digits, in a stream that serves many rates.
+STREAM_BASE_BYTES = 16.0
+
+
+def stream_layout(refinements: int) -> PlaneLayout:
+    """A plane of a stream that serves many rates (measured: `benchmarks.stream`).
+
+    From layer 0 at a dozen bytes on. Its mean ends two digits finer, with a squared error of 0.3 % of its variance.
+    """
+    return PlaneLayout(n_layers=5, dc_shift=-3, refinements=refinements, mean_refinements=min(2, refinements))
 
 
 BANDS = ("frequency", "diagonal")

@@ -17,13 +17,11 @@ from codec.evaluate.rate.types import Coded, EmbeddingCoder, Method, Planes
 from codec.pipeline.digits import place_in_prefix
 from codec.transform import digits
 from codec.transform.fit import FittedCodec, fit_planes
-from codec.transform.layout import PlaneLayout
+from codec.transform.layout import STREAM_BASE_BYTES, stream_layout
 from codec.transform.maps import quant_maps
 from codec.types import FloatArray
 
-# The mean two digits fine and the rest three: from layer 0 at a dozen bytes a tile to some 2 bits an element.
-LAYOUT = PlaneLayout(n_layers=5, dc_shift=-3, refinements=3, mean_refinements=2)
-BASE_BYTES = 16.0  # of the planes' own layers, without digits
+LAYOUT = stream_layout(3)  # to some 2 bits an element
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ class Stream:
         whole = whole_tiles(train)
         values = {name: x[whole] for name, x in train.values.items()}
         first = next(iter(values))
-        codec = fit_planes(values, layouts={first: LAYOUT}, default_bytes=BASE_BYTES)
+        codec = fit_planes(values, layouts={first: LAYOUT}, default_bytes=STREAM_BASE_BYTES)
         shapes = {name: tuple(x.shape[1:]) for name, x in values.items()}
         return StreamCoder(codec, RecordCoder.of(codec.tables), shapes, prefixes(codec))
 
