@@ -61,6 +61,7 @@ def encode_scene(
     total_bytes: int | None = None,
     importance: Sequence[float] | np.ndarray | None = None,
     tradeoff: float = 0.0,
+    digits: int | None = None,
     target_bytes: int = 960,
     run: int = 0,
     source_name: str = "",
@@ -70,7 +71,8 @@ def encode_scene(
 
     Quality: `ladder_index`, or a budget as `codec.pipeline.encode` spends it (`bytes_per_tile`, or `total_bytes` of the
     file; tiles of greater `importance` first, one number per tile, row by row), else the default of the package.
-    `tradeoff` chooses symbols by rate and distortion instead of rounding. `target_bytes` is the size records approach.
+    `tradeoff` chooses symbols by rate and distortion instead of rounding. `digits`: how many planes that refine others
+    are sent, where the package has some (None: all; with a budget none). `target_bytes` is the size records approach.
     `progress` is called with (tiles done, tiles in all). Raises InputError when the scene has no band of the package, or no
     data at all, and for a budget that cannot be met.
     """
@@ -117,6 +119,7 @@ def encode_scene(
             total_bytes=total_bytes,
             importance=importance,
             tradeoff=tradeoff,
+            digits=digits,
             target_bytes=target_bytes,
             run=run,
             source_name=_fitting(source_name),

@@ -77,6 +77,14 @@ def run(
             help="What a bit is worth in squared steps, above layer 0; 0 rounds, 0.07 pays from some 300 bytes per tile on.",
         ),
     ] = 0.0,
+    digits: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Send so many of the planes that refine others, where the package has some; all if not given, none with a "
+            "budget.",
+        ),
+    ] = None,
     record_bytes: Annotated[
         int,
         typer.Option(
@@ -137,6 +145,7 @@ def run(
             bytes_per_tile=bytes_per_tile,
             total_bytes=total_bytes,
             tradeoff=tradeoff,
+            digits=digits,
             target_bytes=record_bytes,
             run=run_number,
             source_name=scene[0].name,
