@@ -28,7 +28,7 @@ SUITE = "nec"
 TRADEOFFS = (0.08,)  # λ of trellises in Δ² per bit
 _MAGNITUDES = 48  # larger ones count as this, with an Exp-Golomb code behind
 _TURNS = 3
-_TRAIN_TILES, _TEST_TILES = 72, 27
+_TRAIN_TILES, _TEST_TILES = 96, 36
 _PRIOR = 16.0  # pseudo-observations of each table
 
 IntArray = npt.NDArray[np.int64]
@@ -222,7 +222,9 @@ def rows(of: Collection) -> Iterator[Row]:
     for rate in RATES:
         index = _index_near(plain, trained[0], rate)
         reference = [plain.point(train, latents, index) for train in trained]
-        others = [[scalar.point(train, latents, index + k) for k in (-3, -2, -1, 0)] for train in trained]
+        others = [
+            [scalar.point(train, latents, index + k) for k in (-5, -4, -3, -2, -1, 0)] for train in trained
+        ]
         case = f"{of.package.name}/all sets/above layer 0 near {rate:g} B"
         found = ratio(others, reference, groups)
         yield _row(case, "scalar rdo, ideal tables (estimate)", "plain rounding", found)
@@ -238,7 +240,7 @@ def rows(of: Collection) -> Iterator[Row]:
                 curves.append(_frontier(curve))
             found = ratio(curves, reference, groups)
             yield _row(case, f"trellis of {name} (estimate)", "plain rounding", found)
-            middle = [o[1] for o in others]
+            middle = [o[3] for o in others]
             yield _row(case, f"trellis of {name} (estimate)", "scalar rdo", ratio(curves, middle, groups))
 
 
