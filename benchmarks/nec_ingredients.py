@@ -4,8 +4,8 @@
 
 `rdo`: symbols chosen by rate and distortion, bytes at equal embedding error. `utility`: the same at equal utility of heads.
 `trellis`: what a dependent quantiser would take, an estimate. `mean`: a mean vector per file. `pq`: product quantisation of
-the tile mean. `budget`: how near a file comes to the bytes it was given; `traded-budget`: the error there with symbols
-chosen by rate and distortion.
+the tile mean. `spectral`: what the spectral plane costs, and tokens predicted from it. `budget`: how near a file comes to the
+bytes it was given; `traded-budget`: the error there with symbols chosen by rate and distortion.
 
 Training embeddings (runs/train_embeddings.npz, made by `python -m codec.pretrain fit-codec --keep`) fit tables; sets, splits
 and heads are those of `python -m codec.evaluate rate`.
@@ -19,7 +19,16 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.nec import budget, file_mean, mean_vector_pq, rdo_error, rdo_utility, traded_budget, trellis
+from benchmarks.nec import (
+    budget,
+    file_mean,
+    mean_vector_pq,
+    rdo_error,
+    rdo_utility,
+    spectral,
+    traded_budget,
+    trellis,
+)
 from benchmarks.nec.held_out import Collection, open_collection
 from benchmarks.results import FOLDER, Row
 from codec.errors import SwathpackError
@@ -31,6 +40,7 @@ PARTS: Mapping[str, Callable[[Collection], Iterable[Row]]] = {
     "trellis": trellis.rows,
     "mean": file_mean.rows,
     "pq": mean_vector_pq.rows,
+    "spectral": spectral.rows,
     "budget": budget.rows,
     "traded-budget": traded_budget.rows,
 }

@@ -28,6 +28,7 @@ class HeldOut:
     tokens: FloatArray  # N×h×w×C
     latents: FloatArray  # N×C×F of the package
     groups: npt.NDArray[np.int64]  # N, places that are drawn whole
+    chosen: BoolArray  # of the set's tiles: these N
 
 
 @dataclass(frozen=True)
@@ -67,5 +68,5 @@ def open_collection(package: str, data: Path, out: Path, train: Path, resamples:
         scored = np.any([fold.held for fold in work.run.setting.folds(evidence)], axis=0)
         keep = scored & planes.validity.all(axis=(1, 2))
         tokens = np.asarray(planes.values["tokens"][keep])
-        held.append(HeldOut(name, tokens, transform.analyse(tokens), evidence.tiles.groups[keep]))
+        held.append(HeldOut(name, tokens, transform.analyse(tokens), evidence.tiles.groups[keep], keep))
     return Collection(opened, work.run, held, train)
