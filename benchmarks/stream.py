@@ -43,6 +43,7 @@ from codec.transform.maps import quant_maps
 from codec.transform.rate import choose_ladder_index
 from codec.types import FloatArray, SymbolArray, Symbols
 
+SUITE = "stream"
 # As packages are fitted; and with the mean as fine against the rest as the stream has it behind the first digit of the mean.
 DIRECT = {"shipped layout": PlaneLayout(), "its own mean": PlaneLayout(dc_shift=-9)}
 EQUAL_BYTES = {"tile": (20, 28), "token": (40, 64, 128, 256, 512, 1024)}
@@ -161,9 +162,9 @@ def rows(
     unit, n = "% [95% bootstrap over places]", len(tokens)
     for number, prefix in enumerate(prefixes(stream, latents), 1):
         at = f"{case}/prefix {number}: {prefix.name}"
-        yield Row("nec", at, "bytes", float(prefix.bytes.mean()), unit="B/tile", n=n)
+        yield Row(SUITE, at, "bytes", float(prefix.bytes.mean()), unit="B/tile", n=n)
         yield Row(
-            "nec",
+            SUITE,
             at,
             "relative MSE of tokens",
             float(prefix.tokens.mean()) / energy[0],
@@ -171,7 +172,7 @@ def rows(
             n=n,
         )
         yield Row(
-            "nec",
+            SUITE,
             at,
             "relative MSE of the mean",
             float(prefix.mean.mean()) / energy[1],
@@ -182,14 +183,14 @@ def rows(
             found = overhead(prefix.bytes, prefix.mean, alones, draws)
             if np.isfinite(found[0]):
                 yield Row(
-                    "nec", at, "more bytes for mean tokens", *found, unit, "layer 0 made for the rate", n
+                    SUITE, at, "more bytes for mean tokens", *found, unit, "layer 0 made for the rate", n
                 )
         else:
             for name, (whole, _) in made.items():
                 found = overhead(prefix.bytes, prefix.tokens, [whole], draws)
                 if np.isfinite(found[0]):
                     yield Row(
-                        "nec", at, "more bytes for tokens", *found, unit, f"made for the rate, {name}", n
+                        SUITE, at, "more bytes for tokens", *found, unit, f"made for the rate, {name}", n
                     )
 
 
@@ -219,9 +220,9 @@ def rates_rows(
             draws=DRAWS,
         )
         at, unit = f"{case}/tables at {budget} B, q{index}", "% [95% bootstrap over places]"
-        yield Row("nec", at, "bytes", float(sent[0].mean()), unit="B/tile", n=len(tokens))
+        yield Row(SUITE, at, "bytes", float(sent[0].mean()), unit="B/tile", n=len(tokens))
         yield Row(
-            "nec",
+            SUITE,
             at,
             "more bytes",
             ratio.value,
@@ -232,7 +233,7 @@ def rates_rows(
             len(tokens),
         )
         yield Row(
-            "nec",
+            SUITE,
             at,
             "more error",
             100 * (error[0] / error[1] - 1),
@@ -262,12 +263,12 @@ def score_rows(run: Run, name: str, case: str) -> Iterator[Row]:
         for key in own.answers:
             if (key.target, key.view) != (target.name, view) or key not in rival.answers:
                 continue
-            ours, theirs = (judge.measured(scored, key) for scored in (own, rival))
+            ours, theirs = (judge.measured(scored, key, "score") for scored in (own, rival))
             found = utility_intervals(ours, theirs, EQUAL_BYTES[target.level], how)
             for size, gain in zip(EQUAL_BYTES[target.level], found, strict=True):
                 if np.isfinite((gain.value, gain.low, gain.high)).all():
                     yield Row(
-                        "nec", f"{case}/{target.name}/{view}/{key.regime}",
+                        SUITE, f"{case}/{target.name}/{view}/{key.regime}",
                         f"{judge.name('score')}-difference at {size} B", gain.value, gain.low, gain.high,
                         f"{judge.unit('score')} [95% interval]", rival.method,
                     )  # fmt: skip
@@ -284,7 +285,7 @@ def training(path: Path) -> FloatArray:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print, and write benchmarks/results/nec.csv."""
+    """Measure, print, and write benchmarks/results/stream.csv."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stream", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the data collection")
     parser.add_argument("--package", default="s2-nano", help="package whose encoder makes the embeddings")

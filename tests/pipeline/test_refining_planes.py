@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,12 @@ from codec.types import Latent, RecordHeader, RecordKind, Symbols
 from tests.package.small_package import BANDS, CORE
 from tests.pipeline import small_scene
 from tests.transform.synthetic_embeddings import embeddings, spectral
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reference"))
+from nec_reference.manifest import Package as ReferencePackage
+from nec_reference.reconstruct import PlaneTransform as ReferenceTransform
+from nec_reference.reconstruct import embedding
+from nec_reference.whole import decode_file
 
 DIGITS = 2
 VECTORS = Path(__file__).resolve().parents[1] / "vectors"
@@ -274,3 +281,43 @@ def test_tiles_read_one_by_one_have_the_digits_that_a_whole_file_has(
     whole, _ = decoded(chained, stream)
     part = lazy.decoder.embedding(lazy.read(0, tiles))
     assert np.allclose(part.values, whole[tiles], atol=1e-5)
+
+
+def test_an_archive_that_names_a_plane_that_cannot_be_refined_is_refused() -> None:
+    file = reader.read_bytes((VECTORS / "invalid" / "digits-of-itself.nec").read_bytes())
+    with pytest.raises(Corrupt, match="plane 1"):
+        package_in(
+            file.header, tables_records.collect(file.scan.of_kind(RecordKind.TABLES), with_transform=True)
+        )
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_any_subset_of_records_decodes_as_the_reference_decodes_it(
+    chained: Package, stream: bytes, seed: int
+) -> None:
+    file = reader.read_bytes(stream)
+    rng = np.random.default_rng(seed)
+    kept = [r.data for r in file.records if rng.random() < 0.7]
+    found = decode(chained, file.header, kept).embeddings["tokens"]
+    reference = decode_file(
+        file.header.encode() + b"".join(kept),
+        ReferencePackage(
+            chained.table_file.encode(), chained.manifest.files["transform.npz"].sha256, len(chained.bands)
+        ),
+    )
+    transform = chained.transforms["tokens"]
+    refines = {number: p.refines for number, p in enumerate(chained.refining, len(chained.planes))}
+    largest = float(np.abs(found.values).max())
+    compared = 0
+    for tile in rng.permutation(len(found.values))[:6].tolist():
+        valid = np.array(reference.validity(0, tile)).reshape(8, 8)
+        assert np.array_equal(found.validity[tile], valid)
+        if (0, 0, tile) not in reference.tiles:
+            continue
+        wanted = embedding(
+            reference, ReferencePackage(b"", ""), 0, tile, ReferenceTransform(transform.mean, transform.basis),
+            refines={n: r for n, r in refines.items() if r is not None},
+        )  # fmt: skip
+        assert np.abs(found.values[tile][valid] - wanted[valid]).max() <= 1e-5 * largest
+        compared += 1
+    assert compared
