@@ -4,8 +4,8 @@
 
 `rdo`: symbols chosen by rate and distortion, bytes at equal embedding error. `utility`: the same at equal utility of heads.
 `trellis`: what a dependent quantiser would take, an estimate. `mean`: a mean vector per file. `pq`: product quantisation of
-the tile mean. `spectral`: what the spectral plane costs, and tokens predicted from it. `budget`: how near a file comes to the
-bytes it was given; `traded-budget`: the error there with symbols chosen by rate and distortion.
+the tile mean. `spectral`: what the spectral plane costs, and tokens predicted from it. `budget`: how near files come to
+their bytes; `traded-budget`: the error there with symbols chosen by rate and distortion.
 
 Training embeddings (runs/train_embeddings.npz, made by `python -m codec.pretrain fit-codec --keep`) fit tables; sets, splits
 and heads are those of `python -m codec.evaluate rate`.

@@ -1,9 +1,9 @@
 """The spectral plane beside the tokens: what it adds to a file, and what it would save if tokens were predicted from it.
 
 *Price*: bytes of the plane over those of the tokens at the same ladder index; the error of the tokens is the same with it
-and without. *Prediction* (bitstream §8.2, reserved): each frequency of the tokens above the tile mean less a linear map of the decoded
-spectral coefficients of that frequency, fitted to training windows, with classes moved by what it takes from the variance.
-Bytes are integer costs of the shipped tables, without record headers.
+and without. *Prediction* (bitstream §8.2, reserved): each frequency of the tokens above the tile mean less a linear map of
+the decoded spectral coefficients of that frequency, fitted to training windows, with classes moved by what it takes from the
+variance. Bytes are integer costs of the shipped tables, without record headers.
 """
 
 from __future__ import annotations
