@@ -62,7 +62,7 @@ size_t portion_of(std::span<const std::span<const uint8_t>> records, size_t n_wo
                         RecordHeader::unpack(load_u64(records[0].data())).lanes() == 1;
   const size_t side_by_side = one_lane ? SideBySide::kMost : kernels().at_once;
   const size_t share = std::max<size_t>(1, records.size() / n_workers);
-  return std::min(share, std::max<size_t>(side_by_side, share / 4));
+  return std::min(share, std::max<size_t>(side_by_side, share / 16));
 }
 
 }  // namespace
