@@ -42,7 +42,7 @@ def clusters(records: Sequence[Record]) -> tuple[list[Record], list[list[Record]
 def losers_first(group: Iterable[Record]) -> tuple[list[Record], list[Record]]:
     """Contradicting records in the order to write them, and those that are left out.
 
-    The winner of a tile, the record whose whole bytes have the smallest SHA-256, comes last. A record of 14 bytes may
+    The winner of a tile, the record whose whole bytes have the smallest SHA-256, comes last. A record of 13 bytes may
     claim 32,768 tiles and there are millions of such records, so work is bounded, small digests first: left out is a
     record all of whose tiles RIVALS others claim before it, and what exceeds MAX_WORK times the tiles of the group.
     Honest rivals are a few; those left out are reported, and which they are depends on the set of records only.

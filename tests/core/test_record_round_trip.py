@@ -161,7 +161,7 @@ def test_one_symbol_alone(value: int, thresholds: tuple[int, ...]) -> None:
     check_round_trip(case)
 
 
-def test_a_zero_alone_takes_two_bytes_of_payload() -> None:
+def test_a_zero_alone_takes_one_byte_of_payload() -> None:
     # §5.1, §5.4: kind 6 with form 0 in the header, and the state 1 in its fewest bytes.
     (record,) = simple_case(1, 1, 1).encode()
     assert (record[0] & 7, record[1] >> 2 & 7, record[8:-4]) == (6, 0, b"\x01")

@@ -42,6 +42,11 @@ FLIPPED = (
     "integer-none",
     "all-masked",
     "all-k0",
+    "low-bits-escape",
+    "low-bits-few",
+    "low-bits-word",
+    "low-bits-two-lanes-escape",
+    "low-bits-lane",
 )
 
 
