@@ -138,9 +138,18 @@ MaybeError RecordDecoder::Work::prepare(std::span<const uint8_t> record) {
 }
 
 // Records of several lanes are written before their end has been seen. That must not harm what an earlier
-// record has said: where there is one, they go into an array of their own first. Only what belongs to the
-// layer is copied from there, since other threads may be writing other layers of the same tiles.
-MaybeError RecordDecoder::Work::decode_lanes_over_others() {
+// record has said: where there is one, they go into an array of their own first. So do those whose values do
+// not show what the symbols were, and those as symbols.
+bool RecordDecoder::Work::must_be_decoded_apart() const {
+  return any_tile_has_layer() || !values_show_symbols();
+}
+
+// Only what belongs to the layer is copied from there, since other threads may be writing other layers of the
+// same tiles.
+MaybeError RecordDecoder::Work::decode_lanes_apart() {
+  const ElementType wanted = target.type;
+  const bool as_symbols = !values_show_symbols();
+  if (as_symbols) target.type = ElementType::kInt16;
   const size_t size = bytes_of(target.type), tile_bytes = layout.tile * size;
   std::vector<uint8_t> apart(live.size() * tile_bytes);
   std::vector<uint32_t> places(live.size());
@@ -149,8 +158,10 @@ MaybeError RecordDecoder::Work::decode_lanes_over_others() {
   void* const symbols = std::exchange(target.symbols, apart.data());
   auto error = read_lanes();
   target.symbols = symbols;
+  target.type = wanted;
   live.swap(places);
   if (error) return error;
+  if (as_symbols) return write_values(reinterpret_cast<const int16_t*>(apart.data()));
   for (size_t i = 0; i < live.size(); ++i) {
     const uint8_t* const from = apart.data() + i * tile_bytes;
     uint8_t* const to = static_cast<uint8_t*>(symbols) + live[i] * tile_bytes;
@@ -169,8 +180,8 @@ MaybeError RecordDecoder::Work::decode_prepared() {
     if (auto error = decode_one_lane()) return error;
     return accept_one_lane();
   }
-  if (any_tile_has_layer()) {
-    if (auto error = decode_lanes_over_others()) return error;
+  if (must_be_decoded_apart()) {
+    if (auto error = decode_lanes_apart()) return error;
   } else if (auto error = read_lanes()) {
     clear_layer();
     return error;
@@ -218,7 +229,7 @@ size_t RecordDecoder::prepare_alike(std::span<const std::span<const uint8_t>> re
   for (; n < records.size(); ++n) {
     Work& w = *works_[n];
     if (w.prepare(records[n])) break;
-    if (!w.one_lane() && w.any_tile_has_layer()) break;
+    if (!w.one_lane() && w.must_be_decoded_apart()) break;
     if (n == 0) continue;
     const Work& before = *works_[n - 1];
     const size_t last_end = size_t{before.header.first_tile} + before.header.tile_count();
@@ -242,7 +253,7 @@ void RecordDecoder::decode(std::span<const std::span<const uint8_t>> records,
     const bool one_lane = left[0].size() >= kRecordHeaderBytes &&
                           RecordHeader::unpack(load_u64(left[0].data())).log2_lanes == 0;  // not believed
     const size_t n = prepare_alike(left.first(std::min(left.size(), one_lane ? most_one_lane : most_lanes)));
-    if (n == 0) {  // refused, or over what has come before
+    if (n == 0) {  // refused, or to be decoded apart
       outcomes[first] = decode(left[0]);
       ++first;
       continue;

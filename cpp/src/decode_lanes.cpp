@@ -109,6 +109,8 @@ MaybeError RecordDecoder::Work::check_int8_block(const LaneGroup& group, const S
       // Its sign may be still to come: 128 may turn out to be −128.
       if (value == 128) {
         too_large.push_back(element(steps, s, lane));
+        // No more of them than there are signs to come.
+        if (too_large.size() > 16 * size_t{header.lanes()}) return check_value(value, 0);
       } else if (auto error = check_value(value, 0)) {
         return error;
       }
@@ -205,12 +207,6 @@ MaybeError RecordDecoder::Work::decode_groups(std::span<Work* const> works) {
       if (is_direct) continue;
       w.block.resize(2 * kBlockValues);
       for (size_t s = 0; s < most; ++s) w.row_pointers[s] = w.block.data() + s * t.width * value_bytes;
-    }
-    if (type == ValueType::kFloat16) {
-      for (const Run& run : steps[0].runs) {
-        const auto largest = static_cast<int>(first.context.tables->tables()[run.level].n_thresholds);
-        if (auto error = first.check_value(largest, run.level)) return error;
-      }
     }
     const uint32_t n_steps = steps[0].n;
     for (uint32_t step = 0; step < n_steps; step += most) {

@@ -90,7 +90,8 @@ struct RecordDecoder::Work {
   // decode.cpp: everything before the states; then all of it.
   MaybeError open(std::span<const uint8_t> record);
   MaybeError prepare(std::span<const uint8_t> record);
-  MaybeError decode_lanes_over_others();
+  [[nodiscard]] bool must_be_decoded_apart() const;
+  MaybeError decode_lanes_apart();
   MaybeError decode_prepared();
   MaybeError accept_one_lane();
   void accept();
@@ -136,6 +137,8 @@ struct RecordDecoder::Work {
   MaybeError read_escapes(std::span<const uint8_t> bytes, size_t escapes_at);
 
   // write_record.cpp
+  [[nodiscard]] bool values_show_symbols() const;
+  MaybeError write_values(const int16_t* symbols);
   // Whether a symbol of a level fits the target; level matters to float16 only.
   [[nodiscard]] MaybeError check_value(int symbol, uint8_t level) const;
   void clear(uint32_t tile, const std::vector<LayerPlan::Range>& ranges);

@@ -8,7 +8,7 @@ namespace swathpack {
 
 LaneGroups::LaneGroups(const TableSet& tables, const LayerPlan& plan, unsigned lanes, float half_step)
     : tables_(tables), plan_(plan), half_step_(half_step) {
-  size_t n_bytes = 0;
+  size_t n_bytes = 0, n_largest = 0;
   for (size_t first = 0; first < plan.coded.size();) {
     const size_t end = plan.group_end(first, lanes);
     LaneTables t;
@@ -21,10 +21,13 @@ LaneGroups::LaneGroups(const TableSet& tables, const LayerPlan& plan, unsigned l
       is_wide |= table.low_bits > 0;
     }
     groups_.push_back({first, end, is_wide, t});
-    n_bytes += n_rows(groups_.back()) * sizeof(Row);
+    const size_t n = sizeof(Store) + n_rows(groups_.back()) * sizeof(Row);
+    n_bytes += n;
+    n_largest = std::max(n_largest, n);
     first = end;
   }
   all_kept_ = n_bytes <= kMostKept;
+  bytes_ = groups_.size() * sizeof(LaneGroup) + (all_kept_ ? n_bytes : n_largest);
   if (!all_kept_) {
     kept_.emplace_back();
     return;

@@ -25,13 +25,13 @@ struct LaneGroup {
 
 // All lane groups of one layer, in coding order. `half_step` is the step width Δ where values are wanted as
 // float16, else 0. A table file of 128 KiB may describe a gigabyte of these: they are kept as far as
-// kMostKept goes, and beyond it made anew for each use, so that no record costs memory that it has not
-// brought.
+// kMostKept goes, and beyond it made anew for each use.
 class LaneGroups {
  public:
   LaneGroups(const TableSet& tables, const LayerPlan& plan, unsigned lanes, float half_step);
 
   [[nodiscard]] size_t size() const { return groups_.size(); }
+  [[nodiscard]] size_t bytes() const { return bytes_; }  // that it takes at most
   // Holds until the next call, if not longer.
   [[nodiscard]] const LaneGroup& at(size_t i);
 
@@ -59,20 +59,31 @@ class LaneGroups {
   std::vector<LaneGroup> groups_;
   std::deque<Store> kept_;  // of all groups, or of the one in use
   bool all_kept_ = true;
+  size_t bytes_ = 0;
 };
 
-// Made once per (layer, e, lanes) and call.
+// Made once per (layer, e, lanes) and call, while all of them stay below kMostKept: small records of many
+// kinds would else ask for a gigabyte.
 class LaneGroupSets {
  public:
+  // Holds until it is asked for another.
   [[nodiscard]] LaneGroups& at(const TableSet& tables, const LayerPlan& plan, unsigned layer, unsigned e,
                                unsigned lanes, float half_step) {
     const auto key = std::make_tuple(layer, e, lanes);
     auto it = sets_.find(key);
-    if (it == sets_.end()) it = sets_.try_emplace(key, tables, plan, lanes, half_step).first;
+    if (it != sets_.end()) return it->second;
+    if (bytes_ > kMostKept) {
+      sets_.clear();
+      bytes_ = 0;
+    }
+    it = sets_.try_emplace(key, tables, plan, lanes, half_step).first;
+    bytes_ += it->second.bytes();
     return it->second;
   }
 
  private:
+  static constexpr size_t kMostKept = size_t{16} << 20;  // bytes
+  size_t bytes_ = 0;
   std::map<std::tuple<unsigned, unsigned, unsigned>, LaneGroups> sets_;
 };
 

@@ -16,6 +16,7 @@ void extend(std::vector<LayerPlan::Range>& ranges, const Run& run) {
 
 LayerPlan make_layer_plan(const TableSet& tables, const Plane& plane, unsigned layer, unsigned e) {
   LayerPlan plan;
+  std::vector<bool> is_used(tables.tables().size(), false);
   for (unsigned b = 0; b < plane.n_bands; ++b) {
     for (unsigned c = 0; c < plane.channels; ++c) {
       const size_t cell = size_t{b} * plane.channels + c;
@@ -27,9 +28,13 @@ LayerPlan make_layer_plan(const TableSet& tables, const Plane& plane, unsigned l
         extend(plan.silent, run);
       } else {
         plan.coded.push_back(run);
+        is_used[level] = true;
         plan.symbols_per_tile += plane.band(b).size();
       }
     }
+  }
+  for (size_t level = 0; level < is_used.size(); ++level) {
+    if (is_used[level]) plan.levels.push_back(static_cast<uint8_t>(level));
   }
   return plan;
 }

@@ -19,7 +19,8 @@ struct Run {
 };
 
 struct LayerPlan {
-  std::vector<Run> coded;  // coding order: bands, then channels, ascending
+  std::vector<Run> coded;       // coding order: bands, then channels, ascending
+  std::vector<uint8_t> levels;  // of these, each once, ascending
 
   // Consecutive channels of one band.
   struct Range {

@@ -39,6 +39,51 @@ MaybeError RecordDecoder::Work::check_value(int symbol, uint8_t level) const {
   return std::nullopt;
 }
 
+// Whether float values do for symbols while a record of several lanes is decoded: the first signs are given
+// to values that are not 0, so none may be 0 but those of the symbol 0; and tables of float16 values hold
+// what float16 can say. From magnitude 2 on values grow.
+bool RecordDecoder::Work::values_show_symbols() const {
+  const bool is_half = target.type == ElementType::kFloat16;
+  if (!is_half && target.type != ElementType::kFloat32) return true;
+  return std::all_of(plan->levels.begin(), plan->levels.end(), [&](uint8_t level) {
+    const Table& table = context.tables->tables()[level];
+    const float one = value_of(table, step_width(), 1);
+    const float least = std::min(one, value_of(table, step_width(), 2));
+    if (!is_half) return least > 0;
+    // Groups with low bits have no tables of values: those are looked at one by one.
+    return half_of(least) != 0 &&
+           (table.low_bits > 0 ||
+            (!check_value(1, level) && !check_value(static_cast<int>(table.n_thresholds), level)));
+  });
+}
+
+// Values of the symbols of all tiles that are not masked, these one after the other; all of them or none.
+MaybeError RecordDecoder::Work::write_values(const int16_t* symbols) {
+  const auto each = [&](auto visit) -> MaybeError {
+    for (size_t i = 0; i < live.size(); ++i) {
+      for (const Run& run : plan->coded) {
+        for (const uint16_t f : plane.band(run.band)) {
+          const size_t place = run.channel * layout.channel + f * layout.frequency;
+          if (auto error = visit(live[i] * layout.tile + place, run.level, symbols[i * layout.tile + place]))
+            return error;
+        }
+      }
+    }
+    return std::nullopt;
+  };
+  if (auto error = each([&](size_t, uint8_t level, int16_t symbol) { return check_value(symbol, level); }))
+    return error;
+  return each([&](size_t element, uint8_t level, int16_t symbol) -> MaybeError {
+    const float value = value_of(context.tables->tables()[level], step_width(), symbol);
+    if (target.type == ElementType::kFloat16) {
+      static_cast<uint16_t*>(target.symbols)[element] = half_of(value);
+    } else {
+      static_cast<float*>(target.symbols)[element] = value;
+    }
+    return std::nullopt;
+  });
+}
+
 // All types write 0 as zero bytes.
 void RecordDecoder::Work::clear(uint32_t tile, const std::vector<LayerPlan::Range>& ranges) {
   const size_t size = bytes_of(target.type);

@@ -5,56 +5,10 @@
 #include "allocations.h"
 #include "any_array.h"
 #include "guarded.h"
+#include "plain_case.h"
 
 namespace swathpack::test {
 namespace {
-
-// A plane of one layer and one band, of which all channels use table 0.
-Case plain_case(const std::vector<uint16_t>& thresholds, unsigned channels, unsigned rows, unsigned cols,
-                uint32_t n_tiles) {
-  PlaneSpec p;
-  p.rows = rows;
-  p.cols = cols;
-  p.channels = channels;
-  p.layer_shift = {0};
-  p.band_of_frequency.assign(rows * cols, 0);
-  p.layer_map.assign(channels, 0);
-  p.class_map.assign(channels, 0);
-  auto parsed = TableSet::parse(table_file({thresholds}, {p}));
-  CHECK(parsed.ok());
-  Case c;
-  c.tables = parsed.take();
-  c.n_tiles = n_tiles;
-  c.symbols.assign(size_t{n_tiles} * channels * rows * cols, 0);
-  c.tile_mask.assign(n_tiles, 0);
-  c.token_mask.assign(size_t{n_tiles} * rows * cols, 0);
-  c.derived = c.token_mask;
-  RecordHeader h;
-  h.tile_count_code = *tile_count_code(n_tiles);
-  c.header = h.pack() & 0xFFFFFFFFFFu;
-  return c;
-}
-
-Case with_lanes(Case c, unsigned log2_lanes) {
-  c.header |= uint64_t{log2_lanes} << 10;
-  return c;
-}
-
-// States, where needed a form, and nothing else: the shortest record that begins to decode.
-Buffer bare_record(const Case& c, uint32_t state) {
-  Buffer record;
-  RecordHeader h = RecordHeader::unpack(c.header);
-  if (h.log2_lanes == 0) {
-    h.kind = static_cast<uint8_t>(RecordKind::kCompactCoefficients);
-    h.state_form = 7;
-  }
-  put(record, h.pack(), 8);
-  if (!h.is_compact()) record.push_back(0x1c);
-  for (unsigned lane = 0; lane < h.lanes(); ++lane) put(record, state, 4);
-  record.resize(record.size() + kRecordCrcBytes);
-  reseal(record);
-  return record;
-}
 
 TEST_CASE(
     "symbols of the least and the greatest probability come back at their cost on every instruction set") {
@@ -177,6 +131,44 @@ TEST_CASE("tables of 256 symbols for every channel get memory for the bytes of t
       }
     }
   }
+}
+
+// 16 layers at 8 offsets in 7 numbers of lanes: each kind of record has tables of lanes of its own.
+TEST_CASE("records of a thousand kinds in one call do not get memory for all their tables") {
+  if (!allocations_are_counted()) return;
+  PlaneSpec p;
+  p.channels = 4096;
+  p.n_layers = 16;
+  p.layer_shift.assign(16, 0);
+  p.band_of_frequency = {0};
+  for (unsigned c = 0; c < p.channels; ++c) p.layer_map.push_back(static_cast<uint8_t>(c / 256));
+  p.class_map.assign(p.channels, 0);
+  std::vector<uint16_t> thresholds;
+  for (unsigned k = 1; k <= 255; ++k) thresholds.push_back(static_cast<uint16_t>(257 * k));
+  Case c = plain_case(thresholds, 1, 1, 1, 1);
+  auto parsed = TableSet::parse(table_file({thresholds}, {p}));
+  CHECK(parsed.ok());
+  c.tables = parsed.take();
+  c.ladder_index = 4;
+  c.symbols.assign(p.channels, 0);
+  std::vector<Buffer> records;
+  for (uint8_t layer = 0; layer < 16; ++layer) {
+    for (int offset = -4; offset < 4; ++offset) {
+      for (uint8_t log2_lanes = 1; log2_lanes <= 7; ++log2_lanes) {
+        RecordHeader h;
+        h.layer = layer;
+        h.ladder_offset = static_cast<int8_t>(offset);
+        h.log2_lanes = log2_lanes;
+        c.header = h.pack() & 0xFFFFFFFFFFu;
+        records.push_back(bare_record(c, 65536));
+      }
+    }
+  }
+  AnyTarget target(c, ElementType::kInt16, Order::kToken);
+  const PeakMemory memory;
+  RecordDecoder decoder(c.context(), target.target());
+  for (const Buffer& record : records) (void)decoder.decode(record);
+  CHECK(memory.bytes() < size_t{24} << 20);
 }
 
 }  // namespace

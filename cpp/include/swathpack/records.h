@@ -84,8 +84,8 @@ class RecordDecoder {
   ~RecordDecoder();
 
   // `record` is one complete record. Error offsets are bytes of the record. kBadInput is said of an intact
-  // record that is not this call's business: another kind or plane, or a symbol that does not fit an int8
-  // target.
+  // record that is not this call's business: another kind or plane, or a value that does not fit an int8 or
+  // float16 target.
   [[nodiscard]] MaybeError decode(std::span<const uint8_t> record);
 
   // Several of them, as if one after the other; many of one lane are decoded side by side. One outcome for

@@ -290,7 +290,8 @@ void decode_records_of(const Table& table, uint32_t n, uint32_t run, SideBySide&
         filled |= bit;
       } else {
         records.exhausted |= bit;
-        records.out_of_words |= bit & records.long_form;
+        // Of two errors the first is the one that is said.
+        records.out_of_words |= bit & records.long_form & ~records.too_many;
       }
     }
     if (filled != 0) {
