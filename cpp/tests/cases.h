@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <initializer_list>
 #include <utility>
@@ -32,22 +33,23 @@ struct PlaneSpec {
 struct TableSpec {
   std::vector<uint16_t> thresholds;
   unsigned low_bits = 0;
+  float r1 = 1.0f, r2 = 0.0f, theta = 0.25f;
   TableSpec(std::vector<uint16_t> t, unsigned b = 0) : thresholds(std::move(t)), low_bits(b) {}
   TableSpec(std::initializer_list<uint16_t> t) : thresholds(t) {}
 };
 
 inline Buffer table_file(const std::vector<TableSpec>& tables, const std::vector<PlaneSpec>& planes,
-                         unsigned n_ladder = 8) {
+                         unsigned n_ladder = 8, float step = 0.5f) {
   Buffer body;
-  for (unsigned i = 0; i < n_ladder; ++i) put_float(body, static_cast<float>(i + 1) * 0.5f);
-  for (const auto& [thresholds, low_bits] : tables) {
-    put(body, thresholds.size(), 1);
-    put(body, low_bits, 1);
+  for (unsigned i = 0; i < n_ladder; ++i) put_float(body, static_cast<float>(i + 1) * step);
+  for (const TableSpec& table : tables) {
+    put(body, table.thresholds.size(), 1);
+    put(body, table.low_bits, 1);
     put(body, 0, 2);
-    put_float(body, 1.0f);
-    put_float(body, 0.0f);
-    put_float(body, 0.25f);
-    for (const uint16_t t : thresholds) put(body, t, 2);
+    put_float(body, table.r1);
+    put_float(body, table.r2);
+    put_float(body, table.theta);
+    for (const uint16_t t : table.thresholds) put(body, t, 2);
   }
   for (const PlaneSpec& p : planes) {
     put(body, p.rows, 1);
@@ -208,7 +210,15 @@ inline Case random_case(Random& random, unsigned max_channels = 9, unsigned max_
                         Buffer* its_table_file = nullptr) {
   std::vector<TableSpec> tables;
   for (unsigned i = 1 + random.below(6); i > 0; --i) tables.push_back(random_table(random));
-  const Buffer file = table_file(tables, {random_plane(random, max_channels)});
+  // Values that vanish and values that overflow: float16 ends at 65504, float32 below 2^-149.
+  const float step = random.chance(3) ? std::ldexp(1.0f, static_cast<int>(random.below(160)) - 148) : 0.5f;
+  for (TableSpec& table : tables) {
+    if (!random.chance(4)) continue;
+    table.r1 = random.chance(2) ? 2.0f : std::ldexp(1.0f, -static_cast<int>(random.below(140)));
+    table.r2 = static_cast<float>(random.below(9)) * 0.25f - 1.0f;
+    table.theta = static_cast<float>(random.below(3)) * 0.25f;
+  }
+  const Buffer file = table_file(tables, {random_plane(random, max_channels)}, 8, step);
   if (its_table_file != nullptr) *its_table_file = file;
   auto parsed = TableSet::parse(file);
   CHECK(parsed.ok());
