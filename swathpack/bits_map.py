@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from codec.errors import UsageError
 from codec.types import Georeference, TileGrid
 
 if TYPE_CHECKING:
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
     from codec.package import Package
     from codec.pipeline.tile_bytes import TileBytes
 
-FORMS = (".tif", ".tiff", ".png")
 MEANING = (
     "payload bytes per tile, estimated from the integer cost tables; masks, coder states, record headers and checksums "
     "belong to no one tile and are not in it"
@@ -24,18 +21,6 @@ MEANING = (
 _STEPS = 6  # of the picture's legend
 # Dark blue over green to yellow: grows lighter with the bytes, also in grey and for most colour-blind eyes.
 _RAMP = ((48, 18, 80), (50, 80, 140), (35, 140, 140), (80, 185, 100), (180, 215, 60), (250, 235, 110))
-
-
-def form_of(output: str) -> str:
-    """The form that the map's suffix asks for. Raises UsageError for any other."""
-    suffix = Path(output).suffix.lower()
-    if suffix not in FORMS:
-        raise UsageError(
-            f"the form of {output!r} is not known by its suffix",
-            expected=" ".join(FORMS),
-            found=suffix or "no suffix",
-        )
-    return suffix
 
 
 def render(file: NecFile, package: Package, form: str, *, per_layer: bool) -> bytes:

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from codec.errors import UsageError
 
 if TYPE_CHECKING:
     from codec.pipeline import NecScene
     from codec.pipeline.preview import Preview
-
-FORMS = (".tif", ".tiff", ".png")
-
-
-def form_of(output: str) -> str:
-    """The form that the output's suffix asks for. Raises UsageError for any other."""
-    suffix = Path(output).suffix.lower()
-    if suffix not in FORMS:
-        raise UsageError(
-            f"the form of {output!r} is not known by its suffix",
-            expected=" ".join(FORMS),
-            found=suffix or "no suffix",
-        )
-    return suffix
 
 
 def render(scene: NecScene, preview: Preview, form: str) -> bytes:

@@ -54,7 +54,8 @@ def run(
 
 def _write_map(nec: NecFile, name: str, output: str, per_layer: bool, models: Models) -> None:
     from codec.pipeline.nec_scene import package_for
-    from swathpack.bits_map import form_of, render
+    from swathpack.bits_map import render
+    from swathpack.map_forms import form_of
     from swathpack.streams import check_output, say, write_output
 
     form = form_of(output)

@@ -34,7 +34,8 @@ def run(
     from codec.errors import IdentityError, PartialResult
     from codec.pipeline import open_nec
     from codec.pipeline import preview as painting
-    from swathpack.painted import form_of, render
+    from swathpack.map_forms import form_of
+    from swathpack.painted import render
     from swathpack.streams import check_output, read_input, say, write_output
 
     form = form_of(output)

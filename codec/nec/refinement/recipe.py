@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from codec.errors import InputError, UsageError
+from codec.errors import UsageError
 from codec.pretrain.recipe import parse
 
 SHIPPED = Path(__file__).with_name("recipe.yaml")
@@ -85,17 +84,3 @@ def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Reci
             found=(recipe.whole, recipe.prefix, recipe.finest_bytes, recipe.coarsest_bytes),
         )
     return recipe
-
-
-def check_same(recipe: Recipe, stored: Mapping[str, Any], path: Path) -> None:
-    """Raises InputError where a checkpoint belongs to another recipe, naming the first difference."""
-    ours = recipe.model_dump(mode="json")
-    for key in sorted(ours.keys() | stored.keys()):
-        if ours.get(key) != stored.get(key):
-            raise InputError(
-                f"the run belongs to another recipe: {key} differs",
-                path=path,
-                expected=str(ours.get(key)),
-                found=str(stored.get(key)),
-                fix="choose another --out",
-            )

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from codec.atomic import write_atomic
 from codec.errors import InputError, InternalError
+from codec.nec.recipe import check_same
 from codec.nec.refinement.degraded import Group, Windows
 from codec.nec.refinement.network import RefinementNetwork, Statistics
-from codec.nec.refinement.recipe import Recipe, check_same
+from codec.nec.refinement.recipe import Recipe
 from codec.pretrain.energy import Energy, Meter
 
 CHECKPOINT, REPORT = "checkpoint.pt", "run.json"
@@ -128,7 +129,7 @@ class Run:
     def load(self, path: Path) -> None:
         """Continue from a checkpoint of the same recipe and the same embeddings; others are refused by InputError."""
         state = torch.load(path, map_location="cpu", weights_only=True)
-        check_same(self.recipe, state["recipe"], path)
+        check_same(self.recipe.model_dump(mode="json"), state["recipe"], path)
         if state["windows"] != self.windows.identity:
             raise InputError(
                 "the run belongs to other embeddings or another codec",

@@ -118,7 +118,7 @@ def test_a_run_of_another_recipe_or_other_embeddings_is_not_continued(
     of = windows(package)
     run = Run(of, recipe())
     run.save(tmp_path / CHECKPOINT)
-    with pytest.raises(InputError, match="seed differs"):
+    with pytest.raises(InputError, match="another seed"):
         Run(of, recipe(seed=1)).load(tmp_path / CHECKPOINT)
     planes, validity = arrays()
     fewer = Windows.of(package, {n: x[:48] for n, x in planes.items()}, validity[:48], recipe())
