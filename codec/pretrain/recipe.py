@@ -122,12 +122,17 @@ def load_recipe(where: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             f"the recipe cannot be read: {error}", path=path, expected=f"a .yaml file, or one of {shipped}"
         ) from error
     values, lines = parse(text, path)
+    return validated(values, lines, path, overridden(values, overrides))
+
+
+def overridden(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, str]:
+    """Put `name=value` overrides (YAML values, dotted names) into `values`; which override gave each name."""
     given = {}
     for override in overrides:
         name, _, value = override.partition("=")
         _assign(values, name, value, override)
         given[name] = override
-    return validated(values, lines, path, given)
+    return given
 
 
 def validated(

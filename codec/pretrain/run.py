@@ -11,6 +11,7 @@ import json
 import math
 import platform
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,12 +132,16 @@ class Run:
         )
         return (pixels, shown, validity, hidden), targets
 
+    def terms(self) -> dict[str, Tensor]:
+        """The weighted terms of this step's loss."""
+        inputs, targets = self.batch()
+        return loss(self.forward(*inputs, self.compute), targets, self.recipe.objective)
+
     def advance(self) -> float:
         """One step; the loss. Stops the run when the loss is not finite."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate(self.recipe, self.step)
-        inputs, targets = self.batch()
-        terms = loss(self.forward(*inputs, self.compute), targets, self.recipe.objective)
+        terms = self.terms()
         if not terms:
             raise InputError("the recipe has no objective", fix="give a term of the objective a weight")
         total = torch.stack(list(terms.values())).sum()
@@ -150,10 +155,9 @@ class Run:
         self.step += 1
         return value
 
-    def save(self, path: Path) -> None:
-        """Checkpoint, whole or absent."""
-        buffer = io.BytesIO()
-        state = {
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
             "student": self.student.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
@@ -161,12 +165,19 @@ class Run:
             "teacher_width": int(self.pool.tokens.shape[-1]),
             "energy": [self.energy.wall_s, self.energy.cpu_s, self.energy.measured_j, self.energy.source],
         }
-        torch.save(state, buffer)
+
+    def save(self, path: Path) -> None:
+        """Checkpoint, whole or absent."""
+        buffer = io.BytesIO()
+        torch.save(self.state(), buffer)
         write_atomic(path, buffer.getvalue())
 
     def load(self, path: Path) -> None:
         """Continue from a checkpoint of the same recipe; another recipe is refused."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.restore(torch.load(path, map_location=self.device, weights_only=True), path)
+
+    def restore(self, state: Mapping[str, Any], path: Path) -> None:
+        """Continue from what `path` holds."""
         check_same(self.recipe, state["recipe"], path)
         self.student.load_state_dict(state["student"])
         self.optimiser.load_state_dict(state["optimiser"])
