@@ -28,7 +28,7 @@ class Processes:
             except ImportError:
                 raise BackendUnavailable(
                     f"torchrun started {self.count} processes, and Lightning Fabric is not installed",
-                    fix="pip install lightning-fabric, or start one process",
+                    fix="install the extra train, or start one process",
                 ) from None
             here = int(os.environ.get("LOCAL_WORLD_SIZE", self.count))
             self.fabric = Fabric(

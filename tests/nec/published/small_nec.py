@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +33,17 @@ def views() -> Pool:
         np.ones(4, np.float32),
         S2_NANO_BANDS,
     )
+
+
+def written(folder: Path, pool: Pool) -> Path:
+    """The pool as `python -m codec.pretrain label` leaves it."""
+    folder.mkdir()
+    for name in ("pixels", "tokens", "bands", "group", "image"):
+        np.save(folder / f"{name}.npy", getattr(pool, name))
+    np.savez(folder / "targets.npz", position_mean=pool.position_mean, spread=pool.spread)
+    about = {"views": len(pool.pixels), "seed": 0, "bands": list(pool.bands_of), "sets": []}
+    (folder / "pool.json").write_text(json.dumps(about))
+    return folder
 
 
 def small(class_token: bool = True) -> MaskedAutoencoder:

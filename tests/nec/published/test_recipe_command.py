@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small_nec import needs_compressai, views
+from small_nec import needs_compressai, views, written
 
 from codec.errors import UsageError
 from codec.nec.__main__ import main
 from codec.nec.recipe import load_recipe
-from codec.pretrain.labels import Pool
-
-
-def written(folder: Path, pool: Pool) -> Path:
-    folder.mkdir()
-    for name in ("pixels", "tokens", "bands", "group", "image"):
-        np.save(folder / f"{name}.npy", getattr(pool, name))
-    np.savez(folder / "targets.npz", position_mean=pool.position_mean, spread=pool.spread)
-    about = {"views": len(pool.pixels), "seed": 0, "bands": list(pool.bands_of), "sets": []}
-    (folder / "pool.json").write_text(json.dumps(about))
-    return folder
 
 
 @needs_compressai
@@ -94,19 +80,3 @@ def test_fast_is_short_and_overrides_come_after_it() -> None:
     assert load_recipe("nec-2024", fast=True).schedule.steps == 40
     assert load_recipe("nec-2024", ["schedule.steps=7"], fast=True).schedule.steps == 7
     assert load_recipe("nec-2024", fast=True).fast
-
-
-@needs_compressai
-@pytest.mark.long
-def test_two_processes_of_torchrun_train_one_model(tmp_path: Path) -> None:
-    pytest.importorskip("lightning_fabric", reason="pip install lightning-fabric")
-    pool = written(tmp_path / "pool", views())
-    common = ["nec-2024-repaired", "--fast", "--set", "start.encoder=vit-nano/8@s2"]
-    common += ["--pool", str(pool), "--start-weights", str(tmp_path / "start.pt")]
-    assert main(["start", *common]) == 0
-    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "codec.nec", "train"]
-    subprocess.run(
-        [sys.executable, "-m", *torchrun, *common, "--out", str(tmp_path / "run")], check=True, timeout=600
-    )
-    report = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert (report["processes"], report["step"]) == (2, 40)
