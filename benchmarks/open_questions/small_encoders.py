@@ -1,0 +1,74 @@
+"""Encoders that differ in size alone: width and depth over more than 16 times the parameters; same views, as many samples.
+
+Every run is one of `codec.pretrain train` with the shipped recipe but for what stands here, and resumes as it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from codec.models.vit import Encoder
+from codec.models.weights import save_encoder
+from codec.pretrain.labels import load_pool
+from codec.pretrain.recipe import Recipe, load_recipe
+from codec.pretrain.run import Run, train
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is trained."""
+
+    widths_depths: tuple[tuple[int, int], ...] = ((48, 2), (80, 3), (128, 4), (192, 4))
+    seeds: tuple[int, ...] = (0, 1, 2)
+    samples: int = 24_000
+    recipe: str = "s2-nano"
+    # Prefixes of the token would be other shares of each width.
+    overrides: tuple[str, ...] = ("objective.nested=[]", "schedule.warmup=3000")
+
+    def recipe_of(self, width: int, depth: int, seed: int) -> Recipe:
+        """The whole recipe of one encoder."""
+        own = (
+            f"model.width={width}",
+            f"model.depth={depth}",
+            f"schedule.samples={self.samples}",
+            f"seed={seed}",
+        )
+        return load_recipe(self.recipe, (*self.overrides, *own))
+
+
+SIZES = Sizes()
+
+
+def name_of(width: int, depth: int, seed: int) -> str:
+    """How folders and rows call an encoder."""
+    return f"width-{width}-depth-{depth}-seed-{seed}"
+
+
+def weights(folder: Path, width: int, depth: int, seed: int) -> Path:
+    """Where an encoder lies once it is trained."""
+    return folder / name_of(width, depth, seed) / "encoder.safetensors"
+
+
+def parameters(config: Sizes, width: int, depth: int) -> int:
+    """Numbers that are learnt."""
+    encoder = Encoder(config.recipe_of(width, depth, 0).model.config())
+    return sum(p.numel() for p in encoder.parameters())
+
+
+def train_all(config: Sizes, pool: Path, folder: Path) -> Iterator[Path]:
+    """Train what is not there yet, all sizes of one seed before the next; yields each encoder."""
+    views = None
+    for seed in config.seeds:
+        for width, depth in config.widths_depths:
+            path = weights(folder, width, depth, seed)
+            if not path.exists():
+                views = views or load_pool(pool)
+                torch.manual_seed(seed)
+                run = Run(views, config.recipe_of(width, depth, seed))
+                train(run, path.parent)
+                save_encoder(run.encoder.cpu(), path, half=True)
+            yield path
