@@ -46,7 +46,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--resamples", type=int, default=5)
     parser.add_argument("--all-places", action="store_true", help="for encoders trained elsewhere")
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--curves", choices=("none", "all"), default="all")
+    report = parser.add_mutually_exclusive_group()
+    report.add_argument("--curves", choices=("none", "all"), default="all")
+    report.add_argument(
+        "--brief", action="store_true",
+        help="only the points, and how they stand beside ours at shares of the uncompressed score; one process",
+    )  # fmt: skip
     shared_options.add_out(parser)
     shared_options.add_results(parser)
     return parser
@@ -63,6 +68,7 @@ def _given(options: argparse.Namespace) -> Given:
 
 
 def _run(options: argparse.Namespace) -> None:
+    from codec.evaluate.rate.adapted.brief import brief_rows
     from codec.evaluate.rate.adapted.point_rows import point_rows
     from codec.evaluate.rate.adapted.work import prepared
     from codec.evaluate.rate.run import Setting
@@ -83,9 +89,14 @@ def _run(options: argparse.Namespace) -> None:
     )
     suite = options.results.stem if options.results else "nec-2024"
     curves = None if options.curves == "all" else ()
-    outcome = run_suite(prepare, Report(suite, options.encoder, curves), options.processes)
     rows = [row for name, runs in given.methods for row in point_rows(suite, options.encoder, name, runs)]
-    rows += outcome.rows
+    refused: tuple[str, ...] = ()
+    if options.brief:
+        rows += brief_rows(prepare(), suite, options.encoder, [name for name, _ in given.methods])
+    else:
+        outcome = run_suite(prepare, Report(suite, options.encoder, curves), options.processes)
+        rows += outcome.rows
+        refused = outcome.refused
     print(as_text(rows))
     if options.results:
         save(
@@ -94,7 +105,7 @@ def _run(options: argparse.Namespace) -> None:
             ("swathpack", "numpy", "torch", "compressai"),
             per_machine=False,
         )
-    shared_options.raise_refused(outcome.refused)
+    shared_options.raise_refused(refused)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

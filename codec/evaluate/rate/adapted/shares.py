@@ -1,0 +1,109 @@
+"""How trained points stand beside our codec: bytes at shares of the uncompressed score, and BD-rates.
+
+Ours is one stream: its layer 0 where a head asks for a mean, L0 | S | AC where it asks for tokens. A rival is taken in the
+view (its tokens, or behind its first decoder block; pooled one way or the other) in which it needs the fewest bytes for
+that share, which favours it. A share is of the score of head `one` on uncompressed embeddings, taken off as a loss: places
+that are hard for the codecs are hard for the reference too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from codec.evaluate.rate.curve_intervals import ByteInterval, Measured, bd_rate_interval, bytes_interval
+from codec.evaluate.rate.report import BD_DRAWS, Contender, Question
+from codec.evaluate.rows import Row
+
+SHARES = (0.94, 0.97, 0.99, 0.997)  # of the uncompressed score: the points of the published curves, roughly
+OURS = {
+    "scene": ("base mean", "tokens mean"),
+    "tile": ("base mean", "tokens mean"),
+    "token": ("base + spectral", "tokens+spectral"),
+}
+
+
+def curve_rows(question: Question, rivals: Sequence[str], regime: str) -> Iterator[Row]:
+    """Bytes and score of every point of the rivals, by tokens and behind the first decoder block."""
+    for line in question.lines(regime):
+        if line.method not in rivals or line.key.view.endswith("max"):
+            continue
+        for point in question._points(line, "score"):
+            case = f"{question.case}/{line.method}/{line.key.view}/{regime}/{point.setting}"
+            yield Row(question.suite, case, "bytes", point.bytes_per_tile, unit="B/tile")
+            name, unit = question.judge.name("score"), f"{question.judge.unit('score')} [95% interval]"
+            yield Row(question.suite, case, name, point.value, point.low, point.high, unit)
+
+
+def share_rows(question: Question, rivals: Sequence[str]) -> Iterator[Row]:
+    """Bytes of ours and of every rival at each share, the ratio, and the BD-rate; for each regime.
+
+    Nothing where the uncompressed embedding has no skill: of nothing there are no shares.
+    """
+    uncompressed = question.judge.reference_value("score")
+    if not uncompressed > 0:
+        return
+    method, view = OURS[question.target.level]
+    for regime in sorted({key.regime for scored in question.scored.values() for key in scored.answers}):
+        lines = question.lines(regime)
+        (ours,) = (line for line in lines if (line.method, line.key.view) == (method, view))
+        mine = question.measured(ours)
+        case = f"{question.case}/{method}/{view}/{regime}"
+        losses = [(share - 1) * uncompressed for share in SHARES]
+        for share, loss in zip(SHARES, losses, strict=True):
+            yield _bytes(question, case, share, _at(question, mine, None, loss))
+        for rival in rivals:
+            theirs = [(line, question.measured(line)) for line in lines if line.method == rival]
+            for share, loss in zip(SHARES, losses, strict=True):
+                needs = [_at(question, one, None, loss) for _, one in theirs]
+                best = min(range(len(needs)), key=lambda i: _order(needs[i], theirs[i][1]))
+                line, measured = theirs[best]
+                own = f"{question.case}/{rival}/best view/{regime}"
+                row = _bytes(question, own, share, needs[best])
+                yield replace(row, unit=f"{row.unit} by {line.key.view}")
+                ratio = _at(question, mine, measured, loss)
+                unit = f"ratio [{ratio.note}]; {rival} by {line.key.view}"
+                metric = f"times fewer bytes at {100 * share:g} %"
+                yield Row(question.suite, case, metric, ratio.value, ratio.low, ratio.high, unit, rival)
+            yield from _bd_row(question, case, mine, rival, theirs)
+
+
+def _order(found: ByteInterval, measured: Measured) -> tuple[bool, float]:
+    """Views that reach the share first, then by bytes."""
+    sizes = measured.sizes.sum(1)
+    smallest = float((sizes[:, 0] / sizes[:, 1]).min())
+    never = not found.reached and found.value > smallest * (1 + 1e-9)  # else the end is the lower one
+    return never, found.value
+
+
+def _at(question: Question, measured: Measured, rival: Measured | None, loss: float) -> ByteInterval:
+    reference = question.judge.uncompressed("score")
+    return bytes_interval(measured, rival, loss, question._bootstrap("score"), reference=reference)
+
+
+def _bytes(question: Question, case: str, share: float, found: ByteInterval) -> Row:
+    metric = f"bytes at {100 * share:g} %"
+    return Row(question.suite, case, metric, found.value, found.low, found.high, f"B/tile [{found.note}]")
+
+
+def _bd_row(
+    question: Question, case: str, mine: Measured, rival: str, theirs: Sequence[tuple[Contender, Measured]]
+) -> Iterator[Row]:
+    """Of the rival's view that ours gains least on; nothing where no view's curve overlaps ours."""
+    fewer = replace(question._bootstrap("score"), draws=BD_DRAWS)
+    found = []
+    for line, measured in theirs:
+        if min(mine.sums.shape[1], measured.sums.shape[1]) < 2:
+            continue
+        rate = bd_rate_interval(mine, measured, fewer)
+        if np.isfinite(rate.value):
+            found.append((rate, line))
+    if not found:
+        return
+    rate, line = max(found, key=lambda one: one[0].value)
+    whole = np.isfinite((rate.low, rate.high)).all()
+    unit = f"% of bytes [{'95% interval' if whole else 'no interval: too few draws overlap'}]; {rival} by {line.key.view}"
+    low, high = (rate.low, rate.high) if whole else (None, None)
+    yield Row(question.suite, case, "BD-rate", rate.value, low, high, unit, rival)
