@@ -54,6 +54,12 @@ class MaskedEncoder(Protocol):
     def frozen(self) -> tuple[str, ...]:
         """Prefixes of the parameter names that the published recipe does not train."""
 
+    def last(self) -> tuple[str, ...]:
+        """Those of the last block and of what stands behind it."""
+
+    def fixed(self) -> tuple[str, ...]:
+        """Those of tables that no recipe trains."""
+
 
 def _blocks_but_last(prefix: str, count: int) -> tuple[str, ...]:
     return tuple(f"{prefix}{i}." for i in range(count - 1))
@@ -118,6 +124,12 @@ class MaeVit(nn.Module):
     def frozen(self) -> tuple[str, ...]:
         return _blocks_but_last("blocks.", len(self.blocks))
 
+    def last(self) -> tuple[str, ...]:
+        return f"blocks.{len(self.blocks) - 1}.", "norm."
+
+    def fixed(self) -> tuple[str, ...]:
+        return ()
+
 
 class OurEncoder(nn.Module):
     """A model of this project (`codec.models.vit`). What is coded is its output, behind `project`: the last LayerNorm and a
@@ -149,6 +161,12 @@ class OurEncoder(nn.Module):
 
     def frozen(self) -> tuple[str, ...]:
         return _blocks_but_last("model.blocks.", len(self.model.blocks))
+
+    def last(self) -> tuple[str, ...]:
+        return f"model.blocks.{len(self.model.blocks) - 1}.", "model.norm.", "model.project."
+
+    def fixed(self) -> tuple[str, ...]:
+        return ()
 
 
 class GalileoMasked(nn.Module):
@@ -185,8 +203,13 @@ class GalileoMasked(nn.Module):
         return sequence
 
     def frozen(self) -> tuple[str, ...]:
-        fixed = ("teacher.pos_embed", "teacher.month_embed", "teacher.s_t_channel_embed")
-        return (*fixed, *_blocks_but_last("teacher.blocks.", len(self.teacher.blocks)))
+        return (*self.fixed(), *_blocks_but_last("teacher.blocks.", len(self.teacher.blocks)))
+
+    def last(self) -> tuple[str, ...]:
+        return f"teacher.blocks.{len(self.teacher.blocks) - 1}.", "teacher.norm."
+
+    def fixed(self) -> tuple[str, ...]:
+        return "teacher.pos_embed", "teacher.month_embed", "teacher.s_t_channel_embed"
 
 
 def open_masked(start: str, *, root: Path, data: Path | None = None) -> MaskedEncoder:

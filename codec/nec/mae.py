@@ -18,6 +18,7 @@ from codec.errors import InputError
 from codec.models.foreign.blocks import Block
 from codec.nec.encoders import MaskedEncoder, initialise, module, position_table
 from codec.nec.patches import Tiles
+from codec.nec.recipe import Trainable
 
 _EPS = 1e-6
 _HEAD = 32  # channels of a decoder head: 512 / 16
@@ -108,12 +109,18 @@ class MaskedAutoencoder(nn.Module):
     def n_patches(self) -> int:
         return self.decoder.length
 
-    def frozen(self) -> tuple[str, ...]:
-        """Prefixes of parameters that the published recipe does not train."""
-        return (
-            *(f"encoder.{name}" for name in self.of.frozen()),
-            *(f"decoder.{name}" for name in self.decoder.frozen()),
-        )
+    def frozen(self, trainable: Trainable | None = None) -> tuple[str, ...]:
+        """Prefixes of parameters that are not trained: by the published recipe, or with another set."""
+        encoder, decoder = self.of.frozen(), self.decoder.frozen()
+        if trainable == "all":
+            encoder, decoder = self.of.fixed(), ()
+        elif trainable == "last-block":
+            decoder = ("",)
+        elif trainable == "patch-embedding":
+            encoder, decoder = (*encoder, *self.of.last()), ("",)
+        elif trainable == "entropy":
+            encoder, decoder = ("",), ("",)
+        return (*(f"encoder.{name}" for name in encoder), *(f"decoder.{name}" for name in decoder))
 
 
 def masked_error(predicted: Tensor, tiles: Tiles, keep: Tensor | None) -> Tensor:

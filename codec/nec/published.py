@@ -14,7 +14,7 @@ from codec.nec.bottleneck import Bottleneck
 from codec.nec.encoders import MaskedEncoder
 from codec.nec.mae import MaskedAutoencoder, masked_error
 from codec.nec.patches import Tiles
-from codec.nec.recipe import Recipe, Switches
+from codec.nec.recipe import Recipe, Switches, Trainable
 
 
 class Nec2024(nn.Module):
@@ -29,9 +29,12 @@ class Nec2024(nn.Module):
     def encoder(self) -> MaskedEncoder:
         return self.autoencoder.of
 
-    def train_published_set(self) -> None:
-        """Freeze all encoder blocks but the last and all decoder blocks but the first; train the rest."""
-        frozen = self.autoencoder.frozen()
+    def train_set(self, trainable: Trainable | None = None) -> None:
+        """Published: freeze all encoder blocks but the last and all decoder blocks but the first, train the rest.
+
+        Densities are trained in any case.
+        """
+        frozen = self.autoencoder.frozen(trainable)
         for name, parameter in self.autoencoder.named_parameters():
             parameter.requires_grad_(not name.startswith(frozen))
 

@@ -25,6 +25,9 @@ SHIPPED = Path(__file__).parent / "recipes"
 # Published: 19.3 k steps at a cosine from 6e-4, 1.25 % of the pre-training. arXiv 2403.17886 and its code.
 PUBLISHED_STEPS, PUBLISHED_RATE = 19_300, 6e-4
 
+# What is trained beside the densities, each with all before it; the fourth is the published set.
+Trainable = Literal["entropy", "patch-embedding", "last-block", "first-decoder-block", "all"]
+
 LARGEST_DENSITY_RATE = 0.02  # Adam throws a density about beyond that
 
 
@@ -93,6 +96,7 @@ class Recipe(_Part):
     switches: Switches = Switches()
     rate: Rate = Rate()
     schedule: Schedule = Schedule()
+    trainable: Trainable | None = None  # None: the published set
     fast: bool = False  # a check that it runs, in a minute: the results mean nothing
 
 

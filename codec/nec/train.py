@@ -54,7 +54,7 @@ class Run:
             "start": start,
         }
         schedule = recipe.schedule
-        model.to(recipe.device).train_published_set()
+        model.to(recipe.device).train_set(recipe.trainable)
         density = model.bottleneck.density()
         rest = [p for p in model.autoencoder.parameters() if p.requires_grad]
         # Loss scaling of the published half-precision runs; it does nothing elsewhere.

@@ -23,7 +23,7 @@ pytestmark = needs_compressai
 def vit_base() -> Nec2024:
     vit = MaeVit(RGB_BANDS, tile=224, patch=16, width=768, depth=12, heads=12)
     model = Nec2024(MaskedAutoencoder(vit))
-    model.train_published_set()
+    model.train_set()
     return model
 
 
