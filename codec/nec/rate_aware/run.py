@@ -1,8 +1,10 @@
 """A training run that goes on from a finished one, its tokens now passing through the codec.
 
-Loss = the terms of the run it starts from, of the *decoded* tokens, + weight · Σ worth · bits over coefficients. What a bit
-is worth follows from the quality's steps and from how much the terms rise per unit of token error, which is asked of them
-before the first step; no probe has a say. The quality changes from step to step.
+Loss at one quality = the terms of the run it starts from, of the *decoded* tokens, + weight · Σ worth · bits over
+coefficients. What a bit is worth follows from the quality's steps and from how much the terms rise per unit of token error,
+which is asked of them before the first step; no probe has a say. The quality changes from step to step, and each counts by
+what its bits were worth at the start: what is made small is then the logarithm of the bytes at equal terms, at all rates
+alike. Otherwise coarse qualities, where every term is large, would be served at the cost of fine ones.
 Source: the idea of arXiv 2403.17886 (adapt the encoder to λ·D + R), with the codec's own transform instead of a density.
 """
 
@@ -21,6 +23,7 @@ from codec.errors import InputError
 from codec.nec.rate_aware.channel import Channel, Sent, worth_of_a_bit
 from codec.nec.rate_aware.recipe import Adaptation
 from codec.nec.recipe import check_same
+from codec.pretrain.energy import Energy
 from codec.pretrain.labels import Pool
 from codec.pretrain.objectives import loss
 from codec.pretrain.recipe import Recipe
@@ -54,8 +57,11 @@ class RateAwareRun(Run):
         self.student.load_state_dict(state["student"])
         self.forward = self.student  # not compiled: what passes between encoder and heads is not torch alone
         self.adaptation, self.start = adaptation, digest
+        self.energy = Energy(*state["energy"])  # an adapted encoder has cost what the one before it has, too
+        self._samples = int(state["step"]) * Recipe.model_validate(state["recipe"]).schedule.batch
         self.channel: Channel | None = None
         self.slope = 0.0
+        self.share: dict[int, float] = {}  # of each ladder index in the loss; their mean is 1
         self._index: int | None = None  # of the ladder; None: tokens pass as they are
         self._sent: Sent | None = None
         self.encoder.project.register_forward_hook(self._through)
@@ -77,11 +83,19 @@ class RateAwareRun(Run):
         self._index = None if rng.random() < self.adaptation.unquantised else drawn
         self._sent = None
         terms = super().terms()
+        share = self.share_of(min(self.share) if self._index is None else drawn)
         if self._sent is not None:
-            worth = worth_of_a_bit(self._sent.step, self.slope)
-            terms["rate"] = self.adaptation.weight * (worth * self._sent.bits).sum()
+            terms["rate"] = self.adaptation.weight * self._price(self._sent)
         self._index = None
-        return terms
+        return {name: share * term for name, term in terms.items()}
+
+    def _price(self, sent: Sent) -> Tensor:
+        """What all bits of a tile are worth in the loss."""
+        return (worth_of_a_bit(sent.step, self.slope) * sent.bits).sum()
+
+    def share_of(self, index: int) -> float:
+        """Of a ladder index; one that a later fit added counts as its neighbour."""
+        return self.share[min(max(index, min(self.share)), max(self.share))]
 
     @property
     def channel_(self) -> Channel:
@@ -105,6 +119,7 @@ class RateAwareRun(Run):
         )
         if not self.slope:
             self.slope = self._slope(self.channel)
+            self.share = self._shares(self.channel)
         self.student.train()
 
     def _slope(self, channel: Channel) -> float:
@@ -128,6 +143,20 @@ class RateAwareRun(Run):
             )
         return rise / error
 
+    def _shares(self, channel: Channel) -> dict[int, float]:
+        """One over what the bits of the next batches are worth at each ladder index, scaled to mean 1."""
+        price = dict.fromkeys(channel.indices, 0.0)
+        step = self.step
+        for self.step in range(step, step + _BATCHES):
+            inputs, _ = self.batch()
+            for self._index in channel.indices:
+                self.student(*inputs, self.compute)
+                assert self._sent is not None
+                price[self._index] += float(self._price(self._sent))
+        self.step, self._index, self._sent = step, None, None
+        mean = sum(1 / value for value in price.values()) / len(price)
+        return {index: 1 / value / mean for index, value in price.items()}
+
     @torch.no_grad()
     def embed(self, views: np.ndarray) -> np.ndarray:
         """Clean tokens n×L×C of some views."""
@@ -146,6 +175,7 @@ class RateAwareRun(Run):
             "adaptation": self.adaptation.model_dump(mode="json"),
             "start": self.start,
             "slope": self.slope,
+            "share": self.share,
             "channel": None if self.channel is None else self.channel.state(),
         }
 
@@ -157,12 +187,14 @@ class RateAwareRun(Run):
         check_same(self.adaptation.model_dump(mode="json"), state["adaptation"], path)
         check_same({"start": self.start}, {"start": state["start"]}, path)
         super().restore(state, path)
-        self.slope = float(state["slope"])
+        self.slope, self.share = float(state["slope"]), dict(state["share"])
         self.channel = None if state["channel"] is None else Channel.of_state(state["channel"], self.device)
 
     def report(self) -> dict[str, Any]:
+        found = super().report()
         return {
-            **super().report(),
+            **found,
+            "samples": self._samples + found["samples"],
             "adaptation": self.adaptation.model_dump(mode="json"),
             "start": self.start,
             "loss_per_token_error": self.slope,
@@ -174,7 +206,7 @@ def _start(path: Path) -> tuple[dict[str, Any], str]:
     try:
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
         state = torch.load(path, map_location="cpu", weights_only=True)
-        needed = {key: state[key] for key in ("recipe", "student", "teacher_width")}
+        needed = {key: state[key] for key in ("recipe", "student", "teacher_width", "step", "energy")}
     except Exception as error:  # torch raises what its unpickler does
         raise InputError(
             f"not a checkpoint of a training run: {type(error).__name__}",

@@ -120,6 +120,24 @@ def test_adapted_tokens_take_fewer_bits_at_the_same_step(pool: Pool, start: Path
     assert charged[0] < 0.9 * charged[1]
 
 
+def test_every_quality_counts_by_what_its_bits_were_worth(pool: Pool, start: Path) -> None:
+    run = RateAwareRun(pool, start, adaptation())
+    run.refit()
+    shares = [run.share_of(index) for index in sorted(run.share)]
+    assert np.mean(shares) == pytest.approx(1.0)
+    assert shares[0] > shares[-1]  # bits of fine qualities are worth less
+    assert run.share_of(-5) == shares[0]
+    assert run.share_of(99) == shares[-1]
+
+
+def test_the_report_counts_what_the_start_has_cost(pool: Pool, start: Path) -> None:
+    run = RateAwareRun(pool, start, adaptation())
+    before = torch.load(start, weights_only=True)
+    run.advance()
+    assert run.report()["samples"] == 16 * before["step"] + 16
+    assert run.energy.cpu_s >= before["energy"][1]
+
+
 def test_what_is_not_a_checkpoint_is_refused(pool: Pool, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(b"no weights")
