@@ -69,14 +69,11 @@ class Symbols:
         return self.level[self.coded]
 
 
-def counted(
-    rows: npt.NDArray[np.integer], bins: Bins, n_rows: int, weight: Bits | None = None
-) -> npt.NDArray[np.float64]:
+def counted(rows: npt.NDArray[np.integer], bins: Bins, n_rows: int) -> npt.NDArray[np.float64]:
     """How often each bin occurs in each row: `rows` broadcasts against `bins`; n_rows×N_BINS."""
     index = (np.broadcast_to(rows, bins.shape).astype(np.int64) * N_BINS + bins).ravel()
-    return np.bincount(index, None if weight is None else weight.ravel(), n_rows * N_BINS).reshape(
-        n_rows, N_BINS
-    )
+    found = np.bincount(index, minlength=n_rows * N_BINS).reshape(n_rows, N_BINS)
+    return np.asarray(found, np.float64)
 
 
 def level_costs(counts: npt.NDArray[np.float64]) -> Bits:

@@ -111,24 +111,22 @@ def rows(bench: Bench, config: Depths = CONFIG) -> Iterator[Row]:
         for s in config.shares:
             for name in config.sets:
                 task = _task(of, name, choose=True)
-                found = _found(coders[0], task, name, beside, s, 1)
-                scores[s] += equal_bytes_score(task, *found, config.compared_at) / len(config.sets)
+                tried = _found(coders[0], task, name, beside, s, 1)
+                scores[s] += equal_bytes_score(task, *tried, config.compared_at) / len(config.sets)
         share[beside] = max(scores, key=lambda s: scores[s])
         for s in config.shares:
             yield chosen_row(f"depths/choice/{beside}", f"share {s:g}", scores[s], chosen=s == share[beside])
     for name in config.sets:
         task = _task(of, name, choose=False)
         ways: dict[str | None, Way] = {}
-        for beside in (None, *config.beside):
-            found = [
-                _found(coder, task, name, beside, share.get(beside or "", 0.0), config.resamples)
-                for coder in coders
-            ]
-            ways[beside] = Way.of(task, [f for f, _ in found], [s for _, s in found])
+        for other in (None, *config.beside):
+            part = share.get(other or "", 0.0)
+            found = [_found(coder, task, name, other, part, config.resamples) for coder in coders]
+            ways[other] = Way.of(task, [f for f, _ in found], [s for _, s in found])
         alone = ways[None]
-        for beside, way in ways.items():
-            label = "final" if beside is None else f"final + {beside}"
+        for other, way in ways.items():
+            label = "final" if other is None else f"final + {other}"
             yield from way_rows(
-                f"depths/{name}/{label}", way, None if beside is None else alone, alone.uncompressed, task,
+                f"depths/{name}/{label}", way, None if other is None else alone, alone.uncompressed, task,
                 config.compared_at, "final",
             )  # fmt: skip

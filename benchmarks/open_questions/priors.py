@@ -198,14 +198,10 @@ def rows(bench: Bench, config: Priors = CONFIG) -> Iterator[Row]:
     for at, prior in each[0]:
         pairs = [found[at, prior] for found in each]
         names, group = np.unique(places[len(pairs[0].static) == len(places[True])], return_inverse=True)
-        sums = np.stack(
-            [
-                np.stack(
-                    [np.bincount(group, side, len(names)) for side in (pair.other, pair.static)], axis=-1
-                )
-                for pair in pairs
-            ]
-        )
+        sums = np.zeros((len(pairs), len(names), 2))
+        for e, pair in enumerate(pairs):
+            for part, side in enumerate((pair.other, pair.static)):
+                sums[e, :, part] = np.bincount(group, side, len(names))
         ratio = bootstrap(sums, statistic=mean_of)
         case, seeds = f"priors/{at}/{prior}", ",".join(map(str, range(len(pairs))))
         yield Row(

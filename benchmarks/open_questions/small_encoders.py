@@ -5,17 +5,20 @@ Every run is one of `codec.pretrain train` with the shipped recipe but for what 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from benchmarks.open_questions.evidence import SUITE, Bench
+from codec.evaluate.rows import Row
 from codec.models.vit import Encoder
 from codec.models.weights import save_encoder
 from codec.pretrain.labels import load_pool
 from codec.pretrain.recipe import Recipe, load_recipe
-from codec.pretrain.run import Run, train
+from codec.pretrain.run import REPORT, Run, train
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,10 @@ class Sizes:
 
     widths_depths: tuple[tuple[int, int], ...] = ((48, 2), (80, 3), (128, 4), (192, 4))
     seeds: tuple[int, ...] = (0, 1, 2)
-    samples: int = 24_000
+    samples: int = 12_000
     recipe: str = "s2-nano"
     # Prefixes of the token would be other shares of each width.
-    overrides: tuple[str, ...] = ("objective.nested=[]", "schedule.warmup=3000")
+    overrides: tuple[str, ...] = ("objective.nested=[]", "schedule.warmup=1500")
 
     def recipe_of(self, width: int, depth: int, seed: int) -> Recipe:
         """The whole recipe of one encoder."""
@@ -43,9 +46,14 @@ class Sizes:
 SIZES = Sizes()
 
 
+def label(width: int, depth: int) -> str:
+    """How rows call a size."""
+    return f"width-{width}-depth-{depth}"
+
+
 def name_of(width: int, depth: int, seed: int) -> str:
-    """How folders and rows call an encoder."""
-    return f"width-{width}-depth-{depth}-seed-{seed}"
+    """How folders call an encoder."""
+    return f"{label(width, depth)}-seed-{seed}"
 
 
 def weights(folder: Path, width: int, depth: int, seed: int) -> Path:
@@ -72,3 +80,28 @@ def train_all(config: Sizes, pool: Path, folder: Path) -> Iterator[Path]:
                 train(run, path.parent)
                 save_encoder(run.encoder.cpu(), path, half=True)
             yield path
+
+
+def rows(bench: Bench, config: Sizes = SIZES) -> Iterator[Row]:
+    """Trains what is not there; parameters, and CPU-seconds of every run."""
+    folder = bench.runs / "questions" / "encoders"
+    for path in train_all(config, bench.runs / "pool-s2-nano", folder):
+        took = json.loads((path.parent / REPORT).read_text())["energy"]["cpu_s"]
+        yield Row(
+            SUITE,
+            f"sizes/{path.parent.name}",
+            "cpu-seconds of training",
+            float(took),
+            unit="s",
+            n=config.samples,
+        )
+    for width, depth in config.widths_depths:
+        count = parameters(config, width, depth)
+        yield Row(
+            SUITE,
+            f"sizes/{label(width, depth)}",
+            "parameters",
+            float(count),
+            unit="numbers",
+            n=config.samples,
+        )
