@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codec.transform.fit import FittedCodec
+from codec.transform.layout import QUARTER_OCTAVES
 from codec.transform.maps import quant_maps
 from codec.types import FloatArray
 
@@ -19,7 +20,10 @@ EXACT = 16
 _BINS_PER_OCTAVE = 4
 _LARGEST = 32768
 PRIOR = 32.0  # observations that a table of a context starts with, drawn from the table of its level
-_FLOOR = 0.02  # of every bin of a level's table: what training has not seen
+_FLOOR = 0.002  # observations of every bin: what neither training nor the prior has seen
+_LEVEL_OF_ONE_STEP = (
+    4 * QUARTER_OCTAVES
+)  # where a scale is one step, in the tables that `codec.transform.fit` makes
 Bits = npt.NDArray[np.float64]
 Bins = npt.NDArray[np.int16]
 
@@ -76,9 +80,17 @@ def counted(rows: npt.NDArray[np.integer], bins: Bins, n_rows: int) -> npt.NDArr
     return np.asarray(found, np.float64)
 
 
+def laplace(n_levels: int) -> npt.NDArray[np.float64]:
+    """Probabilities of the bins of each level for a Laplace density of the level's scale, levels×N_BINS."""
+    scale = 2.0 ** ((np.arange(n_levels) - _LEVEL_OF_ONE_STEP) / QUARTER_OCTAVES)
+    starts = np.concatenate([np.arange(EXACT), EDGES[:-1]])
+    beyond = np.exp(-np.sqrt(2.0) / scale[:, None] * np.maximum(starts - 0.5, 0))
+    return np.asarray(-np.diff(beyond, append=0.0), np.float64)
+
+
 def level_costs(counts: npt.NDArray[np.float64]) -> Bits:
-    """Bits of every bin under the table of every level, rows×N_BINS."""
-    p = counts + _FLOOR
+    """Bits of every bin under the table of every level, levels×N_BINS; rare levels fall back to a Laplace density."""
+    p = counts + PRIOR * laplace(len(counts)) + _FLOOR
     return _bits(p / p.sum(1, keepdims=True))
 
 

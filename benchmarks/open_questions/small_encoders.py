@@ -25,7 +25,7 @@ from codec.pretrain.run import REPORT, Run, train
 class Sizes:
     """What is trained."""
 
-    widths_depths: tuple[tuple[int, int], ...] = ((48, 2), (80, 3), (128, 4), (192, 4))
+    widths_depths: tuple[tuple[int, int], ...] = ((48, 2), (128, 4), (192, 4))
     seeds: tuple[int, ...] = (0, 1, 2)
     samples: int = 12_000
     recipe: str = "s2-nano"

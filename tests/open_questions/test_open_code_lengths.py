@@ -16,6 +16,8 @@ from benchmarks.open_questions.code_length import (
 )
 from benchmarks.open_questions.contexts import ContextTables, activity
 from benchmarks.open_questions.table_mixture import Mixture, by_unit
+from codec.transform.fit import fit_planes
+from codec.transform.maps import quant_maps
 
 
 def symbols(magnitude: np.ndarray, n_levels: int = 1) -> Symbols:
@@ -42,6 +44,18 @@ def test_costs_obey_the_inequality_of_kraft() -> None:
     signs = np.concatenate([np.ones(1), 2 * np.ones(N_BINS - 1)])
     total = (2.0**-costs * size * signs).sum(axis=1)
     np.testing.assert_allclose(total, 1, rtol=1e-9)
+
+
+def test_the_scale_of_a_level_is_that_of_the_tables_of_a_fit() -> None:
+    rng = np.random.default_rng(4)
+    values = rng.laplace(size=(400, 2, 2, 3)).astype(np.float32)
+    codec = fit_planes({"tokens": values})
+    index = codec.default_ladder_index
+    found = Symbols.of(codec, codec.transforms["tokens"].analyse(values), index)
+    maps = quant_maps(codec.tables, 0, index)
+    scale = np.sqrt(np.square(codec.transforms["tokens"].analyse(values)).mean(axis=0)) / maps.step
+    of_level = 2.0 ** ((found.level - 16) / 4)
+    np.testing.assert_allclose(np.log2(of_level), np.log2(scale), atol=0.3)
 
 
 def test_equally_frequent_zeros_and_ones_take_one_bit_and_a_sign() -> None:
