@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # --help must not load torch
     from codec.nec.coding import Coder
     from codec.nec.point import Place
     from codec.nec.recipe import Recipe
+    from codec.nec.samples import Views
 
 _say = partial(print, flush=True)
 
@@ -34,9 +35,7 @@ def _parser() -> argparse.ArgumentParser:
             "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change one value"
         )
         command.add_argument("--fast", action="store_true", help="a check that it runs: results mean nothing")
-        command.add_argument(
-            "--pool", type=Path, required=True, help="views of `python -m codec.pretrain label`"
-        )
+        _add_views(command)
     for command in (train, search):
         command.add_argument("--out", type=Path, required=True, help="checkpoint, curves, point and report")
         command.add_argument(
@@ -54,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     decompress = commands.add_parser("decompress", help="bytes to tokens in an .npz")
     decompress.add_argument("file", type=Path)
     check = commands.add_parser("check", help="the recipe's checks on views kept back")
-    check.add_argument("--pool", type=Path, required=True)
+    _add_views(check)
     for command in (compress, decompress, check):
         command.add_argument("--run", type=Path, required=True, help="folder of a finished point")
         command.add_argument("--group", type=int, default=1, help="tiles that share a string")
@@ -66,6 +65,26 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--threads", type=int, default=1)
         command.add_argument("--start-weights", dest="start", type=Path, help="file of the starting weights")
     return parser
+
+
+def _add_views(command: argparse.ArgumentParser) -> None:
+    views = command.add_mutually_exclusive_group(required=True)
+    views.add_argument("--pool", type=Path, help="views of `python -m codec.pretrain label`")
+    views.add_argument("--pictures", type=Path, help="folder of unlabelled RGB pictures, in any folders")
+
+
+def _views(options: argparse.Namespace, tile: int) -> Views:
+    """What to train and measure on, for an encoder of this tile."""
+    from codec.nec.pictures import pictures_below
+    from codec.pretrain.labels import load_pool
+
+    return load_pool(options.pool) if options.pool else pictures_below(options.pictures, tile)
+
+
+def _tile(recipe: Recipe, options: argparse.Namespace) -> int:
+    from codec.nec.encoders import open_masked
+
+    return open_masked(recipe.start.encoder, root=options.models, data=options.data).tile
 
 
 def _place(options: argparse.Namespace) -> Place:
@@ -88,26 +107,25 @@ def _recipe(options: argparse.Namespace) -> Recipe:
 def _start(options: argparse.Namespace) -> None:
     from codec.nec.samples import Samples
     from codec.nec.start import autoencoder_of, make_start
-    from codec.pretrain.labels import load_pool
     from codec.pretrain.processor import keep_memory
 
     _needs_start(options)
     keep_memory()
     recipe = _recipe(options)
     autoencoder = autoencoder_of(recipe, options.models, options.data)
-    samples = Samples.of(load_pool(options.pool), autoencoder.of)
+    samples = Samples.of(_views(options, autoencoder.of.tile), autoencoder.of)
     make_start(recipe, samples, autoencoder, options.start, _say)
 
 
 def _train(options: argparse.Namespace) -> None:
     from codec.nec.point import make_point
-    from codec.pretrain.labels import load_pool
     from codec.pretrain.processor import keep_memory
 
     _needs_start(options)
     keep_memory()
+    recipe = _recipe(options)
     found = make_point(
-        _recipe(options), load_pool(options.pool), _place(options), options.out,
+        recipe, _views(options, _tile(recipe, options)), _place(options), options.out,
         stop_after_s=60 * options.minutes, tell=_say,
     )  # fmt: skip
     _say(
@@ -119,18 +137,17 @@ def _train(options: argparse.Namespace) -> None:
 def _search(options: argparse.Namespace) -> None:
     from codec.nec.point import make_point
     from codec.nec.search import search
-    from codec.pretrain.labels import load_pool
     from codec.pretrain.processor import keep_memory
 
     _needs_start(options)
     keep_memory()
-    pool, place = load_pool(options.pool), _place(options)
-    recipe = _recipe(options)
+    recipe, place = _recipe(options), _place(options)
+    views = _views(options, _tile(recipe, options))
 
     def attempt(weight: float) -> float:
         own = recipe.model_copy(update={"rate": recipe.rate.model_copy(update={"weight": weight})})
         folder = options.out / f"weight-{weight:g}"
-        return make_point(own, pool, place, folder, stop_after_s=60 * options.minutes, tell=_say).bits_real
+        return make_point(own, views, place, folder, stop_after_s=60 * options.minutes, tell=_say).bits_real
 
     options.out.mkdir(parents=True, exist_ok=True)
     found = search(
@@ -177,10 +194,9 @@ def _check(options: argparse.Namespace) -> ExitCode:
     from codec.nec.checks import judged
     from codec.nec.measure import as_dict, measure, with_quantiles_converged
     from codec.nec.samples import Samples
-    from codec.pretrain.labels import load_pool
 
     coder = _coder(options)
-    samples = Samples.of(load_pool(options.pool), coder.model.encoder)
+    samples = Samples.of(_views(options, coder.model.encoder.tile), coder.model.encoder)
     found, converged = measure(coder, samples), with_quantiles_converged(coder, samples)
     _say(json.dumps({"as frozen": as_dict(found), "quantiles converged": as_dict(converged)}, indent=1))
     wrong = 0

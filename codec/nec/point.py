@@ -13,10 +13,9 @@ from codec.nec.coding import POINT, Coder, freeze, load_point, recipe_of, save_p
 from codec.nec.measure import Measured, as_dict, measure
 from codec.nec.published import Nec2024
 from codec.nec.recipe import Recipe, check_same
-from codec.nec.samples import Samples
+from codec.nec.samples import Samples, Views
 from codec.nec.start import autoencoder_of, load_start
 from codec.nec.train import Run, train
-from codec.pretrain.labels import Pool
 
 MEASURES = "measured.json"
 
@@ -32,7 +31,7 @@ class Place:
 
 def make_point(
     recipe: Recipe,
-    pool: Pool,
+    pool: Views,
     place: Place,
     out: Path,
     *,

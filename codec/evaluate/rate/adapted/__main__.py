@@ -24,6 +24,7 @@ class Given:
     models: Path
     data: Path
     start: Path
+    layout: str | None = None  # of the data; None: the collection
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -38,6 +39,13 @@ def _parser() -> argparse.ArgumentParser:
         "--start-weights", dest="start", type=Path, required=True, help="the start that the points come from"
     )
     parser.add_argument("--models", type=Path, default=Path("models"), help="folder of model packages")
+    parser.add_argument(
+        "--layout", choices=("ucmerced", "potsdam"),
+        help="the data are this published set as its authors lay it out, and the encoder is that of the start",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fast", action="store_true", help="a check that it runs: two resamples, two methods"
+    )
     parser.add_argument("--suite", default="default")
     parser.add_argument("--set", action="append", default=[], help="of the suite; again for more")
     parser.add_argument("--method", action="append", default=[], help=f"beside; default: {', '.join(BESIDE)}")
@@ -64,7 +72,20 @@ def _given(options: argparse.Namespace) -> Given:
         if not (name and equals and runs):
             raise UsageError(f"--points {text}: give NAME=RUN,RUN,…")
         methods.append((name, tuple(Path(run) for run in runs.split(","))))
-    return Given(tuple(methods), options.models, options.data, options.start)
+    return Given(tuple(methods), options.models, options.data, options.start, options.layout)
+
+
+def _label(options: argparse.Namespace, given: Given) -> str:
+    """What rows call the encoder."""
+    if options.layout is None:
+        return str(options.encoder)
+    from codec.nec.coding import recipe_of
+
+    if options.set or options.encoder != shared_options.ENCODER:
+        raise UsageError(
+            "--set and --encoder are for the collection", fix=f"leave them out with --layout {options.layout}"
+        )
+    return recipe_of(given.methods[0][1][0] / "point.pt").start.encoder.replace("/", "_")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -79,22 +100,22 @@ def _run(options: argparse.Namespace) -> None:
     from codec.heads.regimes import REGIMES
 
     given = _given(options)
+    encoder = _label(options, given)
     setting = Setting(
-        options.split, 0, options.resamples, 0, tuple(options.regime or REGIMES), options.all_places
-    )
+        options.split, 0, 2 if options.fast else options.resamples, 0, tuple(options.regime or REGIMES),
+        options.all_places,
+    )  # fmt: skip
     wanted = chosen(options.suite, options.set)
-    methods = tuple(options.method or BESIDE)
-    prepare = partial(
-        prepared, given, wanted, options.encoder, options.out, setting, tuple(options.set), methods
-    )
+    methods = tuple(options.method or (BESIDE[:2] if options.fast else BESIDE))
+    prepare = partial(prepared, given, wanted, encoder, options.out, setting, tuple(options.set), methods)
     suite = options.results.stem if options.results else "nec-2024"
     curves = None if options.curves == "all" else ()
-    rows = [row for name, runs in given.methods for row in point_rows(suite, options.encoder, name, runs)]
+    rows = [row for name, runs in given.methods for row in point_rows(suite, encoder, name, runs)]
     refused: tuple[str, ...] = ()
     if options.brief:
-        rows += brief_rows(prepare(), suite, options.encoder, [name for name, _ in given.methods])
+        rows += brief_rows(prepare(), suite, encoder, [name for name, _ in given.methods])
     else:
-        outcome = run_suite(prepare, Report(suite, options.encoder, curves), options.processes)
+        outcome = run_suite(prepare, Report(suite, encoder, curves), options.processes)
         rows += outcome.rows
         refused = outcome.refused
     print(as_text(rows))

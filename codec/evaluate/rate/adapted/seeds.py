@@ -20,7 +20,7 @@ from codec.errors import InputError, SwathpackError
 from codec.evaluate.rows import Row, as_text, load, merge
 
 _SEED = re.compile(r" seed (\d+)$")
-_KINDS = {"tokens mean": "mean-token", "tokens+spectral": "dense"}  # by what our head sees
+_KINDS = {"tokens mean": "mean-token", "tokens+spectral": "dense", "tokens": "dense"}  # by what our head sees
 BD = "BD-rate"
 
 
