@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codec.errors import ExitCode, InputError, SwathpackError
+from codec.errors import ExitCode, InputError, SwathpackError, UsageError
 
 if TYPE_CHECKING:  # --help must not load torch
     from codec.nec.coding import Coder
@@ -42,6 +42,8 @@ def _parser() -> argparse.ArgumentParser:
             "--minutes", type=float, default=float("inf"),
             help="stop after so long with a checkpoint and exit code 75; the same command goes on",
         )  # fmt: skip
+    start.add_argument("--weights", type=Path, help="a published masked autoencoder's file, with its decoder")
+    start.add_argument("--layout", help="of that file, e.g. rvsa_millionaid_mae_vit_base (docs/foreign.md)")
     search.add_argument("--attempts", type=int, default=5, help="runs a rate, at most")
     search.add_argument("--tolerance", type=float, default=0.15, help="of the rate, in its logarithm")
     compress = commands.add_parser("compress", help="tiles of an .npz to bytes")
@@ -110,11 +112,18 @@ def _start(options: argparse.Namespace) -> None:
     from codec.pretrain.processor import keep_memory
 
     _needs_start(options)
+    if (options.weights is None) != (options.layout is None):
+        raise UsageError("--weights and --layout belong together", fix="name the layout of the file")
     keep_memory()
     recipe = _recipe(options)
+    weights = None
+    if options.weights is not None:
+        from codec.nec.published_weights import take_weights
+
+        weights = partial(take_weights, layout=options.layout, path=options.weights)
     autoencoder = autoencoder_of(recipe, options.models, options.data)
     samples = Samples.of(_views(options, autoencoder.of.tile), autoencoder.of)
-    make_start(recipe, samples, autoencoder, options.start, _say)
+    make_start(recipe, samples, autoencoder, options.start, _say, weights)
 
 
 def _train(options: argparse.Namespace) -> None:

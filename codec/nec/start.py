@@ -44,11 +44,17 @@ def make_start(
     autoencoder: MaskedAutoencoder,
     path: Path,
     tell: Callable[[str], None] = print,
+    weights: Callable[[MaskedAutoencoder], str] | None = None,
 ) -> None:
-    """Train the decoder and write `path`; a start of the same recipe and data that is there already is kept."""
+    """Train the decoder and write `path`; a start of the same recipe, weights and data that is there already is kept.
+
+    `weights` gives the autoencoder those of a file first, and says the file's digest.
+    """
     about = start_about(recipe, samples, autoencoder)
+    of_file = None if weights is None else weights(autoencoder)
     if path.exists():
-        check_same(about, _read(path)["about"], path)
+        found = _read(path)
+        check_same({**about, "weights": of_file}, {**found["about"], "weights": found.get("weights")}, path)
         return
     start, mask = recipe.start, recipe.schedule.mask
     autoencoder.requires_grad_(False)
@@ -78,6 +84,7 @@ def make_start(
     recent = losses[-100:]
     state = {
         "about": about,
+        "weights": of_file,
         "autoencoder": autoencoder.state_dict(),
         "error": [first, sum(recent) / len(recent)],
         "energy": meter.read().report(),
