@@ -15,7 +15,7 @@ from benchmarks.open_questions.coding import Part, PlaneCodec, files
 from benchmarks.open_questions.evidence import S2_SETS, Bench, Sets
 from benchmarks.open_questions.heads import Task, Way, sums
 from benchmarks.open_questions.said import way_rows
-from benchmarks.open_questions.small_encoders import SIZES, Sizes, label, weights
+from benchmarks.open_questions.small_encoders import FOLDER, SIZES, Sizes, label, weights
 from codec.errors import InputError
 from codec.evaluate.rate.embedding.curves import LayerCosts
 from codec.evaluate.rate.features import pooled
@@ -98,7 +98,7 @@ def _maps(
 def _encoders(bench: Bench, config: Compared, width: int, depth: int) -> list[Encoder]:
     found = []
     for seed in config.sizes.seeds:
-        path = weights(bench.runs / "questions" / "encoders", width, depth, seed)
+        path = weights(bench.runs / FOLDER, width, depth, seed)
         if not path.is_file():
             raise InputError("no such encoder", path=path, fix="train it: --part train")
         found.append(load_encoder(path))

@@ -16,21 +16,33 @@ from benchmarks.open_questions.evidence import SUITE, Bench
 from codec.evaluate.rows import Row
 from codec.models.vit import Encoder
 from codec.models.weights import save_encoder
+from codec.pretrain.fit import open_encoder
 from codec.pretrain.labels import load_pool
 from codec.pretrain.recipe import Recipe, load_recipe
-from codec.pretrain.run import REPORT, Run, train
+from codec.pretrain.run import CHECKPOINT, REPORT, Run, train
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is trained."""
+    """What is trained, as the campaign of `codec/pretrain/recipes/candidates.yaml` was."""
 
-    widths_depths: tuple[tuple[int, int], ...] = ((48, 2), (128, 4), (192, 4))
+    widths_depths: tuple[tuple[int, int], ...] = ((32, 2), (64, 3), (128, 4), (128, 6))
     seeds: tuple[int, ...] = (0, 1, 2)
-    samples: int = 12_000
+    samples: int = 24_000
     recipe: str = "s2-nano"
-    # Prefixes of the token would be other shares of each width.
-    overrides: tuple[str, ...] = ("objective.nested=[]", "schedule.warmup=1500")
+    overrides: tuple[str, ...] = (
+        "objective.pixel=0.2",
+        "objective.pixels_from=trunk",
+        "objective.nested=[]",
+        "objective.hidden_batches=0.3",
+        "schedule.warmup=3000",
+        "schedule.peak_rate=0.0015",
+    )
+    # Runs of that campaign, which are taken where they are there and have the very recipe.
+    known: tuple[tuple[tuple[int, int], str], ...] = (
+        ((128, 4), "candidates/base"),
+        ((128, 6), "candidates/depth-6"),
+    )
 
     def recipe_of(self, width: int, depth: int, seed: int) -> Recipe:
         """The whole recipe of one encoder."""
@@ -44,6 +56,7 @@ class Sizes:
 
 
 SIZES = Sizes()
+FOLDER = "questions/encoders"  # below the runs
 
 
 def label(width: int, depth: int) -> str:
@@ -67,41 +80,49 @@ def parameters(config: Sizes, width: int, depth: int) -> int:
     return sum(p.numel() for p in encoder.parameters())
 
 
-def train_all(config: Sizes, pool: Path, folder: Path) -> Iterator[Path]:
-    """Train what is not there yet, all sizes of one seed before the next; yields each encoder."""
+def known_encoder(
+    config: Sizes, runs: Path, width: int, depth: int, seed: int
+) -> tuple[Encoder, float] | None:
+    """An encoder of the campaign with the CPU-seconds of its training; None where it is not there, was not trained to its
+    end, or has another recipe.
+    """
+    for size, folder in config.known:
+        path = runs / folder / f"seed-{seed}" / CHECKPOINT
+        if size != (width, depth) or not path.is_file():
+            continue
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        recipe = config.recipe_of(width, depth, seed)
+        if Recipe.model_validate(state["recipe"]) == recipe and state["step"] == recipe.schedule.steps:
+            return open_encoder(path), float(state["energy"][1])
+    return None
+
+
+def train_all(config: Sizes, runs: Path) -> Iterator[tuple[Path, float]]:
+    """Train what is not there yet, the smallest first; yields each encoder and what its training took in CPU-seconds."""
     views = None
-    for seed in config.seeds:
-        for width, depth in config.widths_depths:
-            path = weights(folder, width, depth, seed)
-            if not path.exists():
-                views = views or load_pool(pool)
-                torch.manual_seed(seed)
+    for width, depth in config.widths_depths:
+        for seed in config.seeds:
+            path = weights(runs / FOLDER, width, depth, seed)
+            known = known_encoder(config, runs, width, depth, seed)
+            if not path.exists() and known is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_encoder(known[0], path, half=True)
+            elif not path.exists():
+                views = views or load_pool(runs / "pool-s2-nano")
                 run = Run(views, config.recipe_of(width, depth, seed))
                 train(run, path.parent)
                 save_encoder(run.encoder.cpu(), path, half=True)
-            yield path
+            took = known[1] if known else json.loads((path.parent / REPORT).read_text())["energy"]["cpu_s"]
+            yield path, float(took)
 
 
 def rows(bench: Bench, config: Sizes = SIZES) -> Iterator[Row]:
     """Trains what is not there; parameters, and CPU-seconds of every run."""
-    folder = bench.runs / "questions" / "encoders"
-    for path in train_all(config, bench.runs / "pool-s2-nano", folder):
-        took = json.loads((path.parent / REPORT).read_text())["energy"]["cpu_s"]
-        yield Row(
-            SUITE,
-            f"sizes/{path.parent.name}",
-            "cpu-seconds of training",
-            float(took),
-            unit="s",
-            n=config.samples,
-        )
+    for path, took in train_all(config, bench.runs):
+        case = f"sizes/{path.parent.name}"
+        yield Row(SUITE, case, "cpu-seconds of training", took, unit="s", n=config.samples)
     for width, depth in config.widths_depths:
-        count = parameters(config, width, depth)
+        count = float(parameters(config, width, depth))
         yield Row(
-            SUITE,
-            f"sizes/{label(width, depth)}",
-            "parameters",
-            float(count),
-            unit="numbers",
-            n=config.samples,
+            SUITE, f"sizes/{label(width, depth)}", "parameters", count, unit="numbers", n=config.samples
         )
