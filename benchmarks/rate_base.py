@@ -9,8 +9,8 @@ Errors are relative: of tokens, the mean squared error over the variance about t
 tile mean (what tile-level heads see), the same of the means over a tile's tokens.
 
 Rivals: `per-channel prior` (one mean and one table per channel, no transform), `+ position mean`, `KLT only` (the same
-on KLT channels), `DCT only` (scales by channel and frequency, no KLT), `KLT+DCT` (no protected mean), `L0 alone` (the
-protected mean and nothing else).
+on KLT channels), `DCT only` (scales by channel and frequency, no KLT), `KLT+DCT` (no protected mean, one KLT for all
+frequencies), `one KLT` (the same with the protected mean), `L0 alone` (the protected mean and nothing else).
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def dct_only_curve(train: FloatArray, test: FloatArray) -> Curve:
 
     fitting.fit_transform = identity
     try:
-        return fitted_curve(train, test, PlaneLayout(dc_shift=0))
+        return fitted_curve(train, test, PlaneLayout(dc_shift=0, rotations=False))
     finally:
         fitting.fit_transform = original
 
@@ -144,7 +144,8 @@ def curves(train: FloatArray, test: FloatArray) -> dict[str, Curve]:
     return {
         BASE: fitted_curve(train, test, PlaneLayout()),
         "L0 alone": fitted_curve(train, test, PlaneLayout(), n_layers=1),
-        "KLT+DCT": fitted_curve(train, test, PlaneLayout(dc_shift=0)),
+        "KLT+DCT": fitted_curve(train, test, PlaneLayout(dc_shift=0, rotations=False)),
+        "one KLT": fitted_curve(train, test, PlaneLayout(rotations=False)),
         "DCT only": dct_only_curve(train, test),
         "KLT only": per_channel_curve((train - position_mean) @ basis.T, (test - position_mean) @ basis.T),
         "+ position mean": per_channel_curve(train - position_mean, test - position_mean),

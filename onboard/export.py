@@ -60,10 +60,11 @@ def encoder_graph(package: Package) -> torch.nn.Module:
 
     class Plane(nn.Module):
         mean: Tensor  # (h, w, C)
-        basis_t: Tensor  # (C, C)
+        basis_t: Tensor  # (C, C), or (G, C, C): of each group of frequencies, its rotation included
         dct: Tensor  # (F, F)
         inverse: Tensor  # (C, F); where nothing is coded 0, so that every value quantises to 0
         theta: Tensor  # (C, F)
+        order: Tensor  # (F): where each frequency stands among those of all groups
 
         def __init__(self, name: str) -> None:
             super().__init__()
@@ -71,7 +72,17 @@ def encoder_graph(package: Package) -> torch.nn.Module:
             maps = package.maps(name, package.default_ladder_index)
             dct = np.kron(dct_matrix(transform.rows), dct_matrix(transform.cols)).astype(np.float32)
             self.register_buffer("mean", torch.from_numpy(transform.mean.copy()))
-            self.register_buffer("basis_t", torch.from_numpy(transform.basis.T.copy()))
+            basis, turn = transform.basis, transform.rotations
+            if turn is not None:
+                basis = (turn.matrices.astype(np.float64) @ basis.astype(np.float64)).astype(np.float32)
+            self.register_buffer("basis_t", torch.from_numpy(np.ascontiguousarray(basis.swapaxes(-1, -2))))
+            groups = () if turn is None else tuple(np.flatnonzero(turn.group == g) for g in range(len(basis)))
+            self.groups = len(groups)
+            for number, frequencies in enumerate(groups):
+                self.register_buffer(f"frequencies{number}", torch.from_numpy(frequencies))
+            if groups:
+                order = np.argsort(np.concatenate(groups))
+                self.register_buffer("order", torch.from_numpy(order))
             self.register_buffer("dct", torch.from_numpy(dct))
             self.register_buffer(
                 "inverse", torch.from_numpy(np.where(maps.coded, maps.inv_step, 0.0).astype(np.float32))
@@ -84,7 +95,15 @@ def encoder_graph(package: Package) -> torch.nn.Module:
             count = weight.sum((1, 2), keepdim=True).clamp(min=1.0)
             centred = (x - self.mean) * weight
             x = centred + (1 - weight) * (centred.sum((1, 2), keepdim=True) / count)
-            latent = (self.dct @ (x.flatten(1, 2) @ self.basis_t)).transpose(1, 2)  # (N, C, F)
+            if self.groups:
+                y = self.dct @ x.flatten(1, 2)  # (N, F, C)
+                parts = [
+                    y.index_select(1, self.get_buffer(f"frequencies{g}")) @ self.basis_t[g]
+                    for g in range(self.groups)
+                ]
+                latent = torch.cat(parts, 1).index_select(1, self.order).transpose(1, 2)  # (N, C, F)
+            else:
+                latent = (self.dct @ (x.flatten(1, 2) @ self.basis_t)).transpose(1, 2)
             size = torch.round((latent.abs() * self.inverse - self.theta).clamp(min=0.0)).clamp(max=32767.0)
             # They fit 16 bits; TensorRT has no such type.
             return latent, (size * latent.sign()).to(torch.int32)

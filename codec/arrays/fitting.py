@@ -53,8 +53,12 @@ def _fit_lossy(job: Job, seed: int, bits: float, plane: str) -> FittedCodec:
         x, known = _filled(x, known)
     size = job.source.rows * job.source.cols * job.about.channels * bits / 8
     vectors = job.about.layout == Layout.VECTORS
+    # No rotations: they are larger than most arrays, and the transform travels in the file.
     layout = PlaneLayout(
-        position_mean=job.about.layout == Layout.GRIDS, n_layers=_LAYERS, tokens="none" if vectors else "dct"
+        position_mean=job.about.layout == Layout.GRIDS,
+        n_layers=_LAYERS,
+        tokens="none" if vectors else "dct",
+        rotations=False,
     )
     return fit_planes(
         {plane: x}, validity=None if known.all() else {plane: known}, layouts={plane: layout},

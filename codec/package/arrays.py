@@ -1,4 +1,4 @@
-"""`transform.npz` (bitstream §9): means and bases of float planes, liftings of integer ones; equal arrays = equal bytes."""
+"""`transform.npz` (bitstream §9): transforms of float planes, liftings of integer ones; equal arrays = equal bytes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from codec.errors import Corrupt, InputError
 from codec.package.manifest import PlaneEntry
 from codec.transform.lifting import NEIGHBOURS, Lifting
 from codec.transform.plane import PlaneTransform, TokenTransform
+from codec.transform.rotations import MOST, WIDEST, Rotations
 from codec.types import PlaneKind
 
 _HEADER_BYTES = 1024  # more than any .npy header of two or three dimensions
@@ -56,6 +57,9 @@ def _parts(
         yield f"{plane}.basis", transform.basis.astype("<f4")
         if transform.tokens == "none":
             yield f"{plane}.tokens", np.zeros(1, dtype=np.uint8)
+        if transform.rotations is not None:
+            yield f"{plane}.rotations", transform.rotations.matrices.astype("<f4")
+            yield f"{plane}.rotation", transform.rotations.group
     for plane, lifting in liftings.items():
         yield f"{plane}.range", np.array([lifting.low, lifting.modulus], dtype="<i4")
         yield f"{plane}.start", lifting.start.astype("<i2")
@@ -70,13 +74,16 @@ def _parts(
 
 def size_limit(planes: Sequence[PlaneEntry], refining: Sequence[PlaneEntry] = ()) -> int:
     """The most bytes the archive of these planes can need."""
-    floats = sum(_sizes(plane)[0] + _sizes(plane)[1] + 6 * _HEADER_BYTES for plane in planes)
+    floats = sum(sum(_sizes(plane)) + 8 * _HEADER_BYTES for plane in planes)
     return floats + (2 * len(refining) + 1) * _HEADER_BYTES
 
 
-def _sizes(plane: PlaneEntry) -> tuple[int, int]:
+def _sizes(plane: PlaneEntry) -> tuple[int, int, int]:
+    """Of mean, basis and rotations at the most."""
     spec = plane.spec
-    return 4 * spec.rows * spec.cols * spec.channels, 4 * spec.channels * spec.channels
+    basis = 4 * spec.channels * spec.channels
+    rotations = MOST * basis if spec.kind is PlaneKind.FLOAT and spec.channels <= WIDEST else 0
+    return 4 * spec.rows * spec.cols * spec.channels, basis, rotations
 
 
 def decode(
@@ -108,7 +115,12 @@ def decode(
                     continue
                 mean = _member(archive, f"{plane.name}.mean", (spec.rows, spec.cols, spec.channels))
                 basis = _member(archive, f"{plane.name}.basis", (spec.channels, spec.channels))
-                transforms[plane.name] = PlaneTransform(mean, basis, _tokens(archive, plane.name))
+                transforms[plane.name] = PlaneTransform(
+                    mean,
+                    basis,
+                    _tokens(archive, plane.name),
+                    _rotations(archive, plane.name, spec.n_frequencies, spec.channels),
+                )
     except _ILLEGAL as error:
         detail = error.what if isinstance(error, InputError) else str(error).strip("'\"")
         raise Corrupt(
@@ -145,6 +157,17 @@ def _tokens(archive: zipfile.ZipFile, plane: str) -> TokenTransform:
     if _member(archive, f"{plane}.tokens", (1,), "|u1")[0] != 0:
         raise ValueError(f"{plane}.tokens names an unknown transform over tokens")
     return "none"
+
+
+def _rotations(archive: zipfile.ZipFile, plane: str, frequencies: int, channels: int) -> Rotations | None:
+    names = {f"{plane}.rotations.npy", f"{plane}.rotation.npy"} & set(archive.namelist())
+    if not names:
+        return None
+    group = _member(archive, f"{plane}.rotation", (frequencies,), "|u1")
+    n = int(group.max()) + 1
+    if n > MOST or channels > WIDEST:  # before memory is taken for them
+        raise ValueError(f"{plane}.rotations are {n} of {channels} channels")
+    return Rotations(_member(archive, f"{plane}.rotations", (n, channels, channels)), group)
 
 
 def _lifting(archive: zipfile.ZipFile, plane: str, channels: int) -> Lifting:

@@ -10,7 +10,6 @@ import numpy as np
 from codec.bitstream.derived import derived_invalid
 from codec.errors import InputError
 from codec.package import Package
-from codec.transform.plane import refill
 from codec.types import BoolArray, FloatArray, Latent, TileGrid
 
 
@@ -70,5 +69,4 @@ def _prepare(package: Package, latent: Latent, grid: TileGrid) -> Source:
             f"plane {entry.name!r}: a latent of tile {int(broken.argmax())} is not a number",
             fix="look for NaN pixels or weights before the encoder; mark unmeasured pixels invalid instead",
         )
-    between = package.transforms[entry.name].tokens
-    return Source(latent.plane, refill(values, known, between), known, coded)
+    return Source(latent.plane, package.transforms[entry.name].refill(values, known), known, coded)

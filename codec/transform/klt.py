@@ -1,6 +1,8 @@
-"""The Karhunen–Loève transform over channels, and the mean before it, from training embeddings."""
+"""The Karhunen–Loève transforms over channels, and the mean before them, from training embeddings."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,18 +10,26 @@ from codec.errors import InputError
 from codec.transform.eigen import eigenvectors
 from codec.transform.plane import PlaneTransform, TokenTransform
 from codec.transform.products import gram
+from codec.transform.rotations import WIDEST, fit_rotations
 from codec.types import BoolArray, FloatArray
 
 CHUNK = 512  # tiles at a time: bounds the float64 copies
 
 
 def fit_transform(
-    x: FloatArray, valid: BoolArray, *, position_mean: bool, tokens: TokenTransform = "dct"
+    x: FloatArray,
+    valid: BoolArray,
+    *,
+    position_mean: bool,
+    tokens: TokenTransform = "dct",
+    rotations: bool = False,
 ) -> tuple[PlaneTransform, float]:
     """Mean and KLT over the valid tokens, and the deviation of one coefficient (root of the mean variance).
 
     `x` is N×h×w×C float32 with 0 in invalid tokens, `valid` N×h×w. With `position_mean` a mean per token position
-    (a position never seen gets the mean of all), else one per channel. Raises InputError when nothing varies.
+    (a position never seen gets the mean of all), else one per channel. `rotations`: each group of frequencies gets a KLT of
+    its own behind that of all, from the wholly valid tiles; only where there are several frequencies and at most 1024
+    channels. Raises InputError when nothing varies.
     """
     n_tiles, rows, cols, channels = x.shape
     total = np.zeros((rows, cols, channels))
@@ -54,4 +64,8 @@ def fit_transform(
     basis = (
         basis * np.sign(basis[np.arange(channels), peak])[:, None]
     )  # an eigenvector's sign is arbitrary: fix it
-    return PlaneTransform(mean, basis.astype(np.float32), tokens), deviation
+    transform = PlaneTransform(mean, basis.astype(np.float32), tokens)
+    whole = valid.all(axis=(1, 2))
+    if rotations and tokens != "none" and rows * cols > 1 and channels <= WIDEST and whole.any():
+        transform = replace(transform, rotations=fit_rotations(transform.analyse(x[whole]), rows, cols))
+    return transform, deviation

@@ -23,10 +23,11 @@ class PlaneLayout:
     `n_layers`: layer 0 is the DC band; the others cut the rest by scale so that each further layer roughly doubles the
     bytes. `dc_shift` and `step_shift` are quarter octaves: layer 0 against the plane's other layers (−12 is 8 times
     finer), and the plane against the step that all planes share in units of their own deviation.
-    `bands`: how frequencies share their scale, see `band_of_frequency`. `tokens` "none": a tile is a list of vectors, not
-    a picture; its layers are sets of channels, in order of their scale. `refinements`: how many planes refine it, each by a
-    ternary digit of every symbol, so that one file serves rates up to `refinements` thirds of its step;
-    `mean_refinements`: how many of them refine layer 0 too, None: all.
+    `bands`: how frequencies share their scale, see `band_of_frequency`. `rotations`: frequencies have channel transforms of
+    their own (`codec.transform.rotations`), which a transform file of some hundred kilobytes holds. `tokens` "none": a
+    tile is a list of vectors, not a picture; its layers are sets of channels, in order of their scale. `refinements`: how
+    many planes refine it, each by a ternary digit of every symbol, so that one file serves rates up to `refinements`
+    thirds of its step; `mean_refinements`: how many of them refine layer 0 too, None: all.
     """
 
     position_mean: bool = True
@@ -35,6 +36,7 @@ class PlaneLayout:
     step_shift: int = 0
     bands: str = "diagonal"
     tokens: TokenTransform = "dct"
+    rotations: bool = True
     refinements: int = 0
     mean_refinements: int | None = None
 

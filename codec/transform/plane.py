@@ -1,4 +1,4 @@
-"""One plane's transform: position mean, channel KLT, token DCT; and back (bitstream §8.3)."""
+"""One plane's transform: position mean, channel KLT, token DCT, rotations by frequency; and back (bitstream §8.3)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from codec.errors import InputError
 from codec.transform import dct
 from codec.transform.fill import fill
 from codec.transform.products import channels_to_tiles, tiles_to_channels
+from codec.transform.rotations import Rotations
 from codec.types import BoolArray, FloatArray
 
 # What stands between the tokens of a tile: they are a picture, or a list of vectors that have nothing to do with each
@@ -25,14 +26,16 @@ _ORTHONORMAL_TOLERANCE = 1e-4
 class PlaneTransform:
     """Embedding ↔ latent of one plane.
 
-    latent[n, c, f] = DCT over tokens (where `tokens` says so) of (x[n] − mean) @ basis[c]. Both are orthonormal, so
-    squared errors in the latent are squared errors in the embedding. Tolerance: synthesise(analyse(x)) equals x within
+    latent[n, c, f] = DCT over tokens (where `tokens` says so) of (x[n] − mean) @ basis[c], then the rotation of channels
+    that frequency f has, where there are any. All are orthonormal, so squared errors in the latent are squared errors in
+    the embedding. Tolerance: synthesise(analyse(x)) equals x within
     10⁻⁵ of the largest absolute value.
     """
 
     mean: FloatArray  # h×w×C, in embedding units
     basis: FloatArray  # C×C, row c = the c-th channel of the latent, in coding order
     tokens: TokenTransform = "dct"
+    rotations: Rotations | None = None
 
     def __post_init__(self) -> None:
         if self.mean.ndim != 3 or self.basis.shape != (self.channels, self.channels):
@@ -42,6 +45,18 @@ class PlaneTransform:
             )
         if not (np.isfinite(self.mean).all() and np.isfinite(self.basis).all()):
             raise InputError("a plane's transform holds numbers that are not finite")
+        if self.rotations is not None:
+            of = self.rotations
+            if (
+                self.tokens == "none"
+                or of.matrices.shape[1] != self.channels
+                or len(of.group) != self.rows * self.cols
+            ):
+                raise InputError(
+                    "rotations belong to the frequencies of a plane's tokens and to its channels",
+                    expected=f"{self.rows * self.cols} frequencies of {self.channels} channels",
+                    found=f"{len(of.group)} of {of.matrices.shape[1]}",
+                )
         gram = self.basis.astype(np.float64) @ self.basis.astype(np.float64).T
         error = float(np.abs(gram - np.eye(self.channels)).max())
         if error > _ORTHONORMAL_TOLERANCE:
@@ -87,11 +102,14 @@ class PlaneTransform:
             partly = np.flatnonzero(validity.any(axis=(1, 2)) & ~validity.all(axis=(1, 2)))
             if len(partly):
                 rotated[partly] = fill(rotated[partly], validity[partly])
-        return dct.forward(rotated)
+        latents = dct.forward(rotated)
+        return latents if self.rotations is None else self.rotations.forward(latents)
 
     def synthesise(self, latents: FloatArray) -> FloatArray:
         """Latents N×C×F → embeddings N×h×w×C, float32. Of k < C channels: the others are 0."""
         values = np.asarray(latents, dtype=np.float32)
+        if self.rotations is not None:
+            values = self.rotations.back(values)
         n, n_channels, _ = values.shape
         basis = self.basis[:n_channels]
         if self.tokens == "none":
@@ -106,21 +124,23 @@ class PlaneTransform:
         result += self.mean
         return result
 
+    def refill(self, latents: FloatArray, known: BoolArray) -> FloatArray:
+        """Latents N×C×F with what the unknown tokens of partly known tiles hold replaced by smooth values.
 
-def refill(latents: FloatArray, known: BoolArray, tokens: TokenTransform = "dct") -> FloatArray:
-    """Latents N×C×F with what the unknown tokens of partly known tiles hold replaced by smooth values.
-
-    An engine computes latents of whole tiles; what it saw in unmeasured pixels, and tokens that an earlier tile owns,
-    would cost bytes and mean nothing. `known` is N×h×w. Returns `latents` itself when nothing is to do.
-    """
-    partly = np.flatnonzero(known.any(axis=(1, 2)) & ~known.all(axis=(1, 2)))
-    if not len(partly):
-        return latents
-    result = np.array(latents, dtype=np.float32)
-    if tokens == "none":
-        result[partly] = np.where(known[partly].reshape(len(partly), 1, -1), result[partly], np.float32(0))
+        An engine computes latents of whole tiles; what it saw in unmeasured pixels, and tokens that an earlier tile owns,
+        would cost bytes and mean nothing. `known` is N×h×w. Returns `latents` itself when nothing is to do.
+        """
+        partly = np.flatnonzero(known.any(axis=(1, 2)) & ~known.all(axis=(1, 2)))
+        if not len(partly):
+            return latents
+        result = np.array(latents, dtype=np.float32)
+        if self.tokens == "none":
+            there = known[partly].reshape(len(partly), 1, -1)
+            result[partly] = np.where(there, result[partly], np.float32(0))
+            return result
+        part = result[partly] if self.rotations is None else self.rotations.back(result[partly])
+        values = dct.inverse(part, known.shape[1], known.shape[2])
+        values = np.where(known[partly][:, None], values, np.float32(0))
+        part = dct.forward(fill(values, known[partly]))
+        result[partly] = part if self.rotations is None else self.rotations.forward(part)
         return result
-    values = dct.inverse(result[partly], known.shape[1], known.shape[2])
-    values = np.where(known[partly][:, None], values, np.float32(0))
-    result[partly] = dct.forward(fill(values, known[partly]))
-    return result

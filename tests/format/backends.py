@@ -150,6 +150,8 @@ def _transform(package: PackageFiles, plane: int) -> PlaneTransform | None:
         arrays[f"plane{plane}.mean"],
         arrays[f"plane{plane}.basis"],
         None if tokens is None else int(tokens[0]),
+        arrays.get(f"plane{plane}.rotations"),
+        arrays.get(f"plane{plane}.rotation"),
     )
 
 

@@ -281,6 +281,11 @@ def test_hostile_transform_archives_are_refused(folder: Path) -> None:
         "other shape": archive({**good, "tokens.mean.npy": npy(np.zeros((8, 8, 23), np.float32))}),
         "not finite": archive({**good, "tokens.mean.npy": npy(np.full((8, 8, 24), np.nan, np.float32))}),
         "not orthonormal": archive({**good, "tokens.basis.npy": npy(np.ones((24, 24), np.float32))}),
+        "rotation alone": archive({k: v for k, v in good.items() if k != "tokens.rotations.npy"}),
+        "rotations alone": archive({k: v for k, v in good.items() if k != "tokens.rotation.npy"}),
+        "no such rotation": archive({**good, "tokens.rotation.npy": npy(np.full(64, 200, np.uint8))}),
+        "rotations of none": archive({**good, "tokens.rotation.npy": npy(np.full(64, 1, np.uint8))}),
+        "skew rotations": archive({**good, "tokens.rotations.npy": npy(np.ones((6, 24, 24), np.float32))}),
         "no header": archive({**good, "tokens.basis.npy": b"\x93NUMPY"}),
     }
     for data in hostile.values():

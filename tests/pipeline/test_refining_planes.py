@@ -306,6 +306,10 @@ def test_any_subset_of_records_decodes_as_the_reference_decodes_it(
         ),
     )
     transform = chained.transforms["tokens"]
+    assert transform.rotations is not None
+    reference_transform = ReferenceTransform(
+        transform.mean, transform.basis, None, transform.rotations.matrices, transform.rotations.group
+    )
     refines = {number: p.refines for number, p in enumerate(chained.refining, len(chained.planes))}
     largest = float(np.abs(found.values).max())
     compared = 0
@@ -315,7 +319,7 @@ def test_any_subset_of_records_decodes_as_the_reference_decodes_it(
         if (0, 0, tile) not in reference.tiles:
             continue
         wanted = embedding(
-            reference, ReferencePackage(b"", ""), 0, tile, ReferenceTransform(transform.mean, transform.basis),
+            reference, ReferencePackage(b"", ""), 0, tile, reference_transform,
             refines={n: r for n, r in refines.items() if r is not None},
         )  # fmt: skip
         assert np.abs(found.values[tile][valid] - wanted[valid]).max() <= 1e-5 * largest

@@ -12,7 +12,6 @@ from codec.bitstream.writer import to_bytes
 from codec.errors import InputError
 from codec.package import Package
 from codec.pipeline import decode
-from codec.transform.plane import refill
 from codec.types import Latent, RecordKind, Symbols, TileGrid
 from tests.pipeline.small_scene import GEOREFERENCE, GRID, all_valid, encode_scene, latents, planes
 
@@ -29,7 +28,9 @@ def test_symbols_survive_the_file_at_every_ladder_index(package: Package, given:
         assert (found.missing, found.damaged, found.conflicts) == ((), (), ())
         for latent, plane in zip(given, found.planes, strict=True):
             known = ~derived_invalid(GRID, package.plane_specs[latent.plane])
-            want = package.maps(latent.plane, index).quantise(refill(latent.values, known))
+            want = package.maps(latent.plane, index).quantise(
+                package.transforms[package.planes[latent.plane].name].refill(latent.values, known)
+            )
             np.testing.assert_array_equal(plane.values, want)
             np.testing.assert_array_equal(plane.token_validity, known)
 
@@ -194,7 +195,9 @@ def test_records_with_a_ladder_offset_decode_at_their_own_step(
     known = ~derived_invalid(GRID, package.plane_specs[0])
     fine = []
     for latent in given:
-        symbols = package.maps(latent.plane, index - 3).quantise(refill(latent.values, known))
+        symbols = package.maps(latent.plane, index - 3).quantise(
+            package.transforms[package.planes[latent.plane].name].refill(latent.values, known)
+        )
         fine += coefficients.encode_plane(
             package.tables,
             coarse.header,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from nec_vectors import arrays, digits, invalid, valid, valid_files
+from nec_vectors import arrays, digits, invalid, turned, valid, valid_files
 from nec_vectors.files import Invalid, Vector
 from nec_vectors.packages import PACKAGES
 
@@ -83,8 +83,14 @@ decoder must look at for this beyond payloads and tables: the whole `file`, the 
 
 def main() -> None:
     """Write every vector, its expectation, index.json and README.md; remove what no vector owns."""
-    legal = [*valid.vectors(), *valid_files.vectors(), *arrays.vectors(), *digits.vectors()]
-    illegal: list[Invalid] = [*invalid.vectors(), *arrays.invalid(), *digits.invalid()]
+    legal = [
+        *valid.vectors(),
+        *valid_files.vectors(),
+        *arrays.vectors(),
+        *digits.vectors(),
+        *turned.vectors(),
+    ]
+    illegal: list[Invalid] = [*invalid.vectors(), *arrays.invalid(), *digits.invalid(), *turned.invalid()]
     written: set[Path] = set()
     for package in PACKAGES:
         _put(VECTORS / "packages" / f"{package.name}.tables.bin", package.tables_bytes, written)

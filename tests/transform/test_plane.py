@@ -3,7 +3,7 @@ import pytest
 
 from codec.errors import InputError
 from codec.transform.fill import fill
-from codec.transform.plane import PlaneTransform, refill
+from codec.transform.plane import PlaneTransform
 
 
 def random_transform(rows: int = 4, cols: int = 5, channels: int = 7) -> PlaneTransform:
@@ -67,7 +67,7 @@ def test_refilled_latents_keep_known_tokens_and_whole_tiles() -> None:
     latents = rng.standard_normal((4, 7, 20)).astype(np.float32)
     known = rng.random((4, 4, 5)) > 0.4
     known[2] = True
-    filled = refill(latents, known)
+    filled = transform.refill(latents, known)
     np.testing.assert_array_equal(filled[2], latents[2])
     before, after = transform.synthesise(latents), transform.synthesise(filled)
     np.testing.assert_allclose(after[known], before[known], atol=2e-5)

@@ -10,7 +10,7 @@ import pytest
 from codec.transform.fit import FittedCodec, fit_planes
 from codec.transform.layout import PlaneLayout, band_of_token
 from codec.transform.maps import quant_maps
-from codec.transform.plane import PlaneTransform, refill
+from codec.transform.plane import PlaneTransform
 from tests.transform.synthetic_embeddings import embeddings
 
 LAYOUT = PlaneLayout(position_mean=False, n_layers=4, tokens="none")
@@ -43,7 +43,8 @@ def test_unknown_tokens_of_a_list_become_zero_and_touch_no_other() -> None:
     latents = np.random.default_rng(1).normal(size=(2, 3, 4)).astype(np.float32)
     known = np.ones((2, 2, 2), bool)
     known[1, 0, 1] = False
-    filled = refill(latents, known, "none")
+    transform = PlaneTransform(np.zeros((2, 2, 3), np.float32), np.eye(3, dtype=np.float32), "none")
+    filled = transform.refill(latents, known)
     assert not filled[1, :, 1].any()
     np.testing.assert_array_equal(np.delete(filled[1], 1, axis=1), np.delete(latents[1], 1, axis=1))
     np.testing.assert_array_equal(filled[0], latents[0])

@@ -22,6 +22,7 @@ from codec.transform.fit import fit_planes
 from codec.transform.maps import QuantMaps, quant_maps
 from codec.transform.plane import PlaneTransform
 from codec.transform.rate import bytes_per_tile, choose_ladder_index
+from codec.transform.rotations import Rotations
 from codec.transform.tables import Tables
 from codec.types import FloatArray
 
@@ -49,7 +50,7 @@ class Channel:
         TableSet(tables_bytes)  # the core's own validation, also of what a checkpoint holds
         self.tables = Tables.decode(tables_bytes)
         self._mean = torch.from_numpy(transform.mean).flatten(0, 1).to(device)  # L×C
-        self._basis = torch.from_numpy(transform.basis).to(device)  # C×C
+        self._bases = torch.from_numpy(frequency_bases(transform)).to(device)  # F×C×C
         grid = np.kron(dct_matrix(transform.rows), dct_matrix(transform.cols)).astype(np.float32)
         self._dct = torch.from_numpy(grid).to(device)  # F×L
         self._maps: dict[int, QuantMaps] = {}
@@ -74,9 +75,12 @@ class Channel:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
+        turn = self.transform.rotations
         return {
             "mean": torch.from_numpy(self.transform.mean),
             "basis": torch.from_numpy(self.transform.basis),
+            "rotations": None if turn is None else torch.from_numpy(turn.matrices),
+            "rotation": None if turn is None else torch.from_numpy(turn.group),
             "tables": torch.frombuffer(bytearray(self.tables_bytes), dtype=torch.uint8),
             "indices": [self.indices.start, self.indices.stop],
             "scale": self.scale,
@@ -84,7 +88,11 @@ class Channel:
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any], device: torch.device) -> Channel:
-        transform = PlaneTransform(state["mean"].cpu().numpy(), state["basis"].cpu().numpy())
+        turn = None
+        if state["rotations"] is not None:
+            turn = Rotations(state["rotations"].cpu().numpy(), state["rotation"].cpu().numpy())
+        mean, basis = (state[name].cpu().numpy() for name in ("mean", "basis"))
+        transform = PlaneTransform(mean, basis, "dct", turn)
         tables = state["tables"].cpu().numpy().tobytes()
         return cls(transform, tables, range(*state["indices"]), state["scale"].to(device))
 
@@ -97,8 +105,8 @@ class Channel:
 
     def _send(self, tokens: Tensor, ladder_index: int, learn: bool) -> Sent:
         values = tokens.float()
-        latents = self._dct @ ((values - self._mean) @ self._basis.T)  # N×F×C
-        latents = latents.transpose(1, 2)  # N×C×F
+        spectrum = self._dct @ (values - self._mean)  # N×F×C
+        latents = torch.einsum("fkc,nfc->nkf", self._bases, spectrum)  # N×C×F
         maps = self._quant_maps(ladder_index)
         exact = np.ascontiguousarray(latents.detach().cpu().numpy())
         decoded = torch.from_numpy(maps.reconstruct(maps.quantise(exact))).to(latents.device)
@@ -109,13 +117,21 @@ class Channel:
         scale = self.scale.clamp(min=_LEAST_SCALE * float(self.scale.max()))
         coded = torch.from_numpy(maps.coded).to(latents.device)
         bits = torch.where(coded, laplace_bits(latents, step, scale).mean(0), 0.0)
-        back = (self._dct.T @ (latents + error).transpose(1, 2)) @ self._basis + self._mean
+        back = self._dct.T @ torch.einsum("fkc,nkf->nfc", self._bases, latents + error) + self._mean
         return Sent(back, bits, step, float((error**2).mean()))
 
     def _quant_maps(self, index: int) -> QuantMaps:
         if index not in self._maps:
             self._maps[index] = quant_maps(self.tables, 0, index)
         return self._maps[index]
+
+
+def frequency_bases(transform: PlaneTransform) -> FloatArray:
+    """F×C×C: the basis of each token frequency, its rotation included."""
+    if transform.rotations is None:
+        return np.repeat(transform.basis[None], transform.rows * transform.cols, 0)
+    turned = transform.rotations.matrices.astype(np.float64) @ transform.basis.astype(np.float64)
+    return np.asarray(turned[transform.rotations.group], np.float32)
 
 
 def laplace_bits(values: Tensor, step: Tensor, scale: Tensor) -> Tensor:

@@ -40,9 +40,25 @@ def read_archive(data: bytes, planes: tuple[Plane, ...]) -> Arrays:
                 _need(arrays, f"{name}.tokens", "|u1", (1,))
                 if arrays[f"{name}.tokens"][0] != 0:
                     raise Corrupt("an unknown transform over tokens")
+            _check_rotations(arrays, name, plane)
         elif f"{name}.range" in arrays:
             linear(arrays, name, plane.channels)
     return arrays
+
+
+def _check_rotations(arrays: Arrays, name: str, plane: Plane) -> None:
+    if f"{name}.rotation" not in arrays and f"{name}.rotations" not in arrays:
+        return
+    of = _need(arrays, f"{name}.rotation", "|u1", (plane.rows * plane.cols,))
+    groups = int(of.max()) + 1
+    if sorted(set(of.tolist())) != list(range(groups)) or groups > 16 or plane.channels > 1024:
+        raise Corrupt("rotations that do not belong to the frequencies")
+    if f"{name}.tokens" in arrays:
+        raise Corrupt("rotations of a plane without frequencies")
+    matrices = _need(arrays, f"{name}.rotations", "<f4", (groups, plane.channels, plane.channels))
+    for matrix in matrices.astype(np.float64):
+        if not np.allclose(matrix @ matrix.T, np.eye(plane.channels), rtol=0, atol=1e-4):
+            raise Corrupt("a rotation that is not orthonormal")
 
 
 def refines(arrays: Arrays) -> dict[int, int]:

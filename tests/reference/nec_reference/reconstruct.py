@@ -26,6 +26,8 @@ class PlaneTransform:
     mean: Floats
     basis: Floats
     tokens: int | None = None  # 0: no transform over tokens; None: DCT
+    rotations: Floats | None = None  # `<plane>.rotations` (groups, channels, channels), §8.3
+    rotation: npt.NDArray[np.uint8] | None = None  # `<plane>.rotation` (rows·cols)
 
 
 def dct_atoms(n: int) -> npt.NDArray[np.float64]:
@@ -88,7 +90,16 @@ def _symbol(
 
 
 def synthesise(values: Floats, rows: int, cols: int, transform: PlaneTransform) -> Floats:
-    """§8.3, kind float: inverse DCT, inverse channel transform, position mean; rows×cols×channels."""
+    """§8.3, kind float: rotations back, inverse DCT, inverse channel transform, position mean; rows×cols×channels."""
+    if transform.rotations is not None and transform.rotation is not None:
+        turned = np.empty(values.shape)
+        for f, group in enumerate(transform.rotation):
+            for channel in range(values.shape[0]):
+                turned[channel, f] = sum(
+                    float(transform.rotations[group, c, channel]) * float(values[c, f])
+                    for c in range(values.shape[0])
+                )
+        values = turned
     grid = values.reshape(-1, rows, cols).astype(np.float64)
     if transform.tokens == 0:
         tokens = grid

@@ -250,6 +250,25 @@ DIGITS_ASTRAY = PackageOut(
     more=(("plane1.refines", "|u1", [1]), ("plane2.refines", "|u1", [1])),
 )
 
+_TURNED_TABLES = TablesIn(
+    LADDER, HAND, (PlaneIn(2, 1, 2, (0,), (0, 1), ((0, 0), (0, 0)), ((11, 11), (11, 11))),)
+)
+_TURN = ("plane0.rotation", "|u1", [0, 1])
+TURNED = PackageOut(
+    "turned",
+    "2×1 tokens × 2 channels; the mean's channels change places, one with its sign, those of the other frequency turn",
+    _TURNED_TABLES,
+    (_identity(2, 1, 2),),
+    more=(_TURN, ("plane0.rotations", "<f4", [[[0, 1], [-1, 0]], [[0.6, 0.8], [-0.8, 0.6]]])),
+)
+TURNED_SKEW = PackageOut(
+    "turned-skew",
+    "that of `turned`, whose second rotation is not orthonormal",
+    _TURNED_TABLES,
+    (_identity(2, 1, 2),),
+    more=(_TURN, ("plane0.rotations", "<f4", [[[0, 1], [-1, 0]], [[0.6, 0.8], [0.8, 0.6]]])),
+)
+
 
 def equal_parts(n: int, low_bits: int) -> tuple[int, ...]:
     """n thresholds as far apart from each other as multiples of 2^low_bits can be."""
@@ -288,5 +307,5 @@ LOW = PackageOut(
 
 PACKAGES = (
     ONE, THREE, TWO, WIDE, MASK, INTEGER_NONE, INTEGER_LEFT, INTEGER_LINEAR, INTEGER_NEIGHBOURS, INTEGER_CHANNELS, LIST,
-    BIG, DIGITS, DIGITS_ASTRAY, ONE_LOW, LOW,
+    BIG, DIGITS, DIGITS_ASTRAY, TURNED, TURNED_SKEW, ONE_LOW, LOW,
 )  # fmt: skip
