@@ -14,27 +14,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from codec.bitstream.core import TableSet
 from codec.errors import InputError
+from codec.transform import fit_checks
+from codec.transform.fit_cells import (
+    LOWEST_LEVEL,
+    cell_bytes,
+    classes_of,
+    frozen_losses,
+    held_out_losses,
+    mean_bytes_of,
+    n_levels,
+)
+from codec.transform.fit_cells import cells_of as _cells
+from codec.transform.fit_cells import fit_levels as _fit_levels
 from codec.transform.fit_digits import Refining, add_digits
 from codec.transform.klt import CHUNK, fit_transform
 from codec.transform.layers import cut_channels, cut_layers
 from codec.transform.layout import QUARTER_OCTAVES, PlaneLayout, band_of_frequency, band_of_token
-from codec.transform.levels import Pool, fit_level, histogram
 from codec.transform.lifting import Lifting
 from codec.transform.maps import quant_maps
 from codec.transform.plane import PlaneTransform
-from codec.transform.rate import COST_UNITS_PER_BYTE, choose_ladder_index, magnitude_costs, symbol_costs
-from codec.transform.tables import Level, PlaneMaps, Tables, UInt8Array
+from codec.transform.rate import choose_ladder_index
+from codec.transform.tables import PlaneMaps, Tables
 from codec.types import BoolArray, FloatArray, PlaneKind
 
 # The ladder's public part: steps of 2^-5 … 2^6 times the deviation of the first plane, in quarter octaves. Finer than
 # that exceeds what float16 embeddings hold, coarser leaves less than the tile mean.
 _FINEST_OCTAVE, _COARSEST_OCTAVE = -5, 6
-_HIGHEST_LEVEL = 8 * QUARTER_OCTAVES  # scale of 256 steps; beyond it escapes take over
-_LOWEST_LEVEL = 4 * QUARTER_OCTAVES  # scale of 1/16 step: its non-zeros are always negligible
 DEFAULT_BYTES = 160.0  # of a tile, at the quality that a fit chooses as its default
 _MAX_TRAINING_TILES = 2048  # for scales and tables; means and KLT use all
 _MAX_TRAINING_COEFFICIENTS = 1 << 25  # of one plane: what the pools of large planes take stays below 1 GiB
@@ -94,6 +102,7 @@ def fit_planes(
     layouts: Mapping[str, PlaneLayout] | None = None,
     default_bytes: float = DEFAULT_BYTES,
     layer_bytes: float = 320.0,
+    freeze: bool = False,
 ) -> FittedCodec:
     """Fit a codec to training embeddings, one array N×h×w×C per plane, in the order the planes shall have.
 
@@ -101,6 +110,9 @@ def fit_planes(
     tiles. `default_bytes` chooses the default ladder index (payload bytes per tile, all planes together);
     `layer_bytes` is the rate at which each further layer of a plane roughly doubles its bytes. Raises InputError where
     an array is no finite N×h×w×C or has no valid tile.
+
+    With `freeze` the tables are checked as those of a shipped package (`fit_checks`): LimitExceeded above 128 KiB,
+    InternalError where integers lose too much against the fitted density, InputError where tiles were too few for one.
     """
     if not embeddings:
         raise InputError("no plane was given to fit")
@@ -112,7 +124,11 @@ def fit_planes(
         valid = None if validity is None else validity.get(name)
         x, valid = _checked(name, values, valid)
         transforms[name], deviations[name] = fit_transform(
-            x, valid, position_mean=layouts[name].position_mean, tokens=layouts[name].tokens
+            x,
+            valid,
+            position_mean=layouts[name].position_mean,
+            tokens=layouts[name].tokens,
+            rotations=layouts[name].rotations,
         )
         whole = np.flatnonzero(valid.all(axis=(1, 2)))
         if not len(whole):
@@ -137,16 +153,21 @@ def fit_planes(
         for c in _cells(plane, values, ladder)
     ]
     usable = Tables(ladder, (), tuple(planes)).usable_indices()
-    levels = _fit_levels(cells, usable)
-    mean_bytes = _mean_bytes(cells, levels, usable)
+    levels = _fit_levels(cells, usable, n_levels(cells, usable, layouts))
+    mean_bytes = mean_bytes_of(cells, levels, usable)
 
     def index_for(budget: float) -> int:
         return choose_ladder_index(usable, mean_bytes.__getitem__, max(budget, mean_bytes[usable.stop - 1]))
 
     tables, cut_at = Tables(ladder, levels, tuple(planes)), index_for(layer_bytes)
+    if freeze:
+        fit_checks.check_converged(
+            held_out_losses(latents, tables, layouts, cut_at), min(map(len, latents.values()))
+        )
+        fit_checks.check_frozen(frozen_losses(cells, levels, usable))
     cut = [
         (cut_channels if layouts[name].tokens == "none" else cut_layers)(
-            plane, layouts[name].n_layers, _cell_bytes(tables, number, latents[name][:_COST_TILES], cut_at)
+            plane, layouts[name].n_layers, cell_bytes(tables, number, latents[name][:_COST_TILES], cut_at)
         )
         for number, (name, plane) in enumerate(zip(embeddings, planes, strict=True))
     ]
@@ -154,12 +175,14 @@ def fit_planes(
     refining: tuple[Refining, ...] = ()
     counts = {name: layout.digits for name, layout in layouts.items() if layout.refinements}
     if counts:
-        tables, refining, trimmed = add_digits(tables, latents, counts, _LOWEST_LEVEL)
+        tables, refining, trimmed = add_digits(tables, latents, counts, LOWEST_LEVEL)
         index = max(index - trimmed, tables.usable_indices().start)
         mean_bytes = {
             i - trimmed: mean_bytes[i] for i in mean_bytes if i - trimmed in tables.usable_indices()
         }
     data = tables.encode()
+    if freeze:
+        fit_checks.check_size(data)
     TableSet(data)  # the core's own validation: a fit never writes a file that a decoder refuses
     return FittedCodec(transforms, tables, data, index, mean_bytes, refining=refining)
 
@@ -227,15 +250,6 @@ def _ladder(
     return ladder.astype(np.float32)
 
 
-def _scales(latents: FloatArray, bands: UInt8Array) -> npt.NDArray[np.float64]:
-    """Root mean square of every (band, channel), B×C, in latent units."""
-    power = np.zeros(latents.shape[1:])
-    for start in range(0, len(latents), CHUNK):
-        power += np.square(latents[start : start + CHUNK], dtype=np.float64).sum(axis=0)
-    power /= len(latents)
-    return np.sqrt(np.stack([power[:, bands == b].mean(axis=1) for b in range(int(bands.max()) + 1)]))
-
-
 def _two_layers(
     latents: FloatArray, transform: PlaneTransform, layout: PlaneLayout, plane_shift: int, ladder: FloatArray
 ) -> PlaneMaps:
@@ -246,11 +260,8 @@ def _two_layers(
         if flat
         else band_of_frequency(layout.bands, transform.rows, transform.cols)
     )
-    scale = np.maximum(_scales(latents, bands), np.finfo(np.float32).tiny)
-    octaves = np.log2(scale / float(ladder[0]))
-    classes = np.clip(np.rint(QUARTER_OCTAVES * octaves) + _LOWEST_LEVEL, 0, 255).astype(np.uint8)
+    classes = classes_of(latents, bands, ladder, flat=flat)
     if flat:
-        classes[:] = classes[-1]  # of all tokens but the first, which is like them
         return PlaneMaps(
             transform.rows, transform.cols, transform.channels, PlaneKind.FLOAT, (plane_shift,), bands,
             np.zeros_like(classes), classes,
@@ -262,66 +273,3 @@ def _two_layers(
     return PlaneMaps(
         transform.rows, transform.cols, transform.channels, PlaneKind.FLOAT, shift, bands, layer_map, classes
     )
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """All (band, channel) of one plane that share layer and class: they share their level at every quality."""
-
-    klass: int
-    shift: int
-    per_tile: int  # coefficients of a tile
-    pool: Pool  # their training magnitudes in units of the class' scale
-
-    def level(self, ladder_index: int, n_levels: int) -> int:
-        return min(max(self.klass - ladder_index - self.shift, 0), n_levels - 1)
-
-
-def _cells(plane: PlaneMaps, latents: FloatArray, ladder: FloatArray) -> list[_Cells]:
-    result = []
-    for layer, shift in enumerate(plane.layer_shift):
-        for klass in np.unique(plane.class_map[plane.layer_map == layer]):
-            where = ((plane.class_map == klass) & (plane.layer_map == layer))[plane.bands].T  # C×F
-            scale = float(ladder[0]) * 2.0 ** ((int(klass) - _LOWEST_LEVEL) / QUARTER_OCTAVES)
-            pool = Pool.of(np.abs(latents[:, where]).ravel() / np.float32(scale))
-            result.append(_Cells(int(klass), shift, int(where.sum()), pool))
-    return result
-
-
-def _fit_levels(cells: list[_Cells], usable: range) -> tuple[Level, ...]:
-    """One table per level, from the coefficients that meet it at some usable index."""
-    levels = []
-    n_levels = _LOWEST_LEVEL + _HIGHEST_LEVEL + 1
-    for number in range(n_levels):
-        met = [c.pool for c in cells if any(c.klass - q - c.shift == number for q in usable)]
-        levels.append(fit_level(met, 2.0 ** ((number - _LOWEST_LEVEL) / QUARTER_OCTAVES)))
-    return tuple(levels)
-
-
-def _mean_bytes(cells: list[_Cells], levels: tuple[Level, ...], usable: range) -> dict[int, float]:
-    """Payload bytes of a training tile at each index: exact sums of costs, without the records' own bytes."""
-    result = {}
-    for index in usable:
-        total = 0.0
-        for c in cells:
-            number = c.level(index, len(levels))
-            if levels[number].thresholds:
-                # The distance to the class' scale is the level's own, except where the level was clamped.
-                ratio = 2.0 ** ((c.klass - index - c.shift - _LOWEST_LEVEL) / QUARTER_OCTAVES)
-                h = histogram([c.pool], ratio, levels[number].theta)
-                costs = magnitude_costs(levels[number], len(h.counts))
-                mean = float((h.counts * costs).sum()) / float(h.counts.sum())  # no `@`: see `products`
-                total += c.per_tile * mean
-        result[index] = total / COST_UNITS_PER_BYTE
-    return result
-
-
-def _cell_bytes(
-    tables: Tables, plane: int, latents: FloatArray, ladder_index: int
-) -> npt.NDArray[np.float64]:
-    """Mean bytes of every (band, channel), B×C, at one quality."""
-    symbols = quant_maps(tables, plane, ladder_index).quantise(latents)
-    per_cell = symbol_costs(tables, plane, ladder_index, symbols).mean(axis=0)  # C×F
-    result = np.zeros(tables.planes[plane].class_map.shape)
-    np.add.at(result, tables.planes[plane].bands, per_cell.T / COST_UNITS_PER_BYTE)
-    return result

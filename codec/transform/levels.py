@@ -31,7 +31,7 @@ _ESCAPE_PROBABILITY = 1e-3
 # than it saves here (a rare ±1 costs about 12 bits and removes 0.3 step² on average; other coefficients remove ten
 # times that for the same bits).
 NEGLIGIBLE = 1e-3
-_MAX_MAGNITUDE = 4096  # of the histogram; larger ones count as this
+_MAX_MAGNITUDE = MAX_MAGNITUDE + 1  # of the histogram; larger ones count as this
 
 
 @dataclass(frozen=True)
@@ -118,16 +118,27 @@ def _by_index(p: FloatVector, low_bits: int) -> FloatVector:
     return np.bincount(index_of(np.arange(len(p)), low_bits), weights=p).astype(np.float64)
 
 
-def _mean_bits(p: FloatVector, thresholds: tuple[int, ...], low_bits: int) -> float:
-    """Expected bits of one symbol under a table, sign included."""
+def _magnitude_bits(thresholds: tuple[int, ...], low_bits: int, n: int) -> FloatVector:
+    """Bits of the indices 0 … n−1 of a table; signs, low bits and escape codes included."""
     k = len(thresholds)
     share = np.diff(np.array([0, *thresholds, TOTAL], dtype=np.float64)) / TOTAL
-    by_index = _by_index(p, low_bits)
-    index = np.arange(len(by_index))
-    bits = -np.log2(share)[np.minimum(index, k)]
+    bits = -np.log2(share)[np.minimum(np.arange(n), k)]
     bits[1:] += 1 + low_bits
-    bits[k:] += _escape_bits(len(by_index) - k)
-    return float((by_index * bits).sum())
+    bits[k:] += _escape_bits(n - k)
+    return np.asarray(bits)
+
+
+def table_bits(level: Level, n: int) -> FloatVector:
+    """Bits of the magnitudes 0 … n−1 under a table, as exact as a coder can be: integer costs round what is nearly free."""
+    index = index_of(np.arange(n), level.low_bits)
+    count = max(int(index.max(initial=0)) + 1, len(level.thresholds) + 1)
+    return _magnitude_bits(level.thresholds, level.low_bits, count)[index]
+
+
+def _mean_bits(p: FloatVector, thresholds: tuple[int, ...], low_bits: int) -> float:
+    """Expected bits of one symbol under a table, sign included."""
+    by_index = _by_index(p, low_bits)
+    return float((by_index * _magnitude_bits(thresholds, low_bits, len(by_index))).sum())
 
 
 def _table(
@@ -162,6 +173,25 @@ def _table(
     return found[chosen][1], chosen
 
 
+def density(h: Histogram, ratio: float, theta: float = 0.0) -> FloatVector:
+    """Probabilities of the magnitudes 0 … n−1 at a level of `ratio` steps: what was seen, and a little Laplace."""
+    n = max(len(h.counts), int(np.ceil(ratio * 8)) + 3)
+    p = np.pad(h.counts, (0, n - len(h.counts))) + _PRIOR_WEIGHT * _laplace(ratio, n, theta)
+    return np.asarray(p / p.sum(), dtype=np.float64)
+
+
+def sampling_bits(h: Histogram) -> float:
+    """Bits a symbol by which a density that was counted seems better than it is (G. Miller, 1955)."""
+    return float(max(0, np.count_nonzero(h.counts) - 1) / (2 * np.log(2) * max(1.0, h.counts.sum())))
+
+
+def expected_bits(h: Histogram, p: FloatVector) -> float:
+    """Mean bits of the magnitudes of `h` and of their signs under a density of at least as many magnitudes."""
+    bits = -np.log2(np.maximum(p[: len(h.counts)], np.finfo(np.float64).tiny))
+    bits[1:] += 1
+    return float((h.counts * bits).sum() / h.counts.sum())
+
+
 def fit_level(pools: list[Pool], ratio: float, theta: float = 0.0) -> Level:
     """The table of the level at which the scale is `ratio` steps, with its reconstruction points.
 
@@ -169,11 +199,10 @@ def fit_level(pools: list[Pool], ratio: float, theta: float = 0.0) -> Level:
     all larger ones. A level whose non-zeros are negligible has no thresholds.
     """
     h = histogram(pools, ratio, theta)
-    n = max(len(h.counts), int(np.ceil(ratio * 8)) + 3)
+    p = density(h, ratio, theta)
+    n = len(p)
     counts = np.pad(h.counts, (0, n - len(h.counts)))
     sums = np.pad(h.sums, (0, n - len(h.sums)))
-    p = counts + _PRIOR_WEIGHT * _laplace(ratio, n, theta)
-    p /= p.sum()
     # One pseudo-observation in the middle of the bin keeps the points defined where training has none.
     middle = 1.0 + theta
     r1 = (sums[1] + 0.95 * middle) / (counts[1] + 1.0)

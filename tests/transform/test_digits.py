@@ -11,6 +11,7 @@ from codec.errors import InputError
 from codec.transform import digits
 from codec.transform.digits import RADIX, join, split
 from codec.transform.fit import FittedCodec, fit_planes
+from codec.transform.fit_cells import LEVELS_WITH_DIGITS
 from codec.transform.layout import PlaneLayout
 from codec.transform.maps import quant_maps
 from codec.transform.rate import symbol_costs
@@ -76,7 +77,7 @@ def test_digits_take_nothing_from_the_symbols_they_refine(fitted: tuple[FittedCo
     first = codec.tables.planes[0]
     given_up = len(plain.tables.ladder) - len(codec.tables.ladder)
     assert np.array_equal(first.layer_map, plain.tables.planes[0].layer_map)
-    assert codec.tables.levels[: len(plain.tables.levels)] == plain.tables.levels
+    assert codec.tables.levels[:LEVELS_WITH_DIGITS] == plain.tables.levels[:LEVELS_WITH_DIGITS]
     assert np.array_equal(codec.tables.ladder, plain.tables.ladder[given_up:])
     top = len(plain.tables.levels) - 1
     for layer, shift in enumerate(first.layer_shift):
