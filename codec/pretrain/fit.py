@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,28 @@ from codec.package import Package, TileLayout, build
 from codec.pretrain.recipe import Recipe
 from codec.pretrain.student import Student
 from codec.pretrain.views import SOURCE_WEIGHTS
-from codec.pretrain.windows import training_tiles
+from codec.pretrain.windows import CodecWindows, codec_tiles, training_tiles
 from codec.transform.fit import DEFAULT_BYTES, fit_planes
 from codec.transform.layout import STREAM_BASE_BYTES, PlaneLayout, stream_layout
-from codec.types import FloatArray
+from codec.types import FloatArray, Tile
 
-# What the codec is fitted on, by the bands of the encoder, and in how many orientations.
+# Training windows by the bands of the encoder, and in how many orientations.
 CODEC_SOURCES: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {
     S2_NANO_BANDS: (
         ("eurosat", "terramind", "sen1floods11", "lahinch", "beaufort", "landsat7", "cloud38", "naip"),
         4,
     ),
     RGB_BANDS: (("ucmerced", "dubai", "naip", "eurosat", "terramind", "cloud38"), 1),
+}
+# What the codec is fitted on. Chosen on windows outside training (`benchmarks.nec_ingredients --part bands`): zoomed
+# windows, windows without some of their bands, and more views of the same places all cost bytes or save none.
+CODEC_WINDOWS: dict[tuple[str, ...], CodecWindows] = {
+    S2_NANO_BANDS: CodecWindows(
+        ("eurosat", "terramind", "sen1floods11", "lahinch"), 8, ("beaufort", "cloud38", "landsat7", "naip")
+    ),
+    RGB_BANDS: CodecWindows(
+        ("ucmerced", "dubai", "naip", "eurosat", "terramind", "cloud38"), 1, most_home=1500
+    ),
 }
 # The name of what `Encoder.normalise` does; part of the space ids, so a change of constants needs a new name.
 PREPROCESSING = "reflectance-by-band-name-1"
@@ -75,18 +85,35 @@ def embed_training_windows(encoder: Encoder, data: Path, seed: int) -> dict[str,
         )
     sources, turns = CODEC_SOURCES[encoder.config.bands]
     images = {name: read_source(name, data, "train") for name in sources}
-    patch, validity = encoder.config.patch, []
+    config = encoder.config
+    return _embedded(encoder, training_tiles(images, config.bands, seed=seed, tile=config.tile, turns=turns))
 
-    def tiles():  # type: ignore[no-untyped-def]
-        for tile in training_tiles(
-            images, encoder.config.bands, seed=seed, tile=encoder.config.tile, turns=turns
-        ):
-            side = encoder.config.side
+
+def embed_codec_windows(
+    encoder: Encoder, data: Path, seed: int, plan: CodecWindows | None = None
+) -> dict[str, FloatArray]:
+    """The same of the windows that a codec is fitted on: of `plan`, or of what is planned for the encoder's bands."""
+    config = encoder.config
+    if plan is None:
+        if config.bands not in CODEC_WINDOWS:
+            raise InputError(
+                "no codec is fitted for these bands", expected="those of s2 or rgb", found=config.bands
+            )
+        plan = CODEC_WINDOWS[config.bands]
+    images = {name: read_source(name, data, "train") for name in plan.sources}
+    return _embedded(encoder, codec_tiles(images, config.bands, plan, seed=seed, tile=config.tile))
+
+
+def _embedded(encoder: Encoder, tiles: Iterable[Tile]) -> dict[str, FloatArray]:
+    side, patch, validity = encoder.config.side, encoder.config.patch, []
+
+    def seen() -> Iterator[Tile]:
+        for tile in tiles:
             share = tile.validity.reshape(side, patch, side, patch).mean((1, 3))
             validity.append(share >= 0.5)
             yield tile
 
-    planes = embed(encoder, tiles())
+    planes = embed(encoder, seen())
     return {**planes, "token_validity": np.stack(validity)}
 
 
@@ -101,14 +128,14 @@ def fit_package(
 ) -> Package:
     """Fit the codec of the encoder in `folder` and write the package around it (tables, transform, manifest).
 
-    The package is named after its folder. `keep`, if given, gets the training embeddings as .npz; `run` is the run.json of
+    The package is named after its folder. `keep`, if given, gets what was fitted as .npz; `run` is the run.json of
     the encoder's training, whose sources and energy go into the manifest. Heads are fitted afterwards
     (`python -m codec.heads fit`). `refinements` > 0 makes it a package for streams that serve many rates (bitstream §8.4):
     so many planes refine the tokens, two of them their mean too, and the default quality is what comes before them.
     """
     report = {} if run is None else read_report(run)
     encoder = load_encoder(folder / "encoder.safetensors")
-    planes = embed_training_windows(encoder, data, seed)
+    planes = embed_codec_windows(encoder, data, seed)
     if keep is not None:
         save_planes(keep, planes)
     validity = planes["token_validity"].astype(np.bool_)
@@ -122,6 +149,7 @@ def fit_package(
             "spectral": PlaneLayout(position_mean=False, n_layers=3),
         },
         default_bytes=STREAM_BASE_BYTES if refinements else DEFAULT_BYTES,
+        freeze=True,
     )
     config = encoder.config
     return build(
@@ -156,7 +184,10 @@ def training_data(report: Mapping[str, Any], bands: tuple[str, ...]) -> list[dic
     """What the manifest says of the data: sources of the run's views, if its report is there, and those of the codec."""
     views = list(report["weights"] or SOURCE_WEIGHTS) if report else []
     labels = [TEACHER_LABELS] if report else []
-    return [*(DATA_OF_SOURCE[name] for name in dict.fromkeys([*views, *CODEC_SOURCES[bands][0]])), *labels]
+    return [
+        *(DATA_OF_SOURCE[name] for name in dict.fromkeys([*views, *CODEC_WINDOWS[bands].sources])),
+        *labels,
+    ]
 
 
 def energy_entry(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from codec.pretrain.jitter import BAND_SETS
 from codec.pretrain.views import resize
 from codec.types import Tile
 
+ORIENTATIONS = 8
 SMALLEST_VALID_SHARE = 0.5
 FULL_SHARE = 0.5  # of the tiles keep all bands of their source
 
@@ -39,10 +41,10 @@ def training_tiles(
             jobs = [
                 (tile, row, col, int(t))
                 for row, col in origins(raster, tile)
-                for t in rng.permutation(8)[:turns]
+                for t in rng.permutation(ORIENTATIONS)[:turns]
             ]
             half = tile // 2
-            zoomed = [(half, row, col, int(rng.integers(8))) for row, col in origins(raster, half)]
+            zoomed = [(half, row, col, int(rng.integers(ORIENTATIONS))) for row, col in origins(raster, half)]
             jobs += [zoomed[int(i)] for i in np.sort(rng.permutation(len(zoomed))[: len(jobs) // turns])]
             for size, row, col, which in jobs:
                 pixels = resize(raster.reflectance(row, col, size, size), tile)
@@ -61,3 +63,65 @@ def training_tiles(
                         placed = placed * present[:, None, None]
                 yield Tile(number, turn(placed, which), turn(valid, which), present)
                 number += 1
+
+
+@dataclass(frozen=True, slots=True)
+class CodecWindows:
+    """Which windows a codec is fitted on: many of what the encoder is made for, a few of everything else.
+
+    A codec has one mean, one basis and one set of scales. Windows of a sensor that it will seldom meet cost bytes in each
+    file of the one it is made for; without any of them, files of other sensors cost up to twice the bytes
+    (`benchmarks.nec_ingredients --part bands`).
+    """
+
+    home: tuple[str, ...]  # sources that are fitted to: windows as they are, with all bands
+    turns: int  # of the eight orientations of each
+    guests: tuple[str, ...] = ()  # other sources, as `training_tiles` shows them
+    most_home: int | None = None  # tiles of each home source; None: all
+    most_guest: int = 150  # tiles of each guest
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return self.home + self.guests
+
+
+def codec_tiles(
+    images: Mapping[str, Sequence[Raster]],
+    bands: Sequence[str],
+    plan: CodecWindows,
+    *,
+    seed: int,
+    tile: int = 64,
+) -> Iterator[Tile]:
+    """The windows of a plan, those of home sources first. Deterministic for a seed."""
+    rng = np.random.default_rng([seed, 0xF17])
+    number = 0
+    for source in plan.sources:
+        if source in plan.home:
+            most = plan.most_home
+            shown: Iterable[Tile] = _as_they_are(images[source], bands, plan.turns, tile, rng)
+        else:
+            most = plan.most_guest
+            shown = training_tiles({source: images[source]}, bands, seed=seed, tile=tile)
+        if most is not None:
+            every = list(shown)
+            shown = [every[int(i)] for i in np.sort(rng.permutation(len(every))[:most])]
+        for each in shown:
+            yield Tile(number, each.pixels, each.validity, each.bands_present)
+            number += 1
+
+
+def _as_they_are(
+    rasters: Sequence[Raster], bands: Sequence[str], turns: int, tile: int, rng: np.random.Generator
+) -> Iterator[Tile]:
+    """Wholly measured windows at their own scale with all bands, each in `turns` orientations."""
+    for raster in rasters:
+        for row, col in origins(raster, tile):
+            valid = raster.validity[row : row + tile, col : col + tile]
+            if not valid.all():
+                continue
+            placed, present = place_bands(
+                raster.reflectance(row, col, tile, tile), raster.bands, tuple(bands)
+            )
+            for which in np.sort(rng.permutation(ORIENTATIONS)[:turns]):
+                yield Tile(0, turn(placed, int(which)), turn(valid, int(which)), present)
