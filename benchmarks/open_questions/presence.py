@@ -162,6 +162,8 @@ def _rows(things: Things, each: list[Sent], config: Presence) -> Iterator[Row]:
         coded = Drawn(found.value[1:], found.draws[:, 1:])
         unit = "AP [95% over places and encoders]"
         (whole,) = plain.intervals()
+        if not np.isfinite((whole.low, whole.high)).all():
+            continue  # so few places hold it that many draws have none: no number of it would mean anything
         yield Row(
             SUITE, case, "average precision, uncompressed", whole.value, whole.low, whole.high, unit, n=n
         )  # fmt: skip
