@@ -39,6 +39,7 @@ class Collection:
     run: Run
     held: list[HeldOut]
     train: Path
+    data: Path  # folder of the data collection
 
     def training(self, plane: str) -> tuple[FloatArray, BoolArray]:
         """Embeddings of the training windows without an unmeasured token, and SPLITS×N which part each belongs to."""
@@ -46,7 +47,7 @@ class Collection:
             raise InputError(
                 "no training embeddings",
                 path=self.train,
-                fix="python -m codec.pretrain fit-codec --keep FILE",
+                fix="python -m codec.pretrain embed --data FOLDER --encoder FILE --out FILE",
             )
         with np.load(self.train, allow_pickle=False) as archive:
             whole = archive["token_validity"].all(axis=(1, 2))
@@ -69,4 +70,4 @@ def open_collection(package: str, data: Path, out: Path, train: Path, resamples:
         keep = scored & planes.validity.all(axis=(1, 2))
         tokens = np.asarray(planes.values["tokens"][keep])
         held.append(HeldOut(name, tokens, transform.analyse(tokens), evidence.tiles.groups[keep], keep))
-    return Collection(opened, work.run, held, train)
+    return Collection(opened, work.run, held, train, data)
