@@ -41,7 +41,9 @@ from codec.transform.tables import PlaneMaps, Tables
 from codec.types import BoolArray, FloatArray, PlaneKind
 
 # The ladder's public part: steps of 2^-5 … 2^6 times the deviation of the first plane, in quarter octaves. Finer than
-# that exceeds what float16 embeddings hold, coarser leaves less than the tile mean.
+# that exceeds what float16 embeddings hold; there nothing is left but the tile mean. It goes on until the mean's own finer
+# steps have come that far: from 8 to 15 bytes a tile it is on a par with product quantisation (`--part small-mean`).
+# Planes that are refined by digits end at 2^6: their tables leave no room for more (`fit_digits`), and they begin coarse.
 _FINEST_OCTAVE, _COARSEST_OCTAVE = -5, 6
 DEFAULT_BYTES = 160.0  # of a tile, at the quality that a fit chooses as its default
 _MAX_TRAINING_TILES = 2048  # for scales and tables; means and KLT use all
@@ -231,6 +233,8 @@ def _ladder(
     """Step widths such that every layer of every plane finds its own at each public index."""
     shifts = [0, *(s + d for name, s in plane_shift.items() for d in (0, layouts[name].dc_shift))]
     public = (_COARSEST_OCTAVE - _FINEST_OCTAVE) * QUARTER_OCTAVES + 1
+    if not any(layout.refinements for layout in layouts.values()):
+        public += max(0, max(-layout.dc_shift for layout in layouts.values()))
     length = public - min(shifts) + max(shifts)
     if length > 255:
         raise InputError(

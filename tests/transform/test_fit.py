@@ -101,6 +101,14 @@ def test_layer_0_is_the_tile_mean_and_eight_times_finer(fitted: FittedCodec, uns
     )  # a uniform error in the bin: 1/√12 step; the DC is 8 means
 
 
+def test_the_ladder_goes_on_until_layer_0_has_steps_of_64_deviations(fitted: FittedCodec) -> None:
+    """Its other layers begin at 2^-5 deviations, so that 2^11 lie between the two."""
+    usable = fitted.tables.usable_indices()
+    finest, coarsest = (quant_maps(fitted.tables, 0, index) for index in (usable.start, usable.stop - 1))
+    assert coarsest.step[0, 0] / finest.step[0, 1] == pytest.approx(2.0**11, rel=1e-5)
+    assert not coarsest.coded[:, 1:].any()
+
+
 def test_layers_about_double_the_bytes(fitted: FittedCodec, train: dict[str, np.ndarray]) -> None:
     latents = fitted.transforms["tokens"].analyse(train["tokens"][:256])
     both = {0: latents, 1: fitted.transforms["spectral"].analyse(train["spectral"][:256])}
