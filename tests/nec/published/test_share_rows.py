@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,18 @@ def test_a_task_over_seeds_is_the_geometric_mean_with_the_outermost_ends() -> No
     (found,) = (r for r in seed_rows(ROWS) if r.case == CLASS)
     assert (found.metric, found.rival, found.seeds, found.n) == (TIMES, "nec-2024, all seeds", "0,1", 2)
     assert (found.value, found.lo, found.hi) == (pytest.approx(10.0), 4.0, 40.0)
+
+
+def test_ratios_at_the_end_of_a_curve_are_counted() -> None:
+    ended = replace(
+        ROWS[1], unit="ratio [95% interval; not reached inside the curves, the value is their end]"
+    )
+    found = seed_rows([ROWS[0], ended, *ROWS[2:]])
+    (task,) = (r for r in found if r.case == CLASS)
+    kind = next(r for r in found if r.case == "s2-nano/mean-token tasks/mixed")
+    assert task.unit.endswith("; 1 of 2 end with a curve")
+    assert kind.unit.endswith("; 1 of 4 end with a curve")
+    assert not any("end with a curve" in r.unit for r in seed_rows(ROWS))
 
 
 def test_bd_rates_are_averaged_as_ratios_of_bytes() -> None:

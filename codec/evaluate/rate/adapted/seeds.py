@@ -11,7 +11,7 @@ import argparse
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,30 +65,37 @@ def _of_tasks(rows: Sequence[Row]) -> Iterator[Row]:
         whole = all(len(one) == len(of) for one in ends)
         yield Row(
             suite, case, metric, value, min(ends[0]) if whole else None, max(ends[1]) if whole else None,
-            f"{_OVER}{len(of)} seeds: geometric mean [lowest and highest end of their 95% intervals]",
+            f"{_OVER}{len(of)} seeds: geometric mean [lowest and highest end of their 95% intervals]{_bounds(of.values())}",
             f"{stem}, all seeds", len(of), ",".join(map(str, sorted(of))),
         )  # fmt: skip
 
 
 def _of_kinds(rows: Sequence[Row]) -> Iterator[Row]:
-    groups: dict[tuple[str, str, str, str], dict[int, dict[str, float]]] = defaultdict(
+    groups: dict[tuple[str, str, str, str], dict[int, dict[str, Row]]] = defaultdict(
         lambda: defaultdict(dict)
     )
     for row in rows:
         encoder, *task, _, view, regime = row.case.split("/")
         stem, seed = _stem(row)
         case = f"{encoder}/{_KINDS[view]} tasks/{regime}"
-        groups[row.suite, case, row.metric, stem][seed]["/".join(task)] = _ratio(row, row.value)
+        groups[row.suite, case, row.metric, stem][seed]["/".join(task)] = row
     for (suite, case, metric, stem), of in groups.items():
         tasks = set.intersection(*(set(one) for one in of.values()))
         if not tasks:
             continue
-        means = [_mean([one[task] for task in sorted(tasks)]) for one in of.values()]
+        used = [one[task] for one in of.values() for task in sorted(tasks)]
+        means = [_mean([_ratio(one[task], one[task].value) for task in sorted(tasks)]) for one in of.values()]
         yield Row(
             suite, case, metric, _said(metric, _mean(means)), _said(metric, min(means)), _said(metric, max(means)),
-            f"{_OVER}{len(tasks)} tasks and {len(of)} seeds: geometric mean [smallest and largest seed]",
+            f"{_OVER}{len(tasks)} tasks and {len(of)} seeds: geometric mean [smallest and largest seed]{_bounds(used)}",
             f"{stem}, all tasks", len(tasks), ",".join(map(str, sorted(of))),
         )  # fmt: skip
+
+
+def _bounds(rows: Collection[Row]) -> str:
+    """How many of the ratios lie outside what was measured, and are only as good as the end of a curve."""
+    outside = sum("not reached" in row.unit for row in rows)
+    return f"; {outside} of {len(rows)} end with a curve" if outside else ""
 
 
 def _mean(ratios: Sequence[float]) -> float:
