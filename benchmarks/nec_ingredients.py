@@ -3,12 +3,14 @@
     python -m benchmarks.nec_ingredients --data ../shared/data [--part rdo …]
 
 `rdo`: symbols chosen by rate and distortion, bytes at equal embedding error. `utility`: the same at equal utility of heads.
-`trellis`: what a dependent quantiser would take, an estimate. `mean`: a mean vector per file. `pq`: product quantisation of
-the tile mean. `spectral`: what the spectral plane costs, and tokens predicted from it. `budget`: how near files come to
-their bytes; `traded-budget`: the error there with symbols chosen by rate and distortion.
+`trellis`: what a dependent quantiser would take, an estimate. `mean`: a mean
+vector per file. `pq`: product quantisation of the tile mean; `small-mean`: against it, layer 0 below its ladder. `spectral`:
+what the spectral plane costs, and tokens predicted from it. `bands`: which windows a codec is fitted on. `transfer`: codecs
+of one source on another. `frozen`: what integers and records cost. `budget`: how near files come to their bytes;
+`traded-budget`: the error there with symbols chosen by rate and distortion.
 
-Training embeddings (runs/train_embeddings.npz, made by `python -m codec.pretrain fit-codec --keep`) fit tables; sets, splits
-and heads are those of `python -m codec.evaluate rate`.
+Training embeddings (runs/train_embeddings.npz, made by `python -m codec.pretrain embed`) fit tables; sets, splits and
+heads are those of `python -m codec.evaluate rate`.
 """
 
 from __future__ import annotations
@@ -20,13 +22,17 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks.nec import (
+    bands,
     budget,
     file_mean,
+    frozen,
     mean_vector_pq,
     rdo_error,
     rdo_utility,
+    small_mean,
     spectral,
     traded_budget,
+    transfer,
     trellis,
 )
 from benchmarks.nec.held_out import Collection, open_collection
@@ -40,7 +46,11 @@ PARTS: Mapping[str, Callable[[Collection], Iterable[Row]]] = {
     "trellis": trellis.rows,
     "mean": file_mean.rows,
     "pq": mean_vector_pq.rows,
+    "small-mean": small_mean.rows,
     "spectral": spectral.rows,
+    "bands": bands.rows,
+    "transfer": transfer.rows,
+    "frozen": frozen.rows,
     "budget": budget.rows,
     "traded-budget": traded_budget.rows,
 }

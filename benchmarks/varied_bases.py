@@ -2,8 +2,8 @@
 
     python -m benchmarks.varied_bases --data ../shared/data --pool runs/pool-s2-nano
 
-Tokens of the shipped encoder. Today's fit: the training windows of the collection (runs/train_embeddings.npz, made by
-`python -m codec.pretrain fit-codec --keep`). Against it, scored on tiles of places outside training:
+Tokens of the shipped encoder. Today's fit: all training windows of the collection (runs/train_embeddings.npz, made by
+`python -m codec.pretrain embed`). Against it, scored on tiles of places outside training:
 
 * `EuroSAT windows`: fewer scenes; `every source alike`: all, no source above the median one's share;
 * `windows of all bands`: those that show all twelve (half of the windows hide some, and most sources lack some);
@@ -91,7 +91,9 @@ def training_windows(path: Path, data: Path) -> Windows:
 
     if not path.is_file():
         raise InputError(
-            "no training embeddings", path=path, fix="python -m codec.pretrain fit-codec --keep FILE"
+            "no training embeddings",
+            path=path,
+            fix="python -m codec.pretrain embed --data FOLDER --encoder FILE --out FILE",
         )
     with np.load(path, allow_pickle=False) as archive:
         tokens, whole = archive["tokens"], archive["token_validity"].all(axis=(1, 2))

@@ -7,6 +7,7 @@ Today's fit is that of all training windows, half of them with some of their ban
   half as many` that lack bands, in equal shares of the band sets below;
 * `home windows and N of each guest`: besides, N windows of each sensor of fewer bands; what `fit-codec` takes;
 * `home windows and views`: besides, random crops, sizes and mixtures of the training pool;
+* `windows at their own scale`, `at most N of a source`: of an encoder whose sources all have its bands;
 * `own`: of home windows with the bands of the file, or of the sensor's own training windows.
 
 Bytes are integer costs with a mean vector a file where it pays; errors are those of tokens, or of their mean in a tile for
@@ -36,6 +37,7 @@ SUITE = "nec"
 RATES = (100.0, 300.0, 1000.0)  # bytes a tile of today's fit
 MEAN_RATE = 100.0  # where layer 0 is looked at
 GUESTS = (75, 150, 300)
+LIMITS = (600, 1500)
 _VIEWS = 3000
 
 
@@ -113,8 +115,16 @@ def _plan(tiles: Tiles) -> CodecWindows:
 
 def _fits(tiles: Tiles, windows: FloatArray, every: np.ndarray) -> Iterator[tuple[str, FloatArray]]:
     """Other sets of windows, by label."""
-    yield "all-band windows of today's", windows[every]
     plan = _plan(tiles)
+    if not plan.guests:  # an encoder of so few bands that all sources have them
+        yield "windows at their own scale", tiles.planned(replace(plan, most_home=None))
+        for most in LIMITS:
+            yield (
+                f"windows at their own scale, at most {most} of a source",
+                tiles.planned(replace(plan, most_home=most)),
+            )
+        return
+    yield "all-band windows of today's", windows[every]
     alone = tiles.planned(replace(plan, guests=()))
     yield "home windows", alone
     subsets = [shown for shown in BANDS.values() if shown is not None]

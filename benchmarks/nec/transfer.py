@@ -58,13 +58,14 @@ def rows(of: Collection) -> Iterator[Row]:
     tiles = Tiles(of)
     train = {source: _windows(tiles, source) for source in SOURCES}
     codecs = {source: fitted(x) for source, x in train.items()}
+    everything = fitted(np.concatenate(list(train.values())))
     for source, cases in _held(tiles).items():
         others = [x for name, x in train.items() if name != source]
         apart = fitted(np.concatenate(others))
         fits = {
             "every source but this": apart,
             "every source but this, tables of its own": retabled(apart, train[source]),
-            "every source": fitted(np.concatenate(list(train.values()))),
+            "every source": everything,
         }
         name = f"{of.package.name}/transfer/{source}"
         own = curve(codecs[source], cases.tokens, cases.file)
