@@ -81,3 +81,25 @@ def test_eight_states_gain_over_scalar_what_is_known_of_them() -> None:
     at = np.interp(bits, [b for b, _ in curve], [d for _, d in curve])
     assert curve[0][0] < bits < curve[-1][0]
     assert 0.7 < noise - at < 1.3
+
+
+@pytest.mark.parametrize(("level", "least", "most"), [(10, -0.02, 0.15), (14, 0.4, 1.2)])
+def test_the_gain_goes_with_the_rate_and_no_bound_is_crossed(level: int, least: float, most: float) -> None:
+    """Of a Gaussian source D ≥ 2^(−2R), and scalar quantisation of zeros is all but optimal below a twentieth of a bit."""
+    a = np.abs(np.random.default_rng(2).standard_normal((24, 1000))) * 2.0 ** ((level - 16) / 4)
+    levels, scale = np.full(1000, level), 2.0 ** ((level - 16) / 4)
+
+    def excess(memory: int, tradeoff: float) -> tuple[float, float]:
+        """Bits, and decibels above the bound."""
+        model, trellis = Model.first(40), Trellis.of(memory)
+        for _ in range(4):
+            k, used = search(best_candidates(a, levels, model, tradeoff, False), trellis)
+            model = model.refit(np.broadcast_to(levels, k.shape).ravel(), used.ravel(), k.ravel(), a.ravel())
+        bits = float(model.bits[level, used, k].mean())
+        error = float(np.square(a - model.points[level, used, k]).mean()) / scale**2
+        return bits, 10 * np.log10(error) + 20 * np.log10(2) * bits
+
+    scalar, trellis = excess(0, 0.1155), excess(3, 0.12)
+    assert trellis[1] > -0.05
+    assert abs(scalar[0] - trellis[0]) < 0.15
+    assert least < scalar[1] - trellis[1] < most
