@@ -166,7 +166,6 @@ def fit_planes(
         fit_checks.check_converged(
             held_out_losses(latents, tables, layouts, cut_at), min(map(len, latents.values()))
         )
-        fit_checks.check_frozen(frozen_losses(cells, levels, usable))
     cut = [
         (cut_channels if layouts[name].tokens == "none" else cut_layers)(
             plane, layouts[name].n_layers, cell_bytes(tables, number, latents[name][:_COST_TILES], cut_at)
@@ -175,6 +174,7 @@ def fit_planes(
     ]
     tables, index = Tables(ladder, levels, tuple(cut)), index_for(default_bytes)
     refining: tuple[Refining, ...] = ()
+    trimmed = 0
     counts = {name: layout.digits for name, layout in layouts.items() if layout.refinements}
     if counts:
         tables, refining, trimmed = add_digits(tables, latents, counts, LOWEST_LEVEL)
@@ -185,6 +185,7 @@ def fit_planes(
     data = tables.encode()
     if freeze:
         fit_checks.check_size(data)
+        fit_checks.check_frozen(frozen_losses(cells, levels, usable, usable[trimmed:]))
     TableSet(data)  # the core's own validation: a fit never writes a file that a decoder refuses
     return FittedCodec(transforms, tables, data, index, mean_bytes, refining=refining)
 

@@ -87,13 +87,13 @@ def n_levels(cells: list[Cells], usable: range, layouts: Mapping[str, PlaneLayou
 
 
 def frozen_losses(
-    cells: list[Cells], levels: tuple[Level, ...], usable: range
+    cells: list[Cells], levels: tuple[Level, ...], usable: range, kept: range | None = None
 ) -> dict[int, fit_checks.FrozenLoss]:
-    """What freezing costs at every quality, on the training coefficients."""
+    """What freezing costs at every quality, or at those that are kept, on the training coefficients."""
     densities: dict[int, tuple[npt.NDArray[np.float64], float]] = {}
     per_tile = sum(c.per_tile for c in cells)
     losses = {}
-    for index in usable:
+    for index in usable if kept is None else kept:
         met = []
         for c in cells:
             number, clamped = c.klass - index - c.shift, c.level(index, len(levels))

@@ -9,7 +9,7 @@ from codec.errors import InputError, InternalError, LimitExceeded
 from codec.transform import fit_checks
 from codec.transform.fit import fit_planes
 from codec.transform.fit_checks import FrozenLoss, Met
-from codec.transform.layout import PlaneLayout
+from codec.transform.layout import PlaneLayout, stream_layout
 from codec.transform.levels import Histogram, Pool, sampling_bits, table_bits
 from codec.transform.tables import Level
 from tests.transform.synthetic_embeddings import embeddings
@@ -95,6 +95,15 @@ def test_halves_part_all_tiles_and_keep_neighbours_together() -> None:
 def test_enough_tiles_pass_every_check_and_change_nothing() -> None:
     tiles = {"tokens": embeddings(n_tiles=1200, channels=24)}
     assert fit_planes(tiles, freeze=True).tables_bytes == fit_planes(tiles).tables_bytes
+
+
+def test_qualities_that_digits_give_up_are_not_judged() -> None:
+    """Their tables end at a scale of 256 steps, so that the finest qualities would live of escapes."""
+    fit_planes(
+        {"tokens": embeddings(n_tiles=1200, channels=24)},
+        layouts={"tokens": stream_layout(2)},
+        freeze=True,
+    )
 
 
 def test_too_few_tiles_for_a_density_are_refused_with_how_much_they_lose() -> None:
