@@ -26,7 +26,7 @@ from codec.pretrain.run import CHECKPOINT, REPORT, Run, train
 class Sizes:
     """What is trained, as the campaign of `codec/pretrain/recipes/candidates.yaml` was."""
 
-    widths_depths: tuple[tuple[int, int], ...] = ((32, 2), (64, 3), (128, 4), (128, 6))
+    widths_depths: tuple[tuple[int, int], ...] = ((32, 2), (128, 4), (128, 6))
     seeds: tuple[int, ...] = (0, 1, 2)
     samples: int = 24_000
     recipe: str = "s2-nano"
