@@ -9,6 +9,8 @@ import pytest
 
 from codec.errors import InputError
 from codec.evaluate.rate.adapted.seeds import main, seed_rows
+from codec.evaluate.rate.adapted.shares import bound_of
+from codec.evaluate.rate.curves import End
 from codec.evaluate.rows import Row, load, merge
 
 CLASS, WATER = "s2-nano/eurosat/class/base mean/tokens mean/mixed", "s2-nano/water/water/base/tokens/mixed"
@@ -38,15 +40,34 @@ def test_a_task_over_seeds_is_the_geometric_mean_with_the_outermost_ends() -> No
 
 
 def test_ratios_at_the_end_of_a_curve_are_counted() -> None:
-    ended = replace(
-        ROWS[1], unit="ratio [95% interval; not reached inside the curves, the value is their end]"
-    )
-    found = seed_rows([ROWS[0], ended, *ROWS[2:]])
+    ended = replace(ROWS[1], unit="times [95% interval; at least: not reached inside the curves]")
+    below = replace(ROWS[2], unit="times [95% interval; at most: not reached inside the curves]")
+    found = seed_rows([ROWS[0], ended, below, *ROWS[3:]])
     (task,) = (r for r in found if r.case == CLASS)
     kind = next(r for r in found if r.case == "s2-nano/mean-token tasks/mixed")
-    assert task.unit.endswith("; 1 of 2 end with a curve")
-    assert kind.unit.endswith("; 1 of 4 end with a curve")
-    assert not any("end with a curve" in r.unit for r in seed_rows(ROWS))
+    assert task.unit.endswith("; 1 of 2 at least")
+    assert kind.unit.endswith("; 1 of 4 at least, 1 of 4 at most")
+    assert not any("at least" in r.unit for r in seed_rows(ROWS))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "bound"),
+    [
+        ("inside", "inside", ""),
+        ("inside", "never", "at least"),  # they need more than their largest
+        ("at most", "inside", "at least"),  # we need less than our smallest
+        ("at most", "never", "at least"),
+        ("never", "inside", "at most"),
+        ("inside", "at most", "at most"),
+        ("never", "at most", "at most"),
+        ("never", "never", None),
+        ("at most", "at most", None),
+    ],
+)
+def test_a_ratio_where_curves_end_is_the_bound_that_it_can_be(
+    ours: End, theirs: End, bound: str | None
+) -> None:
+    assert bound_of(ours, theirs) == bound
 
 
 def test_bd_rates_are_averaged_as_ratios_of_bytes() -> None:

@@ -2,7 +2,8 @@
 
 Methods of further seeds are called `NAME seed S`. Of each task the ratios of all seeds become one row: their geometric mean,
 from the lowest end of an interval to the highest. Of all tasks of a kind (heads on means, heads on tokens) there is one row
-too: the geometric mean over tasks and seeds, from the smallest seed to the largest.
+too: the geometric mean over tasks and seeds, from the smallest seed to the largest. Ratios that are bounds count with their
+bound, and their number is said; a task of which a seed says nothing counts for no seed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from codec.errors import InputError, SwathpackError
+from codec.evaluate.rate.adapted.shares import AT_LEAST, AT_MOST
 from codec.evaluate.rows import Row, as_text, load, merge
 
 _SEED = re.compile(r" seed (\d+)$")
@@ -93,9 +95,10 @@ def _of_kinds(rows: Sequence[Row]) -> Iterator[Row]:
 
 
 def _bounds(rows: Collection[Row]) -> str:
-    """How many of the ratios lie outside what was measured, and are only as good as the end of a curve."""
-    outside = sum("not reached" in row.unit for row in rows)
-    return f"; {outside} of {len(rows)} end with a curve" if outside else ""
+    """How many of the ratios are bounds, for curves end."""
+    counts = {name: sum(f"{name}: not reached" in row.unit for row in rows) for name in (AT_LEAST, AT_MOST)}
+    said = [f"{count} of {len(rows)} {name}" for name, count in counts.items() if count]
+    return "; " + ", ".join(said) if said else ""
 
 
 def _mean(ratios: Sequence[float]) -> float:

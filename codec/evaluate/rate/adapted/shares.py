@@ -4,19 +4,26 @@ Ours is one stream: its layer 0 where a head asks for a mean, L0 | S | AC where 
 view (its tokens, or behind its first decoder block; pooled one way or the other) in which it needs the fewest bytes for
 that share, which favours it. A share is of the score of head `one` on uncompressed embeddings, taken off as a loss: places
 that are hard for the codecs are hard for the reference too.
+
+A curve may end before a share: ours because layer 0 alone reaches it, a rival's because its finest point does not. A ratio
+then is a bound, and says which; where it is none, there is no row. Heads are trained on all rates or for each; one that saw
+only the frozen encoder's tokens would be asked about other encoders' here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from codec.evaluate.rate.curve_intervals import ByteInterval, Measured, bd_rate_interval, bytes_interval
+from codec.evaluate.rate.curves import End
 from codec.evaluate.rate.report import BD_DRAWS, Contender, Question
 from codec.evaluate.rows import Row
 
+REGIMES = ("mixed", "per-rate")
+AT_LEAST, AT_MOST = "at least", "at most"
 SHARES = (0.94, 0.97, 0.99, 0.997)  # of the uncompressed score: the points of the published curves, roughly
 OURS = {  # the first that was scored: an encoder may have no spectral plane
     "scene": (("base mean", "tokens mean"),),
@@ -45,37 +52,73 @@ def share_rows(question: Question, rivals: Sequence[str]) -> Iterator[Row]:
     uncompressed = question.judge.reference_value("score")
     if not uncompressed > 0:
         return
-    for regime in sorted({key.regime for scored in question.scored.values() for key in scored.answers}):
+    regimes = {key.regime for scored in question.scored.values() for key in scored.answers}
+    for regime in sorted(regimes & set(REGIMES)):
         lines = question.lines(regime)
         named = {(line.method, line.key.view): line for line in lines}
         method, view = next(one for one in OURS[question.target.level] if one in named)
         mine = question.measured(named[method, view])
         case = f"{question.case}/{method}/{view}/{regime}"
-        losses = [(share - 1) * uncompressed for share in SHARES]
-        for share, loss in zip(SHARES, losses, strict=True):
-            yield _bytes(question, case, share, _at(question, mine, None, loss))
+        needs = {share: _needs(question, mine, (share - 1) * uncompressed) for share in SHARES}
+        for share, need in needs.items():
+            yield _bytes_row(question, case, share, need, "")
         for rival in rivals:
             theirs = [(line, question.measured(line)) for line in lines if line.method == rival]
-            for share, loss in zip(SHARES, losses, strict=True):
-                needs = [_at(question, one, None, loss) for _, one in theirs]
-                best = min(range(len(needs)), key=lambda i: _order(needs[i], theirs[i][1]))
+            for share, ours in needs.items():
+                loss = (share - 1) * uncompressed
+                found = [_needs(question, one, loss) for _, one in theirs]
+                best = min(range(len(found)), key=lambda i: (found[i].end == "never", found[i].bytes.value))
                 line, measured = theirs[best]
                 own = f"{question.case}/{rival}/best view/{regime}"
-                row = _bytes(question, own, share, needs[best])
-                yield replace(row, unit=f"{row.unit} by {line.key.view}")
+                yield _bytes_row(question, own, share, found[best], f" by {line.key.view}")
+                bound = bound_of(ours.end, found[best].end)
+                if bound is None:
+                    continue
                 ratio = _at(question, mine, measured, loss)
-                unit = f"ratio [{ratio.note}]; {rival} by {line.key.view}"
                 metric = f"times fewer bytes at {100 * share:g} %"
+                unit = f"times [{_note(ratio, bound)}]; {rival} by {line.key.view}"
                 yield Row(question.suite, case, metric, ratio.value, ratio.low, ratio.high, unit, rival)
             yield from _bd_row(question, case, mine, rival, theirs)
 
 
-def _order(found: ByteInterval, measured: Measured) -> tuple[bool, float]:
-    """Views that reach the share first, then by bytes."""
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """Bytes for a share, and where on the curve that is."""
+
+    bytes: ByteInterval
+    end: End
+
+
+def _needs(question: Question, measured: Measured, loss: float) -> _Need:
+    found = _at(question, measured, None, loss)
     sizes = measured.sizes.sum(1)
     smallest = float((sizes[:, 0] / sizes[:, 1]).min())
-    never = not found.reached and found.value > smallest * (1 + 1e-9)  # else the end is the lower one
-    return never, found.value
+    if found.reached:
+        return _Need(found, "inside")
+    return _Need(found, "never" if found.value > smallest * (1 + 1e-9) else "at most")
+
+
+def bound_of(ours: End, theirs: End) -> str | None:
+    """What their bytes over ours are where curves end: "" for measured, "at least", "at most", or None for no bound."""
+    if (ours, theirs) == ("inside", "inside"):
+        return ""
+    if ours != "never" and theirs != "at most":
+        return AT_LEAST
+    if ours != "at most" and theirs != "never":
+        return AT_MOST
+    return None
+
+
+def _note(found: ByteInterval, bound: str) -> str:
+    """The unit's note; an end that is open against the bound is called otherwise, for tables mark ends by these words."""
+    low, high, other = found.low_open, found.high_open, False
+    parts = ["95% interval"]
+    if bound:
+        parts.append(f"{bound}: not reached inside the curves")
+        other = low if bound == AT_LEAST else high
+        low, high = bound == AT_MOST, bound == AT_LEAST
+    parts += ["low end open"] * low + ["high end open"] * high + ["the other end is a curve's too"] * other
+    return "; ".join(parts)
 
 
 def _at(question: Question, measured: Measured, rival: Measured | None, loss: float) -> ByteInterval:
@@ -83,9 +126,18 @@ def _at(question: Question, measured: Measured, rival: Measured | None, loss: fl
     return bytes_interval(measured, rival, loss, question._bootstrap("score"), reference=reference)
 
 
-def _bytes(question: Question, case: str, share: float, found: ByteInterval) -> Row:
-    metric = f"bytes at {100 * share:g} %"
-    return Row(question.suite, case, metric, found.value, found.low, found.high, f"B/tile [{found.note}]")
+def _bytes_row(question: Question, case: str, share: float, need: _Need, view: str) -> Row:
+    found, metric = need.bytes, f"bytes at {100 * share:g} %"
+    end = {"inside": "", "at most": AT_MOST, "never": AT_LEAST}[need.end]
+    return Row(
+        question.suite,
+        case,
+        metric,
+        found.value,
+        found.low,
+        found.high,
+        f"B/tile [{_note(found, end)}]{view}",
+    )
 
 
 def _bd_row(
