@@ -155,7 +155,7 @@ def fit_package(
     return build(
         folder,
         name=folder.resolve().name,
-        version="0.3.0",
+        version="0.4.0",
         licence="Apache-2.0",
         bands=config.bands,
         preprocessing=PREPROCESSING,
