@@ -3,7 +3,7 @@
     python -m benchmarks.nec_ingredients --data ../shared/data [--part rdo …]
 
 `rdo`: symbols chosen by rate and distortion, bytes at equal embedding error. `utility`: the same at equal utility of heads.
-`trellis`: what a dependent quantiser would take, an estimate. `mean`: a mean
+`rotations`: channel transforms by frequency. `trellis`: what a dependent quantiser would take, an estimate. `mean`: a mean
 vector per file. `pq`: product quantisation of the tile mean; `small-mean`: against it, layer 0 below its ladder. `spectral`:
 what the spectral plane costs, and tokens predicted from it. `bands`: which windows a codec is fitted on. `transfer`: codecs
 of one source on another. `frozen`: what integers and records cost. `budget`: how near files come to their bytes;
@@ -29,6 +29,7 @@ from benchmarks.nec import (
     mean_vector_pq,
     rdo_error,
     rdo_utility,
+    rotations,
     small_mean,
     spectral,
     traded_budget,
@@ -43,6 +44,7 @@ from codec.evaluate.rows import as_text, save
 PARTS: Mapping[str, Callable[[Collection], Iterable[Row]]] = {
     "rdo": rdo_error.rows,
     "utility": rdo_utility.rows,
+    "rotations": rotations.rows,
     "trellis": trellis.rows,
     "mean": file_mean.rows,
     "pq": mean_vector_pq.rows,
@@ -59,7 +61,7 @@ _AT_A_TIME = 4
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print, and write benchmarks/results/nec.csv, part by part."""
+    """Measure, print, and write benchmarks/results/nec.csv (bands and transfer: windows.csv), part by part."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.nec_ingredients", description=__doc__.splitlines()[0]
     )

@@ -33,7 +33,7 @@ from codec.pretrain.windows import CodecWindows
 from codec.transform.fit import fit_planes
 from codec.types import FloatArray, Tile
 
-SUITE = "nec"
+SUITE = "windows"
 RATES = (100.0, 300.0, 1000.0)  # bytes a tile of today's fit
 MEAN_RATE = 100.0  # where layer 0 is looked at
 GUESTS = (75, 150, 300)

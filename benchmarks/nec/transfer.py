@@ -29,7 +29,7 @@ from codec.transform.fit_cells import cells_of, classes_of, fit_levels
 from codec.transform.maps import quant_maps
 from codec.types import FloatArray
 
-SUITE = "nec"
+SUITE = "windows"
 RATES = (100.0, 300.0, 1000.0)  # bytes a tile of a source's own codec
 PAIR_RATE = 300.0
 # Training sources and the set of the harness that shows the same place, sensor or series outside training.
