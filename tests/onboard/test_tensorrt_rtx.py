@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from codec.errors import InputError
+from codec.package import Package
 from onboard.engine_graph import ENGINES, EngineFile
 from onboard.tensorrt_build import BuildOptions, build, load_module, make_log, strongly_typed
 from tests.onboard.tiny_graph import tiny_encoder
@@ -35,7 +36,9 @@ def test_it_parses_and_builds(engine: str, engine_files: dict[str, EngineFile]) 
     assert log.lines == []
 
 
-def test_types_come_from_the_graph(engine: str, engine_files: dict[str, EngineFile]) -> None:
+def test_types_come_from_the_graph(
+    engine: str, engine_files: dict[str, EngineFile], package: Package
+) -> None:
     """Strong typing: what the exporter wrote is what every layer has, and inputs and outputs are what an engine feeds."""
     log = make_log(trt)
     network = trt.Builder(log).create_network(strongly_typed(trt))
@@ -52,8 +55,10 @@ def test_types_come_from_the_graph(engine: str, engine_files: dict[str, EngineFi
     if low is None:
         assert set(products) == {"FLOAT"}
     else:
-        # Only the transform of each plane, two products, stays single.
-        assert products["FLOAT"] == 4
+        # Only the transform of each plane stays single: a product over tokens, and one for each group of frequencies.
+        turns = [transform.rotations for transform in package.transforms.values()]
+        assert None not in turns
+        assert products["FLOAT"] == sum(1 + len(turn.matrices) for turn in turns if turn is not None)
         assert products[low] > 20
     assert (quantised > 10) == (engine == "int8")
     outputs = {network.get_output(i).name: network.get_output(i).dtype for i in range(network.num_outputs)}
