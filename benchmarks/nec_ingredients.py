@@ -3,11 +3,12 @@
     python -m benchmarks.nec_ingredients --data ../shared/data [--part rdo …]
 
 `rdo`: symbols chosen by rate and distortion, bytes at equal embedding error. `utility`: the same at equal utility of heads.
-`rotations`: channel transforms by frequency. `trellis`: what a dependent quantiser would take, an estimate. `mean`: a mean
-vector per file. `pq`: product quantisation of the tile mean; `small-mean`: against it, layer 0 below its ladder. `spectral`:
-what the spectral plane costs, and tokens predicted from it. `bands`: which windows a codec is fitted on. `transfer`: codecs
-of one source on another. `frozen`: what integers and records cost. `budget`: how near files come to their bytes;
-`traded-budget`: the error there with symbols chosen by rate and distortion.
+`rotations`: channel transforms by frequency, bytes at equal error; `rotations-utility`: heads at equal bytes. `trellis`:
+what a dependent quantiser would take, an estimate. `mean`: a mean vector per file. `pq`: product quantisation of the tile
+mean; `small-mean`: against it, layer 0 below its ladder. `spectral`: what the spectral plane costs, and tokens predicted
+from it. `bands`: which windows a codec is fitted on. `transfer`: codecs of one source on another. `frozen`: what integers
+and records cost. `budget`: how near files come to their bytes; `traded-budget`: the error there with symbols chosen by rate
+and distortion.
 
 Training embeddings (runs/train_embeddings.npz, made by `python -m codec.pretrain embed`) fit tables; sets, splits and
 heads are those of `python -m codec.evaluate rate`.
@@ -30,6 +31,7 @@ from benchmarks.nec import (
     rdo_error,
     rdo_utility,
     rotations,
+    rotations_utility,
     small_mean,
     spectral,
     traded_budget,
@@ -45,6 +47,7 @@ PARTS: Mapping[str, Callable[[Collection], Iterable[Row]]] = {
     "rdo": rdo_error.rows,
     "utility": rdo_utility.rows,
     "rotations": rotations.rows,
+    "rotations-utility": rotations_utility.rows,
     "trellis": trellis.rows,
     "mean": file_mean.rows,
     "pq": mean_vector_pq.rows,
