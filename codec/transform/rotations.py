@@ -61,14 +61,15 @@ class Rotations:
         return self._turned(values, self.matrices[:, : values.shape[1]])
 
     def _turned(self, values: FloatArray, matrices: FloatArray) -> FloatArray:
-        n, depth, _ = values.shape
-        result = np.empty((n, matrices.shape[2], values.shape[2]), np.float32)
+        # Channels last meanwhile: whole rows are then gathered, not numbers, which takes half of the time.
+        n, depth, n_frequencies = values.shape
+        rows = np.ascontiguousarray(values.transpose(0, 2, 1), dtype=np.float32)
+        result = np.empty((n, n_frequencies, matrices.shape[2]), np.float32)
         for number, matrix in enumerate(matrices):
             where = np.flatnonzero(self.group == number)
-            rows = np.ascontiguousarray(values[:, :, where].transpose(0, 2, 1)).reshape(-1, depth)
-            turned = product(rows, np.ascontiguousarray(matrix))
-            result[:, :, where] = turned.reshape(n, len(where), -1).transpose(0, 2, 1)
-        return result
+            turned = product(rows[:, where].reshape(-1, depth), np.ascontiguousarray(matrix))
+            result[:, where] = turned.reshape(n, len(where), -1)
+        return np.ascontiguousarray(result.transpose(0, 2, 1))
 
 
 def group_of_frequency(rows: int, cols: int) -> npt.NDArray[np.uint8]:
