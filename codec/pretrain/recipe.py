@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -178,6 +178,27 @@ def parse(text: str, path: Path) -> tuple[dict[str, Any], dict[str, int]]:
 
     walk(node, "")
     return values, lines
+
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def read_settings(kind: type[Settings], where: Path, overrides: Sequence[str]) -> Settings:
+    """A small recipe of its own kind. Raises UsageError naming the line or the override."""
+    try:
+        text = where.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the recipe cannot be read: {error}", path=where) from error
+    values, lines = parse(text, where)
+    given = overridden(values, overrides)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        raise UsageError(
+            f"{_where(name, lines, where, given)}: {first['msg'].lower()}", found=first["input"]
+        ) from None
 
 
 def _assign(values: dict[str, Any], name: str, value: str, override: str) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from codec.errors import UsageError
-from codec.pretrain.recipe import Schedule, overridden, parse
+from codec.pretrain.recipe import Schedule, read_settings
 
 SHIPPED = Path(__file__).with_name("recipe.yaml")
 
@@ -34,19 +34,7 @@ class Adaptation(BaseModel):
 def load_adaptation(path: Path | None = None, overrides: Sequence[str] = ()) -> Adaptation:
     """The recipe of a file (None: the shipped one) with `key=value` overrides. Raises UsageError naming line or override."""
     where = SHIPPED if path is None else Path(path)
-    try:
-        text = where.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the recipe cannot be read: {error}", path=where) from error
-    values, lines = parse(text, where)
-    given = overridden(values, overrides)
-    try:
-        recipe = Adaptation.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(map(str, first["loc"]))
-        place = f"--set {given[name]}" if name in given else f"{where}, line {lines.get(name, 1)}, {name}"
-        raise UsageError(f"{place}: {first['msg'].lower()}", found=first["input"]) from None
+    recipe = read_settings(Adaptation, where, overrides)
     if recipe.coarsest_bytes > recipe.finest_bytes:
         raise UsageError(
             "the finest quality has the most bytes",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from codec.errors import UsageError
-from codec.pretrain.recipe import parse
+from codec.pretrain.recipe import read_settings
 
 SHIPPED = Path(__file__).with_name("recipe.yaml")
 
@@ -55,28 +54,7 @@ class Recipe(BaseModel):
 def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe of a file (None: the shipped one) with `key=value` overrides. Raises UsageError naming line or override."""
     where = SHIPPED if path is None else Path(path)
-    try:
-        text = where.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the recipe cannot be read: {error}", path=where) from error
-    values, lines = parse(text, where)
-    given: dict[str, str] = {}
-    for override in overrides:
-        name, equals, value = override.partition("=")
-        if not (name and equals and value):
-            raise UsageError(f"--set {override}: give key=value, e.g. samples=20000")
-        try:
-            values[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise UsageError(f"--set {override}: the value is no legal YAML") from None
-        given[name] = override
-    try:
-        recipe = Recipe.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(map(str, first["loc"]))
-        place = f"--set {given[name]}" if name in given else f"{where}, line {lines.get(name, 1)}, {name}"
-        raise UsageError(f"{place}: {first['msg'].lower()}", found=first["input"]) from None
+    recipe = read_settings(Recipe, where, overrides)
     if recipe.whole + recipe.prefix > 1 or recipe.coarsest_bytes > recipe.finest_bytes:
         raise UsageError(
             "whole and prefix are shares of the groups, and the finest quality has the most bytes",
