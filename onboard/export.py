@@ -72,11 +72,10 @@ def encoder_graph(package: Package) -> torch.nn.Module:
             maps = package.maps(name, package.default_ladder_index)
             dct = np.kron(dct_matrix(transform.rows), dct_matrix(transform.cols)).astype(np.float32)
             self.register_buffer("mean", torch.from_numpy(transform.mean.copy()))
-            basis, turn = transform.basis, transform.rotations
-            if turn is not None:
-                basis = (turn.matrices.astype(np.float64) @ basis.astype(np.float64)).astype(np.float32)
-            self.register_buffer("basis_t", torch.from_numpy(np.ascontiguousarray(basis.swapaxes(-1, -2))))
-            groups = () if turn is None else tuple(np.flatnonzero(turn.group == g) for g in range(len(basis)))
+            bases, turn = transform.bases(), transform.rotations
+            basis_t = np.ascontiguousarray(bases.swapaxes(1, 2))
+            self.register_buffer("basis_t", torch.from_numpy(basis_t[0] if turn is None else basis_t))
+            groups = () if turn is None else tuple(np.flatnonzero(turn.group == g) for g in range(len(bases)))
             self.groups = len(groups)
             for number, frequencies in enumerate(groups):
                 self.register_buffer(f"frequencies{number}", torch.from_numpy(frequencies))

@@ -128,3 +128,12 @@ def _rotated(x: Matrix, cosine: Matrix, sine: Matrix) -> Matrix:
 
 
 __all__ = ["eigenvectors"]
+
+
+def klt_basis(covariance: Matrix) -> Matrix:
+    """C×C: rows are the channels of the KLT, largest variance first. An eigenvector's sign is arbitrary: here its largest
+    component is positive.
+    """
+    basis = eigenvectors(covariance).T
+    peak = np.abs(basis).argmax(axis=1)
+    return np.asarray(basis * np.sign(basis[np.arange(len(basis)), peak])[:, None])

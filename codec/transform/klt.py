@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from codec.errors import InputError
-from codec.transform.eigen import eigenvectors
+from codec.transform.eigen import klt_basis
 from codec.transform.plane import PlaneTransform, TokenTransform
 from codec.transform.products import gram
 from codec.transform.rotations import WIDEST, fit_rotations
@@ -59,11 +59,7 @@ def fit_transform(
             "all embeddings are equal; there is nothing to fit",
             fix="give embeddings that differ; what is one vector needs no codec",
         )
-    basis = eigenvectors(covariance).T  # largest scale first
-    peak = np.abs(basis).argmax(axis=1)
-    basis = (
-        basis * np.sign(basis[np.arange(channels), peak])[:, None]
-    )  # an eigenvector's sign is arbitrary: fix it
+    basis = klt_basis(covariance)
     transform = PlaneTransform(mean, basis.astype(np.float32), tokens)
     whole = valid.all(axis=(1, 2))
     if rotations and tokens != "none" and rows * cols > 1 and channels <= WIDEST and whole.any():

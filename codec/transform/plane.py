@@ -78,6 +78,13 @@ class PlaneTransform:
     def channels(self) -> int:
         return int(self.mean.shape[2])
 
+    def bases(self) -> FloatArray:
+        """G×C×C, basis and rotation of each group of frequencies in one; without rotations there is one group."""
+        if self.rotations is None:
+            return self.basis[None]
+        turned = self.rotations.matrices.astype(np.float64) @ self.basis.astype(np.float64)
+        return turned.astype(np.float32)
+
     def analyse(self, embeddings: FloatArray, validity: BoolArray | None = None) -> FloatArray:
         """Embeddings N×h×w×C → latents N×C×F, float32.
 

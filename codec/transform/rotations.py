@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codec.errors import InputError
-from codec.transform.eigen import eigenvectors
+from codec.transform.eigen import klt_basis
 from codec.transform.products import gram, product
 from codec.types import FloatArray
 
@@ -90,7 +90,5 @@ def fit_rotations(latents: FloatArray, rows: int, cols: int) -> Rotations:
         for f in where:  # one after another: bounds the float64 copies
             covariance += gram(np.ascontiguousarray(latents[:, :, f]).astype(np.float64))
         # As it is: shrunk towards its diagonal by 2 %, layer 0 takes up to 15 % more bytes.
-        basis = eigenvectors(covariance / (len(latents) * len(where))).T
-        peak = np.abs(basis).argmax(axis=1)
-        matrices[number] = basis * np.sign(basis[np.arange(channels), peak])[:, None]
+        matrices[number] = klt_basis(covariance / (len(latents) * len(where)))
     return Rotations(matrices, group)

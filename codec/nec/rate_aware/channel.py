@@ -50,7 +50,11 @@ class Channel:
         TableSet(tables_bytes)  # the core's own validation, also of what a checkpoint holds
         self.tables = Tables.decode(tables_bytes)
         self._mean = torch.from_numpy(transform.mean).flatten(0, 1).to(device)  # L×C
-        self._bases = torch.from_numpy(frequency_bases(transform)).to(device)  # F×C×C
+        n_frequencies = transform.rows * transform.cols
+        group = (
+            np.zeros(n_frequencies, np.uint8) if transform.rotations is None else transform.rotations.group
+        )
+        self._bases = torch.from_numpy(transform.bases()[group]).to(device)  # F×C×C
         grid = np.kron(dct_matrix(transform.rows), dct_matrix(transform.cols)).astype(np.float32)
         self._dct = torch.from_numpy(grid).to(device)  # F×L
         self._maps: dict[int, QuantMaps] = {}
@@ -124,14 +128,6 @@ class Channel:
         if index not in self._maps:
             self._maps[index] = quant_maps(self.tables, 0, index)
         return self._maps[index]
-
-
-def frequency_bases(transform: PlaneTransform) -> FloatArray:
-    """F×C×C: the basis of each token frequency, its rotation included."""
-    if transform.rotations is None:
-        return np.repeat(transform.basis[None], transform.rows * transform.cols, 0)
-    turned = transform.rotations.matrices.astype(np.float64) @ transform.basis.astype(np.float64)
-    return np.asarray(turned[transform.rotations.group], np.float32)
 
 
 def laplace_bits(values: Tensor, step: Tensor, scale: Tensor) -> Tensor:

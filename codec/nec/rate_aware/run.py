@@ -76,10 +76,11 @@ class RateAwareRun(Run):
         if not self.adaptation.weight:
             return super().terms()
         every = -(-self.recipe.schedule.steps // self.adaptation.refits)
-        if self.channel is None or self.step % every == 0:
-            self.refit()
+        channel = self.channel
+        if channel is None or self.step % every == 0:
+            channel = self.refit()
         rng = np.random.default_rng([self.recipe.seed, self.step, 1])
-        drawn = int(rng.choice(self.channel_.indices))
+        drawn = int(rng.choice(channel.indices))
         self._index = None if rng.random() < self.adaptation.unquantised else drawn
         self._sent = None
         terms = super().terms()
@@ -97,13 +98,8 @@ class RateAwareRun(Run):
         """Of a ladder index; one that a later fit added counts as its neighbour."""
         return self.share[min(max(index, min(self.share)), max(self.share))]
 
-    @property
-    def channel_(self) -> Channel:
-        assert self.channel is not None
-        return self.channel
-
     @torch.no_grad()
-    def refit(self) -> None:
+    def refit(self) -> Channel:
         """Fit transform and tables to the tokens of now; before the first step, ask what token error costs."""
         self._index = None
         self.student.eval()
@@ -114,13 +110,14 @@ class RateAwareRun(Run):
         )
         side = self.encoder.config.side
         tokens = tokens.reshape(len(tokens), side, side, -1)
-        self.channel = Channel.fitted(
+        self.channel = channel = Channel.fitted(
             tokens, self.adaptation.finest_bytes, self.adaptation.coarsest_bytes, self.device
         )
         if not self.slope:
-            self.slope = self._slope(self.channel)
-            self.share = self._shares(self.channel)
+            self.slope = self._slope(channel)
+            self.share = self._shares(channel)
         self.student.train()
+        return channel
 
     def _slope(self, channel: Channel) -> float:
         """Rise of the loss per unit of mean square token error, at the middle quality, over the next batches."""

@@ -108,15 +108,14 @@ def test_adapted_tokens_take_fewer_bits_at_the_same_step(pool: Pool, start: Path
     schedule = {"samples": 640, "batch": 16, "warmup": 32, "peak_rate": 2e-3}
     runs = [RateAwareRun(pool, start, adaptation(weight=w, schedule=schedule)) for w in (20.0, 0.0)]
     ruler = RateAwareRun(pool, start, adaptation())
-    ruler.refit()
-    assert ruler.channel is not None
+    channel = ruler.refit()
     charged = []
     for run in runs:
         for _ in range(run.recipe.schedule.steps):
             run.advance()
         run.student.eval()
         tokens = torch.from_numpy(run.embed(np.arange(64)))
-        charged.append(float(ruler.channel.send(tokens, ruler.channel.indices.start, learn=False).bits.sum()))
+        charged.append(float(channel.send(tokens, channel.indices.start, learn=False).bits.sum()))
     assert charged[0] < 0.9 * charged[1]
 
 
