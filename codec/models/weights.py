@@ -31,11 +31,11 @@ def save_encoder(encoder: Encoder, path: Path, *, half: bool = False) -> None:
     tensors = {
         key: value.detach().to(kind).contiguous() for key, value in sorted(encoder.state_dict().items())
     }
-    write_atomic(path, _sorted_header(save(tensors, metadata=metadata)))
+    write_atomic(path, sorted_header(save(tensors, metadata=metadata)))
 
 
-def _sorted_header(data: bytes) -> bytes:
-    """The library writes the metadata in an order that changes from run to run; a file's hash must not."""
+def sorted_header(data: bytes) -> bytes:
+    """A safetensors file whose bytes depend on what it holds: the library orders the metadata anew in every run."""
     (length,) = struct.unpack_from("<Q", data)
     header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
