@@ -12,6 +12,7 @@ from codec.atomic import write_atomic
 from codec.data.readers import read_source
 from codec.errors import InputError
 from codec.evaluate.about import ABOUT, About
+from codec.evaluate.card_rates import energy, rates
 from codec.evaluate.card_tables import tables
 from codec.evaluate.rows import Row, load
 from codec.models.vit import Encoder
@@ -120,5 +121,13 @@ def write_card(folder: Path, results: Path, data: Path) -> None:
         for image in read_source(source, data)
         for _ in origins(image, encoder.config.tile)
     )
-    text = _head(name, about, encoder, windows) + "\n## Measured\n" + tables(rows, name) + _heads(folder)
+    used = results.with_name("utility.csv")
+    text = (
+        _head(name, about, encoder, windows)
+        + energy(json.loads((folder / "manifest.json").read_text()).get("energy") or {})
+        + "\n## Measured\n"
+        + tables(rows, name)
+        + rates(load(used) if used.is_file() else [], name)
+        + _heads(folder)
+    )
     write_atomic(folder / "card.md", text.encode())

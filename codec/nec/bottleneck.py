@@ -3,7 +3,7 @@
     y N×L×D ─+ noise ±½, or rounded about the median─▶ ŷ, bits N×L×D
     y ─freeze()─▶ integer tables ─compress─▶ one byte string a tile ─decompress─▶ ŷ
 
-CompressAI is in no extra: its pins would replace numpy and torch. `make bench-peers` installs it without them, and an
+CompressAI is in no extra: its pins would replace numpy and torch. `make setup` installs it without them, and an
 empty package with its path stands in for its `__init__`, which imports everything.
 """
 
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from codec.errors import BackendUnavailable, InputError
 
-INSTALL = "make bench-peers, or pip install --no-deps compressai==1.2.8 beside torch and scipy"
+INSTALL = "make setup, or pip install --no-deps compressai==1.2.8 beside torch and scipy"
 Quantiles = Literal["adam", "bisection"]
 STRING_OVERHEAD = 8  # bytes of the coder's final state, once a string
 _CONVERGED = 1e-8  # probability outside a table on either side; the quantiles are meant to leave 5e-10

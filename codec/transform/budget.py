@@ -20,6 +20,8 @@ from codec.types import BoolArray
 Int64Array = npt.NDArray[np.int64]
 FloatVector = npt.NDArray[np.float64]
 
+_LARGE = 2.0**1000  # a file has 2¹⁶ tiles at most: sums of smaller weights stay below 2¹⁰¹⁶
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -82,6 +84,9 @@ def mean_importance(
     weights: FloatVector, coded: BoolArray, first_tile: Int64Array, count: Int64Array
 ) -> FloatVector:
     """Mean weight of the coded tiles of each of R records, R; 0 where a record has none."""
+    largest = weights.max(initial=0.0)
+    if largest > _LARGE:  # sums would overflow
+        return mean_importance(weights / largest, coded, first_tile, count) * largest
     sums = np.concatenate([[0.0], np.cumsum(np.where(coded, weights, 0.0))])
     tiles = np.concatenate([[0], np.cumsum(coded)])
     end = first_tile + count
@@ -92,7 +97,7 @@ def check_importance(weights: object, n_tiles: int) -> FloatVector:
     """Weights of N tiles as float64. Raises InputError unless there is a finite number of at least 0 for every tile."""
     try:
         found = np.asarray(weights, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:  # the last: an integer beyond all floats
         raise InputError(
             "the importance of tiles is no array of numbers", fix="give one number per tile"
         ) from error

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from codec.transform.products import product
+from codec.transform.products import product, times_each
 from codec.types import FloatArray
 
 # Up to this many tokens one F×F product beats two passes of small ones (numpy calls BLAS once instead of N·C times).
@@ -54,3 +54,23 @@ def inverse(coefficients: FloatArray, rows: int, cols: int) -> FloatArray:
     if rows * cols <= _KRONECKER_LIMIT:
         return product(y.reshape(-1, rows * cols), _kronecker(rows, cols)).reshape(*lead, rows, cols)
     return dct_matrix(rows).T @ y.reshape(*lead, rows, cols) @ dct_matrix(cols)
+
+
+def forward_rows(tokens: FloatArray) -> FloatArray:
+    """As `forward`, of N×h×w×C whose channels stand last, and stay there: rows of the result are frequencies."""
+    return _rows(tokens, dct_matrix(tokens.shape[1]), dct_matrix(tokens.shape[2]))
+
+
+def inverse_rows(coefficients: FloatArray) -> FloatArray:
+    """The transpose of `forward_rows`, N×h×w×C."""
+    return _rows(coefficients, dct_matrix(coefficients.shape[1]).T, dct_matrix(coefficients.shape[2]).T)
+
+
+def _rows(x: FloatArray, vertical: FloatArray, horizontal: FloatArray) -> FloatArray:
+    n, rows, cols, channels = x.shape
+    if rows * cols <= _KRONECKER_LIMIT:
+        both = np.kron(vertical, horizontal).astype(np.float32)
+        return times_each(both, x.reshape(n, rows * cols, channels)).reshape(x.shape)
+    down = times_each(np.ascontiguousarray(vertical), x.reshape(n, rows, cols * channels))
+    across = times_each(np.ascontiguousarray(horizontal), down.reshape(n * rows, cols, channels))
+    return across.reshape(x.shape)

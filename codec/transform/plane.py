@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -10,8 +11,8 @@ import numpy as np
 from codec.errors import InputError
 from codec.transform import dct
 from codec.transform.fill import fill
-from codec.transform.products import channels_to_tiles, tiles_to_channels
-from codec.transform.rotations import Rotations
+from codec.transform.products import channels_to_tiles, product, tiles_to_channels
+from codec.transform.rotations import Rotations, by_group
 from codec.types import BoolArray, FloatArray
 
 # What stands between the tokens of a tile: they are a picture, or a list of vectors that have nothing to do with each
@@ -22,7 +23,7 @@ TokenTransform = Literal["dct", "none"]
 _ORTHONORMAL_TOLERANCE = 1e-4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlaneTransform:
     """Embedding ↔ latent of one plane.
 
@@ -78,12 +79,15 @@ class PlaneTransform:
     def channels(self) -> int:
         return int(self.mean.shape[2])
 
+    @cached_property
     def bases(self) -> FloatArray:
         """G×C×C, basis and rotation of each group of frequencies in one; without rotations there is one group."""
         if self.rotations is None:
             return self.basis[None]
-        turned = self.rotations.matrices.astype(np.float64) @ self.basis.astype(np.float64)
-        return turned.astype(np.float32)
+        wide = self.basis.astype(np.float64)
+        return np.stack([product(m.astype(np.float64), wide) for m in self.rotations.matrices]).astype(
+            np.float32
+        )
 
     def analyse(self, embeddings: FloatArray, validity: BoolArray | None = None) -> FloatArray:
         """Embeddings N×h×w×C → latents N×C×F, float32.
@@ -101,25 +105,35 @@ class PlaneTransform:
         centred = x - self.mean
         if validity is not None:
             centred = np.where(validity[..., None], centred, np.float32(0))
-        rotated = tiles_to_channels(centred.reshape(len(x), -1, self.channels), self.basis)  # N×C×F
+        if self.rotations is not None:
+            return self._turned(centred, validity)
+        latents = tiles_to_channels(centred.reshape(len(x), -1, self.channels), self.basis)  # N×C×F
         if self.tokens == "none":
-            return rotated
-        rotated = rotated.reshape(len(x), self.channels, self.rows, self.cols)
-        if validity is not None:
-            partly = np.flatnonzero(validity.any(axis=(1, 2)) & ~validity.all(axis=(1, 2)))
-            if len(partly):
-                rotated[partly] = fill(rotated[partly], validity[partly])
-        latents = dct.forward(rotated)
-        return latents if self.rotations is None else self.rotations.forward(latents)
+            return latents
+        pictures = latents.reshape(len(x), self.channels, self.rows, self.cols)
+        return dct.forward(_filled(pictures, validity))
+
+    def _turned(self, centred: FloatArray, validity: BoolArray | None) -> FloatArray:
+        # The DCT first, of channels as they are: basis and rotation of a frequency are then one product. What fills a
+        # token is linear and the same for all channels, so it may come before both.
+        n, n_tokens = len(centred), self.rows * self.cols
+        if validity is not None and not validity.all():
+            centred = np.moveaxis(_filled(np.moveaxis(centred, 3, 1), validity), 1, 3)
+        spectrum = dct.forward_rows(centred).reshape(n, n_tokens, self.channels)
+        assert self.rotations is not None
+        found = by_group(spectrum, self.bases.transpose(0, 2, 1), self.rotations.group)
+        return np.ascontiguousarray(found.transpose(0, 2, 1))
 
     def synthesise(self, latents: FloatArray) -> FloatArray:
         """Latents N×C×F → embeddings N×h×w×C, float32. Of k < C channels: the others are 0."""
         values = np.asarray(latents, dtype=np.float32)
-        if self.rotations is not None:
-            values = self.rotations.back(values)
         n, n_channels, _ = values.shape
         basis = self.basis[:n_channels]
-        if self.tokens == "none":
+        if self.rotations is not None:
+            spectrum = np.ascontiguousarray(values.transpose(0, 2, 1))
+            spectrum = by_group(spectrum, self.bases[:, :n_channels], self.rotations.group)
+            values = dct.inverse_rows(spectrum.reshape(n, self.rows, self.cols, self.channels))
+        elif self.tokens == "none":
             # Row by row of the tile: a vector comes out the same, to the bit, wherever in its tile it stands. In larger
             # pieces the library treats the last rows another way.
             tokens = values.reshape(n, n_channels, self.rows, self.cols)
@@ -151,3 +165,15 @@ class PlaneTransform:
         part = dct.forward(fill(values, known[partly]))
         result[partly] = part if self.rotations is None else self.rotations.forward(part)
         return result
+
+
+def _filled(pictures: FloatArray, validity: BoolArray | None) -> FloatArray:
+    """N×C×h×w with the invalid tokens of partly valid tiles filled; the array itself where there are none."""
+    if validity is None:
+        return pictures
+    partly = np.flatnonzero(validity.any(axis=(1, 2)) & ~validity.all(axis=(1, 2)))
+    if not len(partly):
+        return pictures
+    result = np.array(pictures)
+    result[partly] = fill(pictures[partly], validity[partly])
+    return result

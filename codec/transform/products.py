@@ -66,6 +66,18 @@ def _multiply(a: npt.NDArray[Real], b: npt.NDArray[Real], deep: int, out: npt.ND
             np.matmul(*part, out=out)
 
 
+def times_each(a: npt.NDArray[Real], b: npt.NDArray[Real]) -> npt.NDArray[Real]:
+    """M×K times each of n×K×N → n×M×N, in pieces of at most 64 columns."""
+    b = np.ascontiguousarray(b)
+    out = np.empty((len(b), len(a), b.shape[2]), b.dtype)
+    high = max(_MULTIPLE, _MULTIPLICATIONS // (min(a.shape[1], _DEPTH) * _WIDTH) // _MULTIPLE * _MULTIPLE)
+    for row in range(0, len(a), high):
+        for column in range(0, b.shape[2], _WIDTH):
+            target = out[:, row : row + high, column : column + _WIDTH]
+            _multiply(a[row : row + high], b[:, :, column : column + _WIDTH], _DEPTH, target)
+    return out
+
+
 def tiles_to_channels(tokens: npt.NDArray[Real], basis: npt.NDArray[Real]) -> npt.NDArray[Real]:
     """Tokens n×F×C of tiles times the rows of a basis k×C → n×k×F."""
     n, n_tokens, channels = tokens.shape

@@ -62,14 +62,19 @@ class Rotations:
 
     def _turned(self, values: FloatArray, matrices: FloatArray) -> FloatArray:
         # Channels last meanwhile: whole rows are then gathered, not numbers, which takes half of the time.
-        n, depth, n_frequencies = values.shape
         rows = np.ascontiguousarray(values.transpose(0, 2, 1), dtype=np.float32)
-        result = np.empty((n, n_frequencies, matrices.shape[2]), np.float32)
-        for number, matrix in enumerate(matrices):
-            where = np.flatnonzero(self.group == number)
-            turned = product(rows[:, where].reshape(-1, depth), np.ascontiguousarray(matrix))
-            result[:, where] = turned.reshape(n, len(where), -1)
-        return np.ascontiguousarray(result.transpose(0, 2, 1))
+        return np.ascontiguousarray(by_group(rows, matrices, self.group).transpose(0, 2, 1))
+
+
+def by_group(rows: FloatArray, matrices: FloatArray, group: npt.NDArray[np.uint8]) -> FloatArray:
+    """N×F×k, each frequency's rows times the k×C matrix of its group → N×F×C."""
+    n, n_frequencies, depth = rows.shape
+    result = np.empty((n, n_frequencies, matrices.shape[2]), np.float32)
+    for number, matrix in enumerate(matrices):
+        where = np.flatnonzero(group == number)
+        turned = product(rows[:, where].reshape(-1, depth), np.ascontiguousarray(matrix))
+        result[:, where] = turned.reshape(n, len(where), -1)
+    return result
 
 
 def group_of_frequency(rows: int, cols: int) -> npt.NDArray[np.uint8]:

@@ -10,6 +10,7 @@ import pytest
 from codec.errors import InputError
 from codec.evaluate.__main__ import main
 from codec.evaluate.card import rows_of
+from codec.evaluate.card_rates import energy, rates
 from codec.evaluate.card_tables import tables
 from codec.evaluate.rows import Row, load
 
@@ -47,6 +48,33 @@ def test_no_card_without_measurements(root: Path, tmp_path: Path) -> None:
         rows_of(tmp_path / "none.csv", "s2-nano")
     with pytest.raises(InputError, match="no measured rows of nobody"):
         rows_of(root / "benchmarks" / "results" / "model.csv", "nobody")
+
+
+def test_bytes_of_a_use_are_those_of_the_shipped_codec_and_say_their_bounds() -> None:
+    unit = "B/tile [95% interval{}]"
+    ended = "; at most: not reached inside the curves; low end open"
+    case = "m/cells/class/shipped mean + spectral/tokens mean/mixed"
+    rows = [
+        Row("utility", case, "bytes at −3", 8.3, 5.2, 12.0, unit.format("")),
+        Row("utility", case, "bytes at −6", 4.4, 4.4, 9.0, unit.format(ended)),
+        Row("utility", case, "times fewer bytes at −3", 40, 30, 50, "ratio", "prior"),
+        Row("utility", case.replace("mixed", "one"), "bytes at −3", 99, 98, 100, unit.format("")),
+        Row("utility", case.replace("m/", "n/", 1), "bytes at −3", 77, 76, 78, unit.format("")),
+    ]
+    text = rates(rows, "m")
+    assert "| cells | class | −3 | 8 [5, 12] |\n| cells | class | −6 | ≤ 4 [≤ 4, 9] |\n" in text
+    assert "99" not in text
+    assert "77" not in text
+    assert rates(rows, "other") == ""
+
+
+def test_energy_is_that_of_the_manifest() -> None:
+    facts = {
+        "milliwatt_hours": 9964, "milligrams_co2e": 4733, "grams_co2e_per_kwh": 475, "samples": 1_200_000, "device": "cpu",
+        "cpu_seconds": 3587, "basis": "model: 10 W per busy core",
+    }  # fmt: skip
+    assert "10.0 Wh and 4.7 g of CO₂e at 475 g/kWh (1,200,000 samples on cpu, 3,587 s" in energy(facts)
+    assert energy({}) == ""
 
 
 def test_tables_of_a_model_quote_no_other_s_twin() -> None:

@@ -64,6 +64,19 @@ def test_importance_of_a_record_is_the_mean_over_its_coded_tiles() -> None:
     assert got.tolist() == [1.0, 3.0, 0.0]
 
 
+@pytest.mark.parametrize("largest", [1e308, 1.7976931348623157e308])
+def test_the_largest_weights_have_means_too(largest: float) -> None:
+    n_tiles = 65_536  # as many as a file may have
+    weights = np.full(n_tiles, largest)
+    got = mean_importance(
+        weights, np.ones(n_tiles, dtype=bool), np.array([0, 4096]), np.array([4096, 61_440])
+    )
+    np.testing.assert_allclose(got, largest, rtol=1e-12)
+    half = np.where(np.arange(n_tiles) < 4096, largest / 2, largest)
+    got = mean_importance(half, np.ones(n_tiles, dtype=bool), np.array([0, 4096]), np.array([4096, 61_440]))
+    assert got[0] < got[1]
+
+
 @pytest.mark.parametrize("value", ["a", None, 1.5, True, float("nan"), -1, [1]])
 def test_what_is_no_count_is_refused_by_name(value: object) -> None:
     with pytest.raises(InputError, match="budget is a whole number of at least 0"):
@@ -78,7 +91,9 @@ def test_what_is_no_amount_is_refused_by_name(value: object) -> None:
     assert check_amount(np.float32(2.5), "budget") == 2.5
 
 
-@pytest.mark.parametrize("weights", ["a", [1, 2], [1, 2, "x"], [1, 2, -1], [1, np.inf, 1], [[1, 2, 3]]])
+@pytest.mark.parametrize(
+    "weights", ["a", [1, 2], [1, 2, "x"], [1, 2, -1], [1, np.inf, 1], [[1, 2, 3]], [1, 2, 10**400]]
+)
 def test_what_is_no_weight_per_tile_is_refused(weights: object) -> None:
     with pytest.raises(InputError, match="importance"):
         check_importance(weights, 3)

@@ -54,7 +54,7 @@ class Channel:
         group = (
             np.zeros(n_frequencies, np.uint8) if transform.rotations is None else transform.rotations.group
         )
-        self._bases = torch.from_numpy(transform.bases()[group]).to(device)  # F×C×C
+        self._bases = torch.from_numpy(transform.bases[group]).to(device)  # F×C×C
         grid = np.kron(dct_matrix(transform.rows), dct_matrix(transform.cols)).astype(np.float32)
         self._dct = torch.from_numpy(grid).to(device)  # F×L
         self._maps: dict[int, QuantMaps] = {}

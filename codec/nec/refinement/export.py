@@ -18,6 +18,7 @@ from codec.nec.refinement.degraded import Windows, read_embeddings
 from codec.nec.refinement.network import RefinementNetwork
 from codec.nec.refinement.recipe import Recipe
 from codec.nec.refinement.run import CHECKPOINT, Run, network_inputs
+from codec.nec.refinement.session import TRANSFORM_KEY, transform_of
 from codec.onnx_session import open_session
 from codec.package import Package
 
@@ -56,12 +57,12 @@ def exported(package: Package, embeddings: Path, out: Path) -> Exported:
             found=run.step,
             fix="run `train` again: it goes on where it stopped",
         )
-    graph = trace(run.network, [entry.name for entry in package.planes])
+    graph = trace(run.network, [entry.name for entry in package.planes], transform_of(package))
     return Exported(graph, proven(graph, run.network, windows, recipe))
 
 
-def trace(network: RefinementNetwork, planes: list[str]) -> bytes:
-    """The network with a dynamic number of tiles, inputs and output named as `session` says."""
+def trace(network: RefinementNetwork, planes: list[str], transform: str) -> bytes:
+    """The network with a dynamic number of tiles; inputs, output and `transform` (SHA-256) named as `session` says."""
     rows, cols, channels = network.mean.shape
     layers = len(network.scale)
     example: tuple[Tensor, ...] = (
@@ -91,6 +92,7 @@ def trace(network: RefinementNetwork, planes: list[str]) -> bytes:
         program.save(str(path), external_data=False)
         model = onnx.load(str(path), load_external_data=False)
     _strip(model)
+    onnx.helper.set_model_props(model, {TRANSFORM_KEY: transform})
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 

@@ -6,8 +6,9 @@
     h = W·[a ‖ spectral] + position, scaled and shifted by what steps and layers say
     h = h + attention(h);  h = h + mlp(h)
     residual = r · (V·h), V zero at first;  its mean over the tile's valid tokens is taken off
-    refined = tokens + (residual · basis) where valid
+    refined = tokens + g · (residual · basis) where valid
 
+g is 1 at steps that were trained and falls to 0 beyond them: what was never seen is left as decoded.
 σ², S: variances of training latents by channel, and by channel and layer. The mean is layer 0's and finely quantised
 already: what reads the mean of the tokens gets the same number with and without refinement.
 """
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from codec.nec.refinement.degraded import Windows
+from codec.nec.refinement.degraded import Windows, layer_steps
 from codec.nec.refinement.recipe import Recipe
 from codec.transform.maps import quant_maps
 from codec.types import FloatArray
@@ -30,6 +31,7 @@ from codec.types import FloatArray
 _HIDDEN = 1e4  # taken from the score of an invalid token: far below any, and finite in half precision
 _TINY = 1e-12  # keeps 0/0 out; as a summand the exporter takes it for 0 and drops it
 _OCTAVES = 4.0  # a step of 2⁴ deviations is 1 for the network
+_FADE_OCTAVES = 1.5  # past the finest and coarsest trained step; harm was seen from 2 octaves on
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Statistics:
     other_mean: FloatArray  # D, of the second plane's channels
     other_deviation: FloatArray  # D
     scale: FloatArray  # Λ: deviation of one coefficient of each layer's plane
+    trained: tuple[float, float]  # finest and coarsest step of the first plane's last layer that was trained
 
     @classmethod
     def of(cls, windows: Windows) -> Statistics:
@@ -59,6 +62,10 @@ class Statistics:
         beside = windows.planes[other.name][windows.validity]
         spread = np.square(windows.latents[other.name][whole], dtype=np.float64).mean()
         scale = [np.sqrt(power.mean())] * n_layers + [np.sqrt(spread)] * other.spec.n_layers
+        ends = [
+            float(layer_steps(package, 0, index, (0,) * n_layers)[-1])
+            for index in (windows.indices.start, windows.indices.stop - 1)
+        ]
         as_float = np.float32
         return cls(
             package.transforms[first.name].mean,
@@ -69,6 +76,7 @@ class Statistics:
             beside.mean(0, dtype=np.float64).astype(as_float),
             np.maximum(beside.std(0, dtype=np.float64), 1e-6).astype(as_float),
             np.asarray(scale, as_float),
+            (ends[0], ends[1]),
         )
 
 
@@ -86,7 +94,8 @@ class RefinementNetwork(nn.Module):
 
     def __init__(self, statistics: Statistics, recipe: Recipe) -> None:
         super().__init__()
-        for name in Statistics.__dataclass_fields__:
+        self.trained = statistics.trained
+        for name in Statistics.__dataclass_fields__.keys() - {"trained"}:
             self.register_buffer(name, torch.from_numpy(np.array(getattr(statistics, name), np.float32)))
         rows, cols, channels = statistics.mean.shape
         others, width = len(statistics.other_mean), recipe.width
@@ -115,6 +124,13 @@ class RefinementNetwork(nn.Module):
         known = self.share * noise / (self.share + noise).clamp(min=_TINY)
         return (there * known + (1 - there) * self.share).sum(1)
 
+    def trust(self, steps: Tensor) -> Tensor:
+        """N×1×1: 1 inside the trained steps, 0 from 1.5 octaves beyond them on."""
+        finest, coarsest = (math.log2(step) for step in self.trained)
+        octave = torch.log2(steps[:, self.n_layers - 1])
+        beyond = (finest - octave).clamp(min=0.0) + (octave - coarsest).clamp(min=0.0)
+        return (1 - beyond / _FADE_OCTAVES).clamp(min=0.0)[:, None, None]
+
     def forward(
         self, tokens: Tensor, other: Tensor, validity: Tensor, steps: Tensor, arrived: Tensor
     ) -> Tensor:
@@ -133,7 +149,7 @@ class RefinementNetwork(nn.Module):
         h = h + self.fc2(functional.gelu(self.fc1(self.norm2(h) * (1 + scale2) + shift2)))
         residual = self.out(self.norm3(h)) * error.sqrt()[:, None] * valid
         mean = residual.sum(1, keepdim=True) / valid.sum(1, keepdim=True).clamp(min=1.0)
-        residual = ((residual - mean) * valid) @ self.basis
+        residual = ((residual - mean) * valid) @ self.basis * self.trust(steps)
         return tokens + residual.reshape(n, rows, cols, channels)
 
     def attention(self, h: Tensor, valid: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 Inputs, all float32, named: each plane by its name N×h×w×C (as decoded, 0 where invalid); `validity` N×h×w of the first
 plane, in {0, 1}; `steps` N×Λ and `arrived` N×Λ in {0, 1}: one column for every layer of every plane, planes in the order
-of the stream. Output: `refined_<first plane>` N×h×w×C.
+of the stream. Output: `refined_<first plane>` N×h×w×C. Metadata `swathpack.transform`: SHA-256 of the transform.npz whose
+basis and means are in the graph.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import numpy as np
 from codec.errors import Corrupt, LimitExceeded
 from codec.onnx_session import open_session
 from codec.package import Package
+from codec.package.manifest import TRANSFORM
 from codec.types import Embedding, FloatArray
 
 DECODER = "decoder.onnx"
+TRANSFORM_KEY = "swathpack.transform"
 MAX_BYTES = 4 << 20  # four times what a network of 0.2 M parameters takes
 BATCH_TILES = 64  # always the same pieces: the same numbers on every run of one machine
 
@@ -76,6 +79,15 @@ class OnnxRefinement:
                     found=f"{', '.join(sorted(found))} → {', '.join(outputs)}",
                     fix="export it again for this package",
                 )
+            made_for = session.get_modelmeta().custom_metadata_map.get(TRANSFORM_KEY)
+            if made_for != transform_of(self.package):
+                raise Corrupt(
+                    "the refinement was made for another transform than the package's",
+                    path=self.path,
+                    expected=transform_of(self.package),
+                    found=made_for or "none named",
+                    fix="train and export it again for this package",
+                )
             self._session = session
         return self._session
 
@@ -93,6 +105,11 @@ class OnnxRefinement:
                 found=f"{out.dtype} {out.shape}",
             )
         return np.asarray(out, np.float32)
+
+
+def transform_of(package: Package) -> str:
+    """SHA-256 of the package's transform, hex, as its manifest has it."""
+    return package.manifest.files[TRANSFORM].sha256
 
 
 def _arrived(embedding: Embedding, n_layers: int) -> FloatArray:

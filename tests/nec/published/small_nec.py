@@ -77,5 +77,5 @@ REPAIRED: dict[str, object] = {
     "switches__density": "fp32",
 }
 needs_compressai = pytest.mark.skipif(
-    importlib.util.find_spec("compressai") is None, reason="compressai is not installed: make bench-peers"
+    importlib.util.find_spec("compressai") is None, reason="compressai is not installed: make setup"
 )

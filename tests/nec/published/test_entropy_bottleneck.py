@@ -41,7 +41,7 @@ def test_without_compressai_the_error_names_what_installs_it(monkeypatch: pytest
     for name in [n for n in sys.modules if n.split(".")[0] == "compressai"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(seam.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(BackendUnavailable, match="make bench-peers") as caught:
+    with pytest.raises(BackendUnavailable, match="make setup") as caught:
         Bottleneck(4)
     assert caught.value.exit_code == ExitCode.BACKEND
 

@@ -7,6 +7,7 @@ import pytest
 from codec.nec.refinement import export
 from codec.nec.refinement.install import install
 from codec.nec.refinement.run import Run
+from codec.nec.refinement.session import transform_of
 from codec.package import Package
 from tests.nec.refinement.small_refinement import recipe, shaken, windows
 from tests.package.small_package import build_small
@@ -23,8 +24,8 @@ def run(package: Package) -> Run:
 
 
 @pytest.fixture(scope="session")
-def graph(run: Run) -> bytes:
-    return export.trace(run.network, ["tokens", "spectral"])
+def graph(run: Run, package: Package) -> bytes:
+    return export.trace(run.network, ["tokens", "spectral"], transform_of(package))
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from codec import pipeline
 from codec.bitstream.reader import read_bytes
 from codec.errors import Corrupt, IdentityError, InternalError, LimitExceeded
 from codec.nec.refinement import export, session
+from codec.nec.refinement.degraded import Quality
 from codec.nec.refinement.install import install
 from codec.nec.refinement.run import Run, network_inputs
 from codec.package import Package, load
@@ -111,8 +112,6 @@ def test_what_the_ground_gets_is_what_the_network_makes_of_the_file(
     installed: Package, run: Run, nec: bytes
 ) -> None:
     """Network and degraded windows against session and pipeline, with layers that did not come."""
-    from codec.nec.refinement.degraded import Quality
-
     after = decoded(installed, nec, session.refinement_of(installed), max_layers=1).embeddings["tokens"]
     quality = Quality(
         installed.default_ladder_index, ((0,) * 4, (0,) * 2), ((True, False, False, False), (True, False))
@@ -182,9 +181,34 @@ def test_a_graph_that_does_not_load_is_not_installed(
 
 def test_a_graph_with_other_inputs_is_not_installed(package: Package, run: Run, tmp_path: Path) -> None:
     shutil.copytree(package.folder, tmp_path / "small")
-    (tmp_path / "made.onnx").write_bytes(export.trace(run.network, ["tokens", "colours"]))
+    made = export.trace(run.network, ["tokens", "colours"], session.transform_of(package))
+    (tmp_path / "made.onnx").write_bytes(made)
     with pytest.raises(Corrupt, match="colours"):
         install(tmp_path / "small", tmp_path / "made.onnx")
+
+
+def test_a_graph_made_for_another_transform_is_not_installed(
+    package: Package, run: Run, tmp_path: Path
+) -> None:
+    shutil.copytree(package.folder, tmp_path / "small")
+    (tmp_path / "made.onnx").write_bytes(export.trace(run.network, ["tokens", "spectral"], "0" * 64))
+    with pytest.raises(Corrupt, match="another transform"):
+        install(tmp_path / "small", tmp_path / "made.onnx")
+    assert not (tmp_path / "small" / "decoder.onnx").exists()
+
+
+def test_far_beyond_the_trained_steps_tokens_are_left_as_decoded(run: Run, graph: bytes) -> None:
+    opened = export.open_session(graph, threads=1)
+    quality = Quality(run.windows.indices.start, ((0,) * 4, (0,) * 2), ((True,) * 4, (True,) * 2))
+    inputs = list(network_inputs(run.windows.degrade(np.arange(8), quality)))
+    names = [node.name for node in opened.get_inputs()]
+    for octaves in (-8.0, 12.0):
+        inputs[3] = run.windows.degrade(np.arange(8), quality).steps * np.float32(2**octaves)
+        (found,) = opened.run(None, dict(zip(names, inputs, strict=True)))
+        np.testing.assert_allclose(found, inputs[0], atol=1e-6 * float(np.abs(inputs[0]).max()))
+    inputs[3] = run.windows.degrade(np.arange(8), quality).steps
+    (found,) = opened.run(None, dict(zip(names, inputs, strict=True)))
+    assert np.abs(found - inputs[0]).max() > 0.01
 
 
 def filled(graph: bytes, value: float) -> bytes:
