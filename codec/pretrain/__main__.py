@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from codec.errors import ExitCode, SwathpackError
+from codec.errors import ExitCode, SwathpackError, UsageError
 
 
 def _recipe_options(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +21,58 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
         metavar="SECTION.KEY=VALUE",
         help="change one value of the recipe; may repeat",
     )
+
+
+def _fit_codec_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--package",
+        type=Path,
+        required=True,
+        help="folder that holds encoder.safetensors; with --scenes a package",
+    )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--data", type=Path, help="folder of the data collection: fit the package's own codec"
+    )
+    source.add_argument(
+        "--scenes",
+        type=Path,
+        nargs="+",
+        metavar="SCENE",
+        help="your scenes, each a raster, a folder of its band files or a .SAFE product: fit a codec of their own",
+    )
+    parser.add_argument("--keep", type=Path, help="write the embeddings that were fitted here as .npz")
+    parser.add_argument("--seed", type=int, default=0)
+    data = parser.add_argument_group("with --data")
+    data.add_argument("--run", type=Path, help="run.json of the training: energy and recipe for the manifest")
+    data.add_argument(
+        "--refinements",
+        type=int,
+        help="planes that refine the tokens: for streams that serve many rates (default 0)",
+    )
+    own = parser.add_argument_group("with --scenes (how they are read: as in swathpack encode)")
+    own.add_argument("--out", type=Path, metavar="FOLDER", help="the new package; required")
+    own.add_argument("--name", help="the package is called PACKAGE-NAME (default: the sensor's name)")
+    own.add_argument("--licence", help="licence of the scenes, for the manifest (default: not stated)")
+    own.add_argument("--sensor", help="when the files do not say: landsat8, naip, rgb, …")
+    own.add_argument(
+        "--band",
+        action="append",
+        metavar="NAME=PLACE",
+        help="where a band is, when the files do not say: red=3; may repeat",
+    )
+    own.add_argument("--scaling", help="how numbers become reflectance, overriding what the files say")
+    own.add_argument(
+        "--sun-elevation", type=float, nargs="+", metavar="DEGREES", help="one, or one for each scene"
+    )
+    own.add_argument(
+        "--time", type=_time, nargs="+", metavar="ISO", help="sensing time (UTC): one, or one for each scene"
+    )
+    own.add_argument("--zoom", type=int, help="up-sample the scenes, e.g. 2 for sensors of 30 m (default 1)")
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,22 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_argument("--out", type=Path, required=True)
     embed.add_argument("--seed", type=int, default=0)
 
-    codec = commands.add_parser(
-        "fit-codec", help="fit transform and tables to the encoder; write the package"
+    _fit_codec_options(
+        commands.add_parser("fit-codec", help="fit transform and tables to the encoder; write the package")
     )
-    codec.add_argument("--data", type=Path, required=True)
-    codec.add_argument("--package", type=Path, required=True, help="folder that holds encoder.safetensors")
-    codec.add_argument(
-        "--run", type=Path, help="run.json of the training: energy and recipe for the manifest"
-    )
-    codec.add_argument("--keep", type=Path, help="write the training embeddings here as .npz")
-    codec.add_argument(
-        "--refinements",
-        type=int,
-        default=0,
-        help="planes that refine the tokens: for streams that serve many rates",
-    )
-    codec.add_argument("--seed", type=int, default=0)
 
     build = commands.add_parser("build", help="label, train and fit the codec, one after the other")
     _recipe_options(build)
@@ -74,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--runs", type=Path, default=Path("runs"), help="what is between the steps; resumes there"
     )
-    for command in (label, train, embed, codec, build):
+    for command in commands.choices.values():
         command.add_argument("--threads", type=int, default=2)
     return parser
 
@@ -126,27 +167,102 @@ def _embed(options: argparse.Namespace) -> None:
     print(f"embed: {len(planes['tokens'])} tiles in {options.out}")
 
 
+# Options of `fit-codec` that go with one source of windows and not with the other.
+_WITH_DATA = ("run", "refinements")
+_WITH_SCENES = ("out", "name", "licence", "sensor", "band", "scaling", "sun_elevation", "time", "zoom")
+
+
 def _fit_codec(options: argparse.Namespace) -> None:
+    own = options.scenes is not None
+    for option in _WITH_DATA if own else _WITH_SCENES:
+        if getattr(options, option) is not None:
+            raise UsageError(
+                f"--{option.replace('_', '-')} does not go with --{'scenes' if own else 'data'}",
+                fix="see python -m codec.pretrain fit-codec --help",
+            )
+    if own:
+        _fit_own_codec(options)
+        return
     from codec.pretrain.fit import fit_package
 
     package = fit_package(
         options.package, options.data, seed=options.seed, keep=options.keep, run=options.run,
-        refinements=options.refinements,
+        refinements=options.refinements or 0,
     )  # fmt: skip
     print(f"fit-codec: {package.name}, codec id {package.codec_id.hex()}")
 
 
+def _fit_own_codec(options: argparse.Namespace) -> None:
+    from codec.package import load
+    from codec.pretrain.own_package import fit_own_package
+    from codec.pretrain.own_windows import OwnScene
+    from codec.scene.resolve import band_place
+
+    if options.out is None:
+        raise UsageError("--scenes needs --out", fix="name a new folder for the package")
+    bands = dict(band_place(text) for text in options.band or ())
+    suns, times = (_of_each(options, name) for name in ("sun_elevation", "time"))
+    scenes = [
+        OwnScene(
+            path, sensor=options.sensor, bands=bands or None, time=time, scaling=options.scaling,
+            sun_elevation_deg=sun, zoom=1 if options.zoom is None else options.zoom,
+        )
+        for path, sun, time in zip(options.scenes, suns, times, strict=True)
+    ]  # fmt: skip
+    done = fit_own_package(
+        load(options.package), scenes, options.out, name=options.name, licence=options.licence or "not stated",
+        seed=options.seed, keep=options.keep,
+    )  # fmt: skip
+    for scene in done.scenes:
+        for note in scene.notes:
+            print(f"note: {scene.name}: {note}", file=sys.stderr)
+        print(
+            f"fit-codec: {scene.name}: {scene.measured} of {scene.tiles} tiles wholly measured; "
+            f"{scene.sensor}, {' '.join(scene.bands)}"
+        )
+    print(
+        f"fit-codec: {done.package.name}, codec id {done.package.codec_id.hex()}, fitted to {done.windows} windows"
+    )
+    apart = "" if done.other_scenes is None else f", scenes that a fit left out {done.other_scenes:.0%}"
+    print(
+        f"fit-codec: bytes at equal error over those of the old codec: windows that a fit left out {done.other_windows:.0%}"
+        f"{apart}"
+    )
+    if done.other_scenes is not None and done.other_scenes >= 1:
+        print(
+            "note: the scenes differ so much that a codec of some serves the others worse than the old one: give scenes of "
+            "all that you will fly over",
+            file=sys.stderr,
+        )
+    print(
+        f"fit-codec: not taken over, since made with the old codec: {', '.join(done.left_behind) or 'nothing'}; next: "
+        f"python -m onboard.export --engine fp32 --model {options.out} --into-package"
+    )
+
+
+def _of_each(options: argparse.Namespace, name: str) -> list[Any]:
+    """What an option says of each scene: nothing, the same of all, or one value each."""
+    given, n = getattr(options, name) or [None], len(options.scenes)
+    if len(given) not in (1, n):
+        raise UsageError(
+            f"--{name.replace('_', '-')} is one value, or one for each scene", expected=f"1 or {n}", found=len(given)
+        )  # fmt: skip
+    return list(given) * (n if len(given) == 1 else 1)
+
+
 def _build(options: argparse.Namespace) -> None:
     """The steps of docs/models.md, one after the other; the export is a command of its own room."""
+    from codec.pretrain.fit import fit_package
+
     pool, out = options.runs / f"pool-{Path(options.recipe).stem}", options.runs / Path(options.recipe).stem
     options.package.mkdir(parents=True, exist_ok=True)
-    options.pool, options.out, options.seed, options.keep = pool, out, 0, None
+    options.pool, options.out = pool, out
     options.encoder, options.minutes = options.package / "encoder.safetensors", float("inf")
-    options.run = out / "run.json"
     if not (pool / "pool.json").exists():
         _label(options)
     _train(options)
-    _fit_codec(options)
+    package = fit_package(options.package, options.data, run=out / "run.json")
+    print(f"fit-codec: {package.name}, codec id {package.codec_id.hex()}")
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode | None]] = {

@@ -23,7 +23,7 @@ from codec.pretrain.recipe import Recipe
 from codec.pretrain.student import Student
 from codec.pretrain.views import SOURCE_WEIGHTS
 from codec.pretrain.windows import CodecWindows, codec_tiles, training_tiles
-from codec.transform.fit import DEFAULT_BYTES, fit_planes
+from codec.transform.fit import DEFAULT_BYTES, FittedCodec, fit_planes
 from codec.transform.layout import STREAM_BASE_BYTES, PlaneLayout, stream_layout
 from codec.types import FloatArray, Tile
 
@@ -86,7 +86,7 @@ def embed_training_windows(encoder: Encoder, data: Path, seed: int) -> dict[str,
     sources, turns = CODEC_SOURCES[encoder.config.bands]
     images = {name: read_source(name, data, "train") for name in sources}
     config = encoder.config
-    return _embedded(encoder, training_tiles(images, config.bands, seed=seed, tile=config.tile, turns=turns))
+    return embedded(encoder, training_tiles(images, config.bands, seed=seed, tile=config.tile, turns=turns))
 
 
 def embed_codec_windows(
@@ -101,10 +101,11 @@ def embed_codec_windows(
             )
         plan = CODEC_WINDOWS[config.bands]
     images = {name: read_source(name, data, "train") for name in plan.sources}
-    return _embedded(encoder, codec_tiles(images, config.bands, plan, seed=seed, tile=config.tile))
+    return embedded(encoder, codec_tiles(images, config.bands, plan, seed=seed, tile=config.tile))
 
 
-def _embedded(encoder: Encoder, tiles: Iterable[Tile]) -> dict[str, FloatArray]:
+def embedded(encoder: Encoder, tiles: Iterable[Tile]) -> dict[str, FloatArray]:
+    """Planes of tiles, N×h×w×C, and `token_validity` N×h×w, as `embed_training_windows` gives them."""
     side, patch, validity = encoder.config.side, encoder.config.patch, []
 
     def seen() -> Iterator[Tile]:
@@ -115,6 +116,28 @@ def _embedded(encoder: Encoder, tiles: Iterable[Tile]) -> dict[str, FloatArray]:
 
     planes = embed(encoder, seen())
     return {**planes, "token_validity": np.stack(validity)}
+
+
+def fit_embedded(
+    planes: Mapping[str, FloatArray], *, refinements: int = 0, freeze: bool = True
+) -> FittedCodec:
+    """The codec of a package from what `embedded` gives; without `token_validity` all tokens count.
+
+    `refinements` as in `fit_package`; `freeze` and errors as in `codec.transform.fit.fit_planes`.
+    """
+    names = ("tokens", "spectral")
+    valid = planes.get("token_validity")
+    return fit_planes(
+        {name: planes[name] for name in names},
+        validity=None if valid is None else dict.fromkeys(names, valid.astype(np.bool_)),
+        # Patch means have no position code; a mean per position would only be the noise of the training places.
+        layouts={
+            "tokens": stream_layout(refinements) if refinements else PlaneLayout(),
+            "spectral": PlaneLayout(position_mean=False, n_layers=3),
+        },
+        default_bytes=STREAM_BASE_BYTES if refinements else DEFAULT_BYTES,
+        freeze=freeze,
+    )
 
 
 def fit_package(
@@ -138,24 +161,12 @@ def fit_package(
     planes = embed_codec_windows(encoder, data, seed)
     if keep is not None:
         save_planes(keep, planes)
-    validity = planes["token_validity"].astype(np.bool_)
-    names = ("tokens", "spectral")
-    fitted = fit_planes(
-        {name: planes[name] for name in names},
-        validity=dict.fromkeys(names, validity),
-        # Patch means have no position code; a mean per position would only be the noise of the training places.
-        layouts={
-            "tokens": stream_layout(refinements) if refinements else PlaneLayout(),
-            "spectral": PlaneLayout(position_mean=False, n_layers=3),
-        },
-        default_bytes=STREAM_BASE_BYTES if refinements else DEFAULT_BYTES,
-        freeze=True,
-    )
+    fitted = fit_embedded(planes, refinements=refinements)
     config = encoder.config
     return build(
         folder,
         name=folder.resolve().name,
-        version="0.4.0",
+        version="0.4.1",
         licence="Apache-2.0",
         bands=config.bands,
         preprocessing=PREPROCESSING,

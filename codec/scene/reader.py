@@ -153,16 +153,24 @@ class Scene:
             valid = valid_dn(dn, member.source, member.decoding.invalid)
             if mask is not None:
                 valid &= mask[k] != 0
-            self._note_nan(member, dn)
+            self._note_not_finite(member, dn)
             out[k][0][place] = np.where(valid, dn, 0.0)
             out[k][1][place] = valid
         return out
 
-    def _note_nan(self, member: SceneBand, dn: Any) -> None:
-        nodata = member.source.nodata
-        if member.source.dtype.startswith("float") and not (nodata is not None and np.isnan(nodata)):
-            note = f"{member.source.file} band {member.source.index} holds NaN pixels, taken as not measured"
-            if note not in self.notes and np.isnan(dn).any():
+    def _note_not_finite(self, member: SceneBand, dn: Any) -> None:
+        """Say once for each band what of its numbers is none, unless that is its declared nodata value."""
+        source = member.source
+        if not source.dtype.startswith("float"):
+            return
+        nodata = np.nan if source.nodata is None else float(source.nodata)
+        declared_nan = source.nodata is not None and np.isnan(nodata)
+        for kind, found in (
+            ("NaN", np.isnan(dn).any() and not declared_nan),
+            ("infinite", (np.isinf(dn) & (dn != nodata)).any()),
+        ):
+            note = f"{source.file} band {source.index} holds {kind} pixels, taken as not measured"
+            if found and note not in self.notes:
                 self.notes.append(note)
 
     def close(self) -> None:

@@ -7,9 +7,10 @@ green, blue, because there the file itself says which band is which.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from codec.errors import InputError
+from codec.errors import InputError, UsageError
 from codec.scene.names import find, match, matches_within
 from codec.scene.product_names import ProductName, read_product_name
 from codec.scene.sensors import SENSORS, Band, Sensor
@@ -51,6 +52,46 @@ def read_products(paths: Sequence[Path], sources: Sequence[Source]) -> ProductNa
         if named and named[0].sensor:
             return named[0]
     return next((name for name in named if name.source), ProductName())
+
+
+def band_place(text: str) -> tuple[str, str]:
+    """NAME=PLACE of a command line as an entry of `resolve`'s mapping. Raises UsageError."""
+    name, separator, place = text.partition("=")
+    if not (separator and name and place):
+        raise UsageError(f"--band {text!r} is not NAME=PLACE", fix="write e.g. --band red=3")
+    return name, place
+
+
+def without_alpha(
+    sensor: Sensor, sources: Sequence[Source], mapping: Mapping[str, str] | None
+) -> tuple[list[Source], list[str]]:
+    """The sources but for alpha bands, which are masks; and notes.
+
+    GDAL calls the fourth of four 8-bit bands alpha where nobody said otherwise, near infrared too. One that `mapping` asks
+    for, or whose words name a band of the sensor, is a measurement, and masks nothing.
+    """
+    alphas = [source for source in sources if source.alpha]
+    if not alphas:
+        return list(sources), []
+    asked = {id(_place(sources, text, place)) for text, place in (mapping or {}).items()}
+    measured = [
+        source
+        for source in alphas
+        if id(source) in asked
+        or (mapping is None and any(len(matches_within(sensor, word)) == 1 for word in source.words))
+    ]
+    unmasked = {source.name for source in measured}
+    notes = [
+        f"band {source.index} of {source.file} is a mask by its colour interpretation (alpha); "
+        "if it was measured, give the mapping of bands to files"
+        for source in alphas
+        if source not in measured and source.dtype == "uint8" and len(sensor.bands) > 3
+    ]
+    kept = [source for source in sources if not source.alpha or source in measured]
+    return [
+        replace(s, has_mask=s.has_mask and not s.mask_is_alpha, alpha=False) if s.name in unmasked else s
+        for s in kept
+    ], notes
 
 
 def resolve(

@@ -19,7 +19,7 @@ from codec.scene.plausible import check_plausible
 from codec.scene.product_names import ProductName
 from codec.scene.reader import Scene, SceneBand
 from codec.scene.resample import GridMap, grid_map
-from codec.scene.resolve import choose_sensor, read_products, resolve
+from codec.scene.resolve import choose_sensor, read_products, resolve, without_alpha
 from codec.scene.safe import SafeProduct, is_safe, read_safe
 from codec.scene.scaling import SceneFacts, choose_decodings, invalid_numbers
 from codec.scene.sensors import Role, Sensor
@@ -78,7 +78,6 @@ def open_scene(
     else:
         files, strict = _files(paths)
         sources = [source for file in files for source in probe(file)]
-        sources = [source for source in sources if not source.alpha]
         if sensor is None:
             sensor, product, reason = choose_sensor(sources, paths)
             notes.append(f"sensor {sensor}: {reason}")
@@ -87,6 +86,8 @@ def open_scene(
             if product.sensor not in (None, sensor):
                 notes.append(f"taken as {sensor}, though the name {product.source} says {product.sensor}")
         what = sensor_named(sensor)
+        sources, said = without_alpha(what, sources, bands)
+        notes += said
         named, said = resolve(what, sources, bands, strict=strict)
         notes += said
     chosen = _chosen(what, named, use, explicit=bands is not None)

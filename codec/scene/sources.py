@@ -43,6 +43,7 @@ class Source:
     dtype: str
     nodata: float | None
     has_mask: bool  # an alpha band or a mask of the whole file
+    mask_is_alpha: bool
     scale: float
     offset: float
     words: tuple[str, ...]  # texts that may name the band, best first
@@ -198,6 +199,7 @@ def _bands(dataset: Any, name: str, file: str, stem: str) -> list[Source]:
                 dtype=dataset.dtypes[index - 1],
                 nodata=dataset.nodatavals[index - 1],
                 has_mask=MaskFlags.per_dataset in flags or MaskFlags.alpha in flags,
+                mask_is_alpha=MaskFlags.alpha in flags,
                 scale=dataset.scales[index - 1],
                 offset=dataset.offsets[index - 1],
                 words=tuple(dict.fromkeys(word for word in words if word)),

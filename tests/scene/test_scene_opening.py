@@ -159,6 +159,30 @@ def test_an_alpha_band_becomes_validity(write_raster: Any) -> None:
     np.testing.assert_array_equal(validity, alpha > 0)
 
 
+def four_bands(write_raster: Any, **options: Any) -> Path:
+    """What a writer makes of red, green, blue, near infrared as 8 bits when nobody says what they are."""
+    stack = np.stack([ramp(10, 200, "uint8") for _ in range(4)])
+    stack[3, 3:5] = 0  # dark in the near infrared, and measured
+    return write_raster(
+        "n.tif", stack, colours=("red", "green", "blue", "alpha"), photometric="RGB", **options
+    )
+
+
+def test_a_fourth_band_that_the_mapping_names_is_measured_and_masks_nothing(write_raster: Any) -> None:
+    order = {"red": "1", "green": "2", "blue": "3", "nir": "4"}
+    with open_scene([four_bands(write_raster)], sensor="naip", bands=order) as scene:
+        assert tuple(scene.bands) == ("red", "green", "blue", "nir")
+        pixels, validity = scene.read((0, 0, 16, 16), ["nir"])
+    assert validity.all()
+    assert pixels[0, 3:5].max() < pixels[0, 6:].min()
+
+
+def test_a_fourth_band_that_is_left_out_as_alpha_is_said(write_raster: Any) -> None:
+    with open_scene([four_bands(write_raster)], sensor="naip") as scene:
+        assert tuple(scene.bands) == ("red", "green", "blue")
+        assert any("band 4" in note and "alpha" in note and "mapping" in note for note in scene.notes)
+
+
 def test_an_unknown_origin_is_refused_with_the_known_sensors(write_raster: Any) -> None:
     with pytest.raises(InputError, match=r"which sensor.*sentinel2-l1c.*s2-export8"):
         open_scene([write_raster("B02.tif", ramp(100, 200))])
@@ -313,6 +337,34 @@ def test_nodata_tag_zero_and_nan_are_invalid_and_nan_is_said(write_raster: Any) 
         assert sum("NaN" in note for note in scene.notes) == 1
     assert validity.sum() == 256 - 3
     assert np.isfinite(pixels).all()
+
+
+@pytest.mark.parametrize(
+    ("nodata", "kinds"), [(None, {"NaN", "infinite"}), (np.nan, {"infinite"}), (np.inf, {"NaN"})]
+)
+def test_infinite_pixels_are_invalid_and_said_apart_from_nan(
+    write_raster: Any, nodata: float | None, kinds: set[str]
+) -> None:
+    data = ramp(500, 3000, "float32")
+    data[0, 0], data[0, 1] = np.nan, np.inf
+    with open_scene([write_raster("B02.tif", data, nodata=nodata)], sensor=S2) as scene:
+        pixels, validity = scene.read((0, 0, 16, 16), ["blue"])
+        scene.read((0, 0, 16, 16), ["blue"])
+        said = [
+            kind for note in scene.notes for kind in ("NaN", "infinite") if f"holds {kind} pixels" in note
+        ]
+    assert sorted(said) == sorted(kinds)
+    assert validity.sum() == 256 - 2
+    assert np.isfinite(pixels).all()
+
+
+def test_minus_infinity_is_said_where_infinity_is_nodata(write_raster: Any) -> None:
+    data = ramp(500, 3000, "float32")
+    data[0, 0], data[0, 1] = -np.inf, np.inf
+    with open_scene([write_raster("B02.tif", data, nodata=np.inf)], sensor=S2) as scene:
+        _, validity = scene.read((0, 0, 16, 16), ["blue"])
+        assert sum("holds infinite pixels" in note for note in scene.notes) == 1
+    assert validity.sum() == 256 - 2
 
 
 def test_a_nodata_tag_is_compared_in_the_files_own_precision(write_raster: Any) -> None:
