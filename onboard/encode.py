@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from codec.package import Package
     from codec.scene.scene import Scene
     from onboard.engine import Engine
+    from onboard.skipping import Skipped, SkipRule, TokenSkipper
 
 BATCH = 32  # tiles; on two cores larger batches gain nothing
 
@@ -29,12 +30,14 @@ class EncodeReport:
 
     tiles: int = 0
     tiles_without_data: int = 0
+    tiles_invalid: int = 0  # with data, but latents that cannot be coded
     bands: list[str] = field(default_factory=list)
     bands_absent: list[str] = field(default_factory=list)
     raw_bytes: int = 0
     nec_bytes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     engine: dict[str, object] = field(default_factory=dict)
+    skipped: dict[str, object] | None = None  # where rules were given
     notes: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, object]:
@@ -49,6 +52,7 @@ class Encoded:
     grid: TileGrid
     latents: tuple[Latent, ...]
     report: EncodeReport
+    skipped: Skipped | None = None  # where rules were given
 
 
 def encode_scene(
@@ -62,6 +66,7 @@ def encode_scene(
     importance: Sequence[float] | np.ndarray | None = None,
     tradeoff: float = 0.0,
     digits: int | None = None,
+    skip: Sequence[SkipRule] = (),
     target_bytes: int = 960,
     run: int = 0,
     source_name: str = "",
@@ -72,11 +77,15 @@ def encode_scene(
     Quality: `ladder_index`, or a budget as `codec.pipeline.encode` spends it (`bytes_per_tile`, or `total_bytes` of the
     file; tiles of greater `importance` first, one number per tile, row by row), else the default of the package.
     `tradeoff` chooses symbols by rate and distortion instead of rounding. `digits`: how many planes that refine others
-    are sent, where the package has some (None: all; with a budget none). `target_bytes` is the size records approach.
+    are sent, where the package has some (None: all; with a budget none). `skip`: which tokens are left out as if they had
+    not been measured, where that saves bytes (`onboard.skipping`; with a budget, at the default quality); a scene of which
+    nothing is left gives a file of masks alone. `target_bytes` is the size records approach.
     `progress` is called with (tiles done, tiles in all). Raises InputError when the scene has no band of the package, or no
-    data at all, and for a budget that cannot be met.
+    data at all, where no tile with data has latents that can be coded, and for a budget that cannot be met. Single tiles
+    of which they cannot (NaN, infinity, beyond every quality) are marked invalid, counted and said.
     """
     from codec.pipeline import encode
+    from codec.pipeline.sources import codable
     from codec.scene.tiling import grid_for, tiles
 
     present = np.array([band in scene.bands for band in package.bands])
@@ -87,6 +96,7 @@ def encode_scene(
             found=" ".join(scene.bands) or "none",
             fix="name the bands with --band NAME=PLACE",
         )
+    skipper = _skipper(package, skip)
     report = EncodeReport(
         bands=[b for b, there in zip(package.bands, present, strict=True) if there],
         bands_absent=[b for b, there in zip(package.bands, present, strict=True) if not there],
@@ -105,6 +115,14 @@ def encode_scene(
     latents = _run_engine(stream, grid, package, engine, report, clock, progress)
     if report.tiles_without_data == report.tiles:
         raise InputError("the scene has no valid pixel", fix="check its nodata value")
+    latents, unusable = codable(package, latents, grid)
+    report.tiles_invalid = int(unusable.sum())
+    skipped = None
+    if skipper is not None:
+        with clock.measure("skip"):
+            at = package.default_ladder_index if ladder_index is None else ladder_index
+            skipped = skipper.skip(latents, grid, ladder_index=at)
+        latents, report.skipped = list(skipped.latents), skipped.as_json()
     with clock.measure("code"):
         data = encode(
             package,
@@ -125,8 +143,16 @@ def encode_scene(
             source_name=_fitting(source_name),
         )
     report.nec_bytes = len(data)
-    report.notes = [*scene.notes, *_remarks(report)]
-    return Encoded(data, grid, tuple(latents), report)
+    report.notes = [*scene.notes, *_remarks(report), *(skipped.notes if skipped else ())]
+    return Encoded(data, grid, tuple(latents), report, skipped)
+
+
+def _skipper(package: Package, rules: Sequence[SkipRule]) -> TokenSkipper | None:
+    if not rules:
+        return None
+    from onboard.skipping import TokenSkipper  # it needs onnxruntime, which engines of other kinds do not
+
+    return TokenSkipper(package, rules)
 
 
 def _remarks(report: EncodeReport) -> list[str]:
@@ -136,6 +162,11 @@ def _remarks(report: EncodeReport) -> list[str]:
         remarks.append(f"bands of the model that the scene lacks: {', '.join(report.bands_absent)}")
     if report.tiles_without_data:
         remarks.append(f"{report.tiles_without_data} of {report.tiles} tiles hold no data and are not coded")
+    if report.tiles_invalid:
+        remarks.append(
+            f"{report.tiles_invalid} of {report.tiles} tiles are marked invalid: what the encoder gave for them is not "
+            "finite, or beyond all that can be coded"
+        )
     return remarks
 
 

@@ -53,7 +53,10 @@ class Engine(Protocol):
         ...
 
     def run(self, pixels: FloatArray, bands: FloatArray, validity: FloatArray) -> dict[str, FloatArray]:
-        """`latent` of every plane, N×C×F. Raises InputError for shapes or values the graph cannot take."""
+        """`latent` of every plane, N×C×F. Raises InputError for shapes or values the graph cannot take.
+
+        What comes out need not be finite: whoever codes it marks such tiles invalid, whoever judges it asks `check_finite`.
+        """
         ...
 
 
@@ -186,7 +189,7 @@ def check_inputs(
 
 
 def check_latents(latents: Mapping[str, FloatArray], n_tiles: int) -> None:
-    """An encoder that gives NaN, or another number of tiles, must not reach the quantiser: InputError."""
+    """InputError for an encoder that gives another number of tiles, or anything but N×C×F."""
     for plane, values in latents.items():
         if values.ndim != 3 or len(values) != n_tiles:
             raise InputError(
@@ -194,9 +197,14 @@ def check_latents(latents: Mapping[str, FloatArray], n_tiles: int) -> None:
                 expected=f"{n_tiles}×C×F",
                 found=values.shape,
             )
+
+
+def check_finite(latents: Mapping[str, FloatArray]) -> None:
+    """InputError for NaN and infinite values: for whoever judges an encoder. A scene's are marked invalid, tile by tile."""
+    for plane, values in latents.items():
         bad = int((~np.isfinite(values)).any(axis=(1, 2)).sum())
         if bad:
             raise InputError(
-                f"the encoder gave NaN or infinite values in {bad} of {n_tiles} tiles of plane {plane}",
+                f"the encoder gave NaN or infinite values in {bad} of {len(values)} tiles of plane {plane}",
                 fix="check the reflectance of the scene and the engine's parity report",
             )

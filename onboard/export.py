@@ -25,7 +25,7 @@ import numpy as np
 from codec.atomic import write_atomic
 from codec.errors import BackendUnavailable, ExitCode, InputError, InternalError, SwathpackError
 from codec.package.manifest import ENCODER
-from onboard.engine import Engine, OnnxRuntimeEngine
+from onboard.engine import Engine, OnnxRuntimeEngine, check_finite
 from onboard.engine_package import FORMAT, GRAPH, MANIFEST, PARITY, check_place, write_engine_package
 from onboard.export_options import DEFAULT_BACKENDS, check_options, parse, summary, tensorrt_line
 from onboard.graph import OPSET, check_graph
@@ -72,7 +72,7 @@ def encoder_graph(package: Package) -> torch.nn.Module:
             maps = package.maps(name, package.default_ladder_index)
             dct = np.kron(dct_matrix(transform.rows), dct_matrix(transform.cols)).astype(np.float32)
             self.register_buffer("mean", torch.from_numpy(transform.mean.copy()))
-            bases, turn = transform.bases(), transform.rotations
+            bases, turn = transform.bases, transform.rotations
             basis_t = np.ascontiguousarray(bases.swapaxes(1, 2))
             self.register_buffer("basis_t", torch.from_numpy(basis_t[0] if turn is None else basis_t))
             groups = () if turn is None else tuple(np.flatnonzero(turn.group == g) for g in range(len(bases)))
@@ -186,7 +186,9 @@ def engine_latents(engine: Engine, tiles: ParityTiles) -> dict[str, np.ndarray]:
     """Latents of the exported file."""
     parts: dict[str, list[np.ndarray]] = {name: [] for name in engine.planes}
     for batch in tiles.batches(_BATCH):
-        for name, array in engine.run(*batch).items():
+        latents = engine.run(*batch)
+        check_finite(latents)
+        for name, array in latents.items():
             parts[name].append(array)
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 

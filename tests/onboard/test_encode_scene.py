@@ -132,3 +132,57 @@ def test_a_scene_of_nodata_is_refused_without_running_the_engine(
     with opened(path) as scene, pytest.raises(InputError, match="no valid pixel"):
         encode_scene(scene, package, counting)
     assert counting.batches == []
+
+
+class Spoiling(Counting):
+    """The real engine, of which some tiles come out otherwise."""
+
+    def __init__(self, engine: Engine, spoilt: dict[int, float], plane: str = "tokens") -> None:
+        super().__init__(engine)
+        self.spoilt, self.plane = spoilt, plane
+
+    def run(self, pixels: FloatArray, bands: FloatArray, validity: FloatArray) -> dict[str, FloatArray]:
+        latents = super().run(pixels, bands, validity)
+        for tile, value in self.spoilt.items():
+            latents[self.plane][tile, 0, 3] = value
+        return latents
+
+
+@pytest.mark.parametrize("plane", ["tokens", "spectral"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.filterwarnings("error")
+def test_a_tile_that_the_encoder_spoilt_is_invalid_counted_and_said(
+    package: Package, engine: Engine, tmp_path: Path, plane: str, value: float
+) -> None:
+    from codec.bitstream.reader import read_bytes
+
+    path = write_scene(tmp_path / "a.tif", pixels(128, 128))
+    with opened(path) as scene:
+        sound = encode_scene(scene, package, engine)
+    with opened(path) as scene:
+        encoded = encode_scene(scene, package, Spoiling(engine, {2: value}, plane))
+    assert (sound.report.tiles_invalid, encoded.report.tiles_invalid) == (0, 1)
+    assert encoded.report.tiles_without_data == 0
+    assert encoded.report.notes[-1].startswith("1 of 4 tiles are marked invalid")
+    decoded = []
+    for data in (sound.data, encoded.data):
+        file = read_bytes(data)
+        decoded.append(decode(package, file.header, [record.data for record in file.records]))
+    for name, embedding in decoded[1].embeddings.items():
+        assert embedding.validity.any(axis=(1, 2)).tolist() == [True, True, False, True]
+        assert np.isfinite(embedding.values).all()
+        others = [0, 1, 3]
+        before = decoded[0].embeddings[name].values[others]
+        np.testing.assert_allclose(embedding.values[others], before, atol=0.2 * np.abs(before).max())
+    assert decoded[1].missing == ()
+
+
+def test_an_encoder_that_spoils_all_tiles_is_refused(
+    package: Package, engine: Engine, tmp_path: Path
+) -> None:
+    spoiling = Spoiling(engine, dict.fromkeys(range(4), np.nan))
+    with (
+        opened(write_scene(tmp_path / "a.tif", pixels(128, 128))) as scene,
+        pytest.raises(InputError, match="in all 4 tiles with data"),
+    ):
+        encode_scene(scene, package, spoiling)
