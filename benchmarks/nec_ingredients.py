@@ -3,12 +3,13 @@
     python -m benchmarks.nec_ingredients --data ../shared/data [--part rdo …]
 
 `rdo`: symbols chosen by rate and distortion, bytes at equal embedding error. `utility`: the same at equal utility of heads.
-`rotations`: channel transforms by frequency, bytes at equal error; `rotations-utility`: heads at equal bytes. `trellis`:
-what a dependent quantiser would take, an estimate. `mean`: a mean vector per file. `pq`: product quantisation of the tile
-mean; `small-mean`: against it, layer 0 below its ladder. `spectral`: what the spectral plane costs, and tokens predicted
-from it. `bands`: which windows a codec is fitted on. `transfer`: codecs of one source on another. `frozen`: what integers
-and records cost. `budget`: how near files come to their bytes; `traded-budget`: the error there with symbols chosen by rate
-and distortion.
+`rotations`: channel transforms by frequency, bytes at equal error; `rotations-utility`: heads at equal bytes. `learned`:
+transforms and steps by gradient descent against those. `kinds`: a choice among trained bases, by tile, file and sensor;
+`kinds-utility`: heads at equal bytes. `trellis`: what a dependent quantiser would take, an estimate. `mean`: a mean vector
+per file. `pq`: product quantisation of the tile mean; `small-mean`: against it, layer 0 below its ladder. `spectral`: what
+the spectral plane costs, and tokens predicted from it. `bands`: which windows a codec is fitted on. `transfer`: codecs of
+one source on another. `own-scenes`: a codec of one's own scenes. `frozen`: what integers and records cost. `budget`: how
+near files come to their bytes; `traded-budget`: the error there with symbols chosen by rate and distortion.
 
 Training embeddings (runs/train_embeddings.npz, made by `python -m codec.pretrain embed`) fit tables; sets, splits and
 heads are those of `python -m codec.evaluate rate`.
@@ -27,7 +28,11 @@ from benchmarks.nec import (
     budget,
     file_mean,
     frozen,
+    kinds_of_scene,
+    kinds_of_scene_utility,
+    learned,
     mean_vector_pq,
+    own_scenes,
     rdo_error,
     rdo_utility,
     rotations,
@@ -48,6 +53,9 @@ PARTS: Mapping[str, Callable[[Collection], Iterable[Row]]] = {
     "utility": rdo_utility.rows,
     "rotations": rotations.rows,
     "rotations-utility": rotations_utility.rows,
+    "learned": learned.rows,
+    "kinds": kinds_of_scene.rows,
+    "kinds-utility": kinds_of_scene_utility.rows,
     "trellis": trellis.rows,
     "mean": file_mean.rows,
     "pq": mean_vector_pq.rows,
@@ -55,6 +63,7 @@ PARTS: Mapping[str, Callable[[Collection], Iterable[Row]]] = {
     "spectral": spectral.rows,
     "bands": bands.rows,
     "transfer": transfer.rows,
+    "own-scenes": own_scenes.rows,
     "frozen": frozen.rows,
     "budget": budget.rows,
     "traded-budget": traded_budget.rows,

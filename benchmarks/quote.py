@@ -18,6 +18,8 @@ from pathlib import Path
 from benchmarks.results import Row, load_all
 
 ROOT = Path(__file__).resolve().parent.parent
+# What a unit says of a value that is an end of a curve, and how a cell says it.
+BOUNDS = {"at least": ">", "at most": "≤"}
 MARK = re.compile(
     r"(<!-- (quote|grid) suite:(\S+) case:(\S+) metric:(\S+)(?: rival:(\S+))? -->\n)(.*?)(<!-- end \2 -->)",
     re.S,
@@ -76,10 +78,13 @@ def _cell(row: Row) -> str:
     if row.lo is None or row.hi is None:
         return value
     if "not reached" in row.unit:
-        if row.unit.startswith("ratio"):
+        sign = next((sign for said, sign in BOUNDS.items() if f"{said}: not reached" in row.unit), None)
+        if sign is None and row.unit.startswith("ratio"):
             return "outside a curve"
-        below = abs(row.value - row.lo) <= abs(row.hi - row.value) if _open(row, "high") else True
-        value = f"≤ {value}" if _open(row, "low") and below else f"> {value}"
+        if sign is None:  # rows from before the unit said which
+            below = abs(row.value - row.lo) <= abs(row.hi - row.value) if _open(row, "high") else True
+            sign = "≤" if _open(row, "low") and below else ">"
+        value = f"{sign} {value}"
     low = ("≤ " if _open(row, "low") else "") + _number(row.lo)
     high = ("≥ " if _open(row, "high") else "") + _number(row.hi)
     return f"{value} [{low}, {high}]"

@@ -219,7 +219,7 @@ def rates_rows(
             statistic=lambda s: 100 * (s[..., 0] / s[..., 2] - 1),
             draws=DRAWS,
         )
-        at, unit = f"{case}/tables at {budget} B, q{index}", "% [95% bootstrap over places]"
+        at, unit = f"{case}/tables at {budget} B", "% [95% bootstrap over places]"
         yield Row(SUITE, at, "bytes", float(sent[0].mean()), unit="B/tile", n=len(tokens))
         yield Row(
             SUITE,

@@ -56,9 +56,9 @@ def costed(codec: Codec, tokens: FloatArray, file: IntArray, index: int) -> Cost
     )
 
 
-def curve(codec: Codec, tokens: FloatArray, file: IntArray, every: int = 3) -> list[Costed]:
-    """At every few indices, from the finest to the coarsest."""
-    return [costed(codec, tokens, file, index) for index in codec.indices[::every]]
+def curve(codec: Codec, tokens: FloatArray, file: IntArray) -> list[Costed]:
+    """At every index, from the finest to the coarsest."""
+    return [costed(codec, tokens, file, index) for index in codec.indices]
 
 
 def _coded(tables: Tables, maps: QuantMaps, latents: FloatArray) -> tuple[FloatVector, FloatVector]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.interpolate import PchipInterpolator
 
 FloatVector = npt.NDArray[np.float64]
 DRAWS = 500
@@ -44,14 +45,20 @@ def _weights(groups: npt.NDArray[np.int64], seed: int) -> FloatVector:
 
 
 def bytes_at_error(curve: Sequence[Point], error: FloatVector, weights: FloatVector) -> FloatVector:
-    """Bytes of each draw where the curve has the error of that draw; log-log, NaN off the curve."""
+    """Bytes of each draw where the curve has the error of that draw, NaN off the curve.
+
+    A monotone cubic between the points in logarithms: the curve is hollow, and straight lines between every third index
+    of a ladder would say up to 6 % too few bytes, between every index 1 %.
+    """
     x = np.log(np.stack([weights @ p.errors for p in curve]))  # points × draws
     y = np.log(np.stack([weights @ p.bytes for p in curve]))
     order = np.argsort(x[:, 0])
     found = np.empty(weights.shape[0])
     for d, wanted in enumerate(np.log(error)):
-        inside = x[order, d].min() <= wanted <= x[order, d].max()
-        found[d] = np.interp(wanted, x[order, d], y[order, d]) if inside else np.nan
+        at, size = x[order, d], y[order, d]
+        rising = np.concatenate([[True], np.diff(np.maximum.accumulate(at)) > 0])
+        inside = at.min() <= wanted <= at.max() and rising.sum() > 1
+        found[d] = PchipInterpolator(at[rising], size[rising])(wanted) if inside else np.nan
     return np.exp(found)
 
 

@@ -37,7 +37,7 @@ def rows(of: Collection) -> Iterator[Row]:
     codecs = [[_fitted(values[part], kind) for part in parts] for kind in (True, False)]
     for held in of.held:
         file = of.run.sets[held.name].tiles.scene[held.chosen]
-        turned, one = ([curve(codec, held.tokens, file, every=2) for codec in each] for each in codecs)
+        turned, one = ([curve(codec, held.tokens, file) for codec in each] for each in codecs)
         for name, rates in PARTS.items():
             for rate in rates:
                 rival = [_near(points, name, rate) for points in one]

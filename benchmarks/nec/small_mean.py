@@ -96,7 +96,7 @@ def _layer_0(train: FloatArray, tokens: FloatArray, measured: Measured) -> _Poin
     lone = np.arange(len(tokens))  # no file has a mean vector: these tiles belong to no scene
     latents = codec.transform.analyse(tokens)
     found = []
-    for index, costed in zip(codec.indices[::-1], curve(codec, tokens, lone, 1)[::-1], strict=True):
+    for index, costed in zip(codec.indices[::-1], curve(codec, tokens, lone)[::-1], strict=True):
         maps = quant_maps(codec.tables, 0, index)
         values = maps.reconstruct(maps.quantise(latents))
         values[:, maps.layer > 0] = 0

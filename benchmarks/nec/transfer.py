@@ -179,7 +179,7 @@ def _agreement(
 ) -> npt.NDArray[np.float64]:
     """Share of each tile's answers that stay, at the asked bytes: between the two neighbouring qualities by their logs."""
     points = []
-    for index, found in zip(codec.indices, curve(codec, case.tokens, case.file, every=1), strict=True):
+    for index, found in zip(codec.indices, curve(codec, case.tokens, case.file), strict=True):
         size = float((found.mean if task.per_tile else found.tokens).bytes.mean())
         points.append((np.log(size), index))
     points.sort()

@@ -82,7 +82,7 @@ def bytes_at(sizes: FloatVector, utility: Drawn, wanted: Drawn) -> Reached:
     low, high = np.percentile([f.size for f in drawn], (2.5, 97.5))
     said = ["95% interval"]
     if found.end != "inside":
-        said.append("not reached inside the curves, the value is their end")
+        said.append(f"{'at least' if found.end == 'never' else 'at most'}: not reached inside the curves")
     if np.mean([f.end == "at most" for f in drawn]) > 0.025:
         said.append("low end open")
     if np.mean([f.end == "never" for f in drawn]) > 0.025:

@@ -2,7 +2,8 @@
 
 A row is one number with what is needed to judge it. `lo` and `hi` are a 95 % interval or minimum and maximum; `unit` says
 which. A ratio names its rival. A new measurement replaces the old rows of the same suite, case, metric and rival: of speeds
-those of the same hardware, of accuracies (`per_machine=False`) those of any. Others stay.
+those of the same hardware, of accuracies (`per_machine=False`) those of any. Others stay, but for those that a run answers
+for as a whole (`instead_of`): what it no longer measures is gone.
 
 This is the only writer of results: benchmarks and evaluation share it. No torch here.
 """
@@ -14,7 +15,7 @@ import io
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -109,10 +110,12 @@ def save(
     packages: Sequence[str] = ("swathpack", "numpy"),
     *,
     per_machine: bool = True,
+    instead_of: Container[Row] = (),
 ) -> list[Path]:
     """Merge rows into their suites' files, filling in hardware, versions, commit and date where they are empty.
 
     `per_machine` False: the numbers do not depend on the machine, so a row replaces its like from any of them.
+    `instead_of`: old rows that go even where nothing new is of the same quantity.
     """
     common = {
         "hardware": hardware(),
@@ -127,14 +130,16 @@ def save(
     paths = []
     for suite, fresh in by_suite.items():
         path = folder / f"{suite}.csv"
-        merge(path, fresh, per_machine=per_machine)
+        merge(path, fresh, per_machine=per_machine, instead_of=instead_of)
         paths.append(path)
     return paths
 
 
-def merge(path: Path, fresh: Sequence[Row], *, per_machine: bool = True) -> None:
+def merge(
+    path: Path, fresh: Sequence[Row], *, per_machine: bool = True, instead_of: Container[Row] = ()
+) -> None:
     """Write `fresh` into one file beside the rows that they do not replace; whole or not at all."""
-    old = load(path) if path.exists() else []
+    old = [row for row in load(path) if row not in instead_of] if path.exists() else []
     if per_machine:
         keys = {row.key for row in fresh}
         kept = [row for row in old if row.key not in keys]

@@ -66,6 +66,27 @@ def test_a_curve_that_is_good_enough_at_its_coarsest_setting_is_a_bound_from_abo
         assert f"| x | {cell} |" in render(f"{mark}\n<!-- end grid -->\n", rows)
 
 
+@pytest.mark.parametrize(
+    ("said", "cell"),
+    [("at least", "> 90 [8, 99]"), ("at most", "≤ 90 [8, 99]"), ("either way", "outside a curve")],
+)
+def test_a_ratio_at_an_end_of_a_curve_says_which_way_the_truth_lies(said: str, cell: str) -> None:
+    rows = [
+        Row(
+            "rate",
+            "m/x",
+            "times",
+            90,
+            8,
+            99,
+            f"ratio [95% interval; {said}: not reached inside the curves]",
+            **HERE,
+        )
+    ]
+    text = render("<!-- grid suite:rate case:(m)/(\\w+) metric:times -->\n<!-- end grid -->\n", rows)
+    assert f"| x | {cell} |" in text
+
+
 def test_a_quote_of_nothing_is_an_error() -> None:
     for kind in ("grid", "quote"):
         with pytest.raises(SystemExit, match="no results for suite rate"):

@@ -28,6 +28,23 @@ def test_speeds_belong_to_a_machine_and_accuracies_to_none(
     assert {row.hardware for row in load(tmp_path / "model.csv")} == left
 
 
+def test_rows_that_a_run_stands_in_for_go_even_unmeasured(tmp_path: Path) -> None:
+    old = [Row("model", case, "m", 1.0) for case in ("a/gone", "a/again", "b/other")]
+    save(old, tmp_path, per_machine=False)
+    save(
+        [Row("model", "a/again", "m", 2.0)],
+        tmp_path,
+        per_machine=False,
+        instead_of={*load_as_saved(tmp_path)},
+    )
+    assert {(r.case, r.value) for r in load(tmp_path / "model.csv")} == {("a/again", 2.0), ("b/other", 1.0)}
+
+
+def load_as_saved(folder: Path) -> list[Row]:
+    """The rows of case a, as the file holds them."""
+    return [row for row in load(folder / "model.csv") if row.case.startswith("a/")]
+
+
 def test_a_file_of_another_schema_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("suite,case\nmodel,a\n")
     with pytest.raises(InputError, match="not a results file"):

@@ -35,6 +35,28 @@ def test_a_plain_target_judges_the_value() -> None:
     assert plain.verdict(replace(ROW, value=-1.5)) == "met"
 
 
+@pytest.mark.parametrize(
+    ("op", "said", "value", "verdict"),
+    [
+        (">=", "at least", 50, "met"),  # the truth is higher still
+        (">=", "at least", 30, "not shown"),
+        (">=", "at most", 30, "MISSED"),
+        (">=", "at most", 50, "not shown"),
+        ("<=", "at most", 30, "met"),
+        ("<=", "at most", 50, "not shown"),
+        ("<=", "at least", 50, "MISSED"),
+        ("<=", "at least", 30, "not shown"),
+        (">=", "either way", 50, "not shown"),
+    ],
+)
+def test_an_end_of_a_curve_meets_a_target_only_where_the_truth_lies_beyond_it(
+    op: str, said: str, value: float, verdict: str
+) -> None:
+    unit = f"ratio [95% interval; {said}: not reached inside the curves]"
+    row = replace(ROW, value=value, unit=unit)
+    assert Target("model", "case", "difference", op, 40).verdict(row) == verdict
+
+
 def test_the_shipped_targets_load_and_ask_accuracies_of_three_trainings() -> None:
     targets = load_targets()
     of_models = [t for t in targets if t.suite == "model" and not t.case.startswith("packages/")]

@@ -97,6 +97,7 @@ def run(options: argparse.Namespace) -> None:
     from codec.evaluate.rate.plots import check_drawable
     from codec.evaluate.rate.report import REFERENCE
     from codec.evaluate.rate.run import Setting
+    from codec.evaluate.rate.scope import Scope
     from codec.evaluate.rate.suite import chosen
     from codec.evaluate.rate.suite_run import Report, prepared
     from codec.evaluate.rate.suite_run import run as run_suite
@@ -135,13 +136,16 @@ def run(options: argparse.Namespace) -> None:
     )  # fmt: skip
     suite = options.results.stem if options.results else "rate"
     curves = {"none": (), "plotted": PLOTTED, "all": None}[options.curves]
-    outcome = run_suite(
-        prepare, Report(suite, label_of(options.encoder), curves, options.plots, PLOTTED), options.processes
-    )
+    encoder = label_of(options.encoder)
+    outcome = run_suite(prepare, Report(suite, encoder, curves, options.plots, PLOTTED), options.processes)
     rows = outcome.rows
     print(as_text(row for row in rows if row.case.count("/") < 6))
     if options.results:
-        save(rows, options.results.parent, ("swathpack", "numpy", "torch", "imagecodecs"), per_machine=False)
+        partial_run = bool(options.set or options.method)
+        save(
+            rows, options.results.parent, ("swathpack", "numpy", "torch", "imagecodecs"), per_machine=False,
+            instead_of=() if partial_run else Scope.of_suite(wanted, suite, encoder, outcome.sets, regimes),
+        )  # fmt: skip
     shared_options.raise_refused(outcome.refused)
 
 

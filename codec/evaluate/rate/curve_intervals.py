@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -143,20 +144,44 @@ def interval(value: float, drawn: FloatVector) -> Interval:
 
 
 def utility_intervals(
-    ours: Measured, rival: Measured | None, size: npt.ArrayLike, how: Bootstrap = Bootstrap()
+    ours: Measured,
+    rival: Measured | None,
+    size: npt.ArrayLike,
+    how: Bootstrap = Bootstrap(),
+    *,
+    reference: FloatVector | None = None,
 ) -> list[Interval]:
-    """Utility at each of the given bytes, or its difference to the rival's at the same bytes; NaN outside a curve."""
+    """Utility at each of the given bytes, or its difference to the rival's at the same bytes; NaN outside a curve.
+
+    `reference`: sums R×G×F of what is not sent, in the place of a rival: its utility is taken off whatever the bytes.
+    Raises InputError for both.
+    """
+    if rival is not None and reference is not None:
+        raise InputError("a difference is to a rival or to a reference", fix="give one of them")
+    other = rival if reference is None else without_bytes(reference)
 
     def quantity(curves: Sequence[Curve]) -> FloatVector:
         first = utility_at(curves[0], size)
-        return first if rival is None else first - utility_at(curves[1], size)
+        if other is None:
+            return first
+        return first - (utility_at(curves[1], size) if reference is None else curves[1].utility[0])
 
-    return _intervals(ours, rival, quantity, how)
+    return _intervals(ours, other, quantity, how)
 
 
 def bd_rate_interval(ours: Measured, rival: Measured, how: Bootstrap = Bootstrap()) -> Interval:
     """BD-rate of utility, percent of the rival's bytes."""
     return _intervals(ours, rival, lambda curves: bd_rate(curves[0], curves[1]).value, how)[0]
+
+
+Outside = Literal["", "at most", "at least", "either way"]
+# By whether the truth may be lower, and whether it may be higher, than an end of a curve.
+_OUTSIDE: dict[tuple[bool, bool], Outside] = {
+    (False, False): "",
+    (True, False): "at most",
+    (False, True): "at least",
+    (True, True): "either way",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +193,13 @@ class ByteInterval:
     high: float
     low_open: bool
     high_open: bool
-    reached: bool  # whether the value itself lies inside the curves
+    outside: Outside = ""  # where the truth lies when the value is an end of a curve; empty: it is inside
 
     @property
     def note(self) -> str:
         """What a row's unit says of it."""
         said = [
-            "not reached inside the curves, the value is their end" if not self.reached else "",
+            f"{self.outside}: not reached inside the curves" if self.outside else "",
             "low end open" if self.low_open else "",
             "high end open" if self.high_open else "",
         ]
@@ -219,7 +244,12 @@ def bytes_interval(
     low, high = np.percentile(drawn[:, 0], (2.5, 97.5))
     cut = drawn[:, 1:].mean(0) > 0.025
     return ByteInterval(
-        float(2 ** value[0]), float(2**low), float(2**high), bool(cut[0]), bool(cut[1]), not value[1:].any()
+        float(2 ** value[0]),
+        float(2**low),
+        float(2**high),
+        bool(cut[0]),
+        bool(cut[1]),
+        _OUTSIDE[bool(value[1]), bool(value[2])],
     )
 
 

@@ -107,6 +107,11 @@ class Question:
     def losses(self) -> tuple[float, ...]:
         return LOSSES[self.target.level] if self.target.is_class else NUMBER_LOSS
 
+    @property
+    def has_skill(self) -> bool:
+        """Whether the uncompressed embedding says anything of the target: where it does not, nothing can be lost."""
+        return self.target.is_class or self._uncompressed().low > 0
+
     def lines(self, regime: str) -> list[Contender]:
         """Every method with every view of this target."""
         return [
@@ -131,7 +136,7 @@ class Question:
         """Reference, curves, bytes at each loss, ratios and BD-rates against ours."""
         yield self._reference_row()
         yield from self._smallest_row()
-        skill = self.target.is_class or self._uncompressed().low > 0  # without any, nothing can be lost
+        skill = self.has_skill
         for regime in sorted({key.regime for s in self.scored.values() for key in s.answers}):
             ours = [(line, self.measured(line)) for line in self.ours(regime)]
             for line in self.lines(regime):

@@ -98,5 +98,5 @@ def table(found: Sequence[Row]) -> str:
 def _cell(row: Row) -> str:
     end = ""
     if "not reached" in row.unit:
-        end = "≤ " if "low end open" in row.unit else "≥ "
+        end = "≤ " if "at most: not reached" in row.unit else "≥ "
     return f"{end}{row.value:.4g} [{row.lo:.3g}, {row.hi:.3g}]"

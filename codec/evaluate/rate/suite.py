@@ -90,6 +90,11 @@ def entries(suite: Suite, package: Package | None, names: Sequence[str] = ()) ->
     return [known[name] for name in names] if names else found
 
 
+def method_names(suite: Suite) -> tuple[str, ...]:
+    """Names of all methods, as rows and `Entry` call them."""
+    return (*suite.embedding, *(f"{name} + spectral" for name in suite.with_spectral), *suite.pixels)
+
+
 def sendable(suite: Suite, evidence: Evidence) -> Suite:
     """Without rivals that send colour alone where a set has no colour, or nothing else."""
     tiles = evidence.tiles

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from codec.errors import InputError, InternalError
+from codec.evaluate.rate.asked_rows import asked_rows
 from codec.evaluate.rate.opened import opened
 from codec.evaluate.rate.own_folder import OwnFolder
 from codec.evaluate.rate.own_set import own_evidence
@@ -63,6 +64,7 @@ class Outcome:
 
     rows: list[Row]
     refused: tuple[str, ...]  # set, method and why
+    sets: tuple[str, ...]  # that were scored
 
 
 def prepared(
@@ -130,7 +132,7 @@ def run(prepare: Callable[[], Work], report: Report, processes: int = 1) -> Outc
         scored = _scored(work, name, tuple(refused))
         found += error_rows(report.encoder, of, work.run.setting, scored, report.suite)
         found += [row for target in of.targets for row in made[name, target.name]]
-    return Outcome(found, tuple(refused.values()))
+    return Outcome(found, tuple(refused.values()), work.sets)
 
 
 def _score(work: Work, piece: tuple[str, str]) -> str:
@@ -155,7 +157,7 @@ def _question(
     of = next(t for t in evidence.targets if t.name == target)
     scored = _scored(work, name, refused)
     question = Question(report.encoder, evidence, of, scored, report.suite, curves=report.curves)
-    rows = list(question.rows())
+    rows = [*question.rows(), *asked_rows(question)]
     if report.plots:
         for regime in work.run.setting.regimes:
             question.plot(report.plots, regime, report.plotted)

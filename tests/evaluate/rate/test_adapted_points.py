@@ -29,7 +29,7 @@ from codec.nec.point import Place, open_point
 from codec.pretrain.labels import Pool, load_pool
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("compressai") is None, reason="compressai is not installed: make bench-peers"
+    importlib.util.find_spec("compressai") is None, reason="compressai is not installed: make setup"
 )
 B, VIT = len(S2_NANO_BANDS), "vit-nano/8@s2"
 

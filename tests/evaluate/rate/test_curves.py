@@ -209,7 +209,7 @@ def test_bytes_follow_the_drawn_places() -> None:
     assert (found.value, found.low, found.high) == pytest.approx((40, 20, 60))
     assert not found.low_open
     assert not found.high_open
-    assert found.reached
+    assert not found.outside
 
 
 def test_bytes_at_a_loss_do_not_depend_on_how_hard_the_drawn_places_are() -> None:
@@ -233,7 +233,7 @@ def test_an_interval_of_bytes_says_where_the_curve_ended() -> None:
     high = bytes_interval(measured, None, float(score.mean((0, 2))[-1]) - 0.005)
     assert (high.high, high.high_open, high.low_open) == (pytest.approx(512), True, False)
     never = bytes_interval(measured, None, 2.0)
-    assert (never.reached, never.high_open) == (False, True)
+    assert (never.outside, never.high_open) == ("at least", True)
     ratio = bytes_interval(measured, measured, 0.6)
     assert (ratio.value, ratio.low, ratio.high) == pytest.approx((1, 1, 1))
 
@@ -254,9 +254,10 @@ def test_a_ratio_of_bytes_is_a_bound_where_one_curve_ends(
         return Measured(np.stack([score, np.ones_like(score)], axis=-1), sizes)
 
     found = bytes_interval(at(ours), at(rival), 0.6, Bootstrap(draws=20))
-    assert (found.low_open, found.high_open, found.reached) == (low_open, high_open, False)
+    said = "at most" if low_open else "at least"
+    assert (found.low_open, found.high_open, found.outside) == (low_open, high_open, said)
     parts = found.note.split("; ")
-    assert parts[:2] == ["95% interval", "not reached inside the curves, the value is their end"]
+    assert parts[:2] == ["95% interval", f"{said}: not reached inside the curves"]
     assert ("low end open" in parts, "high end open" in parts) == (low_open, high_open)
 
 

@@ -93,7 +93,7 @@ def _needs(question: Question, measured: Measured, loss: float) -> _Need:
     found = _at(question, measured, None, loss)
     sizes = measured.sizes.sum(1)
     smallest = float((sizes[:, 0] / sizes[:, 1]).min())
-    if found.reached:
+    if not found.outside:
         return _Need(found, "inside")
     return _Need(found, "never" if found.value > smallest * (1 + 1e-9) else "at most")
 

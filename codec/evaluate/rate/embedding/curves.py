@@ -16,7 +16,7 @@ from codec.types import MAX_LAYERS, FloatArray
 
 # Bits per element of tokens × width that the points of all layers, and those of layer 0 alone, aim at.
 TARGETS = (2.0, 1.0, 0.5, 0.25, 0.125, 0.06, 0.03, 0.015)
-MEAN_TARGETS = (0.1, 0.06, 0.04, 0.03, 0.02, 0.015, 0.01)
+MEAN_TARGETS = (0.1, 0.06, 0.04, 0.03, 0.02, 0.015, 0.01, 0.0075, 0.005)
 PREFIX_TARGET = 1.0  # of the whole file whose prefixes are scored
 COST_TILES = 128  # training tiles that are quantised to know what a quality costs
 
