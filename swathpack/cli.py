@@ -31,6 +31,7 @@ from swathpack.commands import (
     preview,
     refit,
     unpack,
+    uplink,
     verify,
 )
 from swathpack.streams import refused
@@ -98,6 +99,7 @@ app.command("unpack")(unpack.run)
 app.command("preview")(preview.run)
 app.command("drift")(drift.run)
 app.command("refit")(refit.run)
+app.add_typer(uplink.app, name="uplink")
 app.add_typer(link.app, name="link")
 app.command("link-sim")(link_sim.run)
 app.add_typer(ground.app, name="ground")

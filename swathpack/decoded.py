@@ -40,7 +40,7 @@ def render(scene: NecScene, form: str, plane: str) -> bytes:
 
 def as_npz(scene: NecScene) -> bytes:
     """Per plane `<plane>` N×h×w×C float32, `<plane>_validity` N×h×w, `<plane>_layers` N (bit l = layer l received); and
-    `georeference`, JSON of transform, EPSG, WKT, scene and core size, time, bands."""
+    `georeference`, JSON of transform, EPSG, WKT, scene and core size, time, bands, and of a refinement."""
     arrays: dict[str, np.ndarray] = {}
     for name in scene.planes:
         embedding = scene.embedding(name)
@@ -58,6 +58,7 @@ def as_npz(scene: NecScene) -> bytes:
         "time": time_text(scene.header),
         "bands": scene.bands,
         "package": scene.package.name,
+        **({"refinement": scene.decoded.refinement} if scene.decoded.refinement else {}),
     }
     arrays["georeference"] = np.array(json.dumps(facts))
     out = io.BytesIO()
@@ -102,6 +103,7 @@ def as_geotiff(scene: NecScene, plane: str) -> bytes:
     image = np.where(valid[..., None], values, np.float32(np.nan)).transpose(2, 0, 1).astype(np.float32)
     names = [f"{plane}_{c}" for c in range(len(image))]
     where = mosaic_georeference(scene.georeference, patch)
-    return encode_cog(
-        image, where, float("nan"), names, {"SWATHPACK_PLANE": plane}, True, None, scene.file.path
-    )
+    tags = {"SWATHPACK_PLANE": plane}
+    if scene.decoded.refinement:
+        tags["SWATHPACK_REFINEMENT"] = scene.decoded.refinement
+    return encode_cog(image, where, float("nan"), names, tags, True, None, scene.file.path)

@@ -148,13 +148,15 @@ def _model(folder: Path) -> Finding:
 def _run_encoder(package: Package) -> str:
     import numpy as np
 
+    from onboard.engine import check_finite
     from onboard.engine_package import engine_for
 
     engine = engine_for(package, threads=1)
     bands, rows, cols = engine.input_shape
-    engine.run(
+    latents = engine.run(
         np.zeros((1, bands, rows, cols), np.float32),
         np.ones((1, bands), np.float32),
         np.ones((1, rows, cols), np.float32),
     )
+    check_finite(latents)
     return f"{engine.info.backend} {engine.info.version}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,8 +23,8 @@ from codec.errors import InputError
 from codec.package import Package
 from codec.pipeline.digits import chain_symbols, check_digits, in_order
 from codec.pipeline.mixing import Mixer
-from codec.pipeline.quantising import Mean, Quantiser, chosen_mean
-from codec.pipeline.sources import Source, sources
+from codec.pipeline.quantising import Mean, Quantiser, check_reach, chosen_mean
+from codec.pipeline.sources import Source, codable, sources
 from codec.transform.budget import at_most_one, check_amount, check_count, check_importance
 from codec.transform.rdo import check_tradeoff
 from codec.types import Georeference, Latent, Record, TileGrid
@@ -56,21 +57,23 @@ def encode(
     """The bytes of a `.nec` file of one scene.
 
     `latents` has every plane of the package once (values N×C×F as the transform or the engine gives them, token
-    validity N×h×w). Tiles without a valid token of their own are masked; unknown tokens of the others are filled.
+    validity N×h×w). Tiles without a valid token of their own are masked; unknown tokens of the others are filled. Tiles that
+    `codec.pipeline.sources.codable` finds unusable (latents that are not finite, or beyond every quality) are masked like
+    those that were not measured, with a Python warning that counts them.
 
     Quality: `ladder_index`, or a budget: `total_bytes` of the whole file, or `bytes_per_tile`, of the coefficient records
     over the tiles that are coded; else the package's default. A budget is spent by mixing two neighbouring ladder indices
     record by record (`codec.pipeline.mixing`), tiles of greater `importance` (N numbers ≥ 0) finer first; never exceeded,
-    and from some 4 KiB or 16 records on spent to 98 % at least, unless the finest quality takes less.
+    and from some 4 KiB or 16 records on spent to 98 % at least, unless the finest quality that holds all latents takes less.
 
     `target_bytes` is the size that records approach. `file_mean` sends the scene's mean vector in the header; None does
     so when that saves bytes. `tradeoff` > 0 chooses symbols above layer 0 by rate and distortion (`codec.transform.rdo`)
     instead of rounding: fewer bytes and a larger error at one index, to be had again at a finer one. `digits`: how many of
     the planes that refine each plane are sent (None: all; with a budget none).
 
-    Equal arguments give equal bytes. Raises InputError for latents that do not fit, NaN in valid tiles, a grid with
-    another core than the package's, arguments that are no such numbers, and for a budget that cannot be met, saying what
-    the least is.
+    Equal arguments give equal bytes. Raises InputError for latents that do not fit, that are unusable in all tiles with
+    data, or that lie so far out that the quality asked for would clamp them; for a grid with another core than the
+    package's, arguments that are no such numbers, and for a budget that cannot be met, saying what the least is.
     """
     at_most_one(ladder_index=ladder_index, bytes_per_tile=bytes_per_tile, total_bytes=total_bytes)
     tradeoff = check_tradeoff(tradeoff)
@@ -78,6 +81,13 @@ def encode(
     if ladder_index is not None:
         ladder_index = check_count(ladder_index, "ladder_index")
     digits = check_digits(package, digits)
+    latents, unusable = codable(package, latents, grid)
+    if unusable.any():
+        warnings.warn(
+            f"{int(unusable.sum())} of {grid.n_tiles} tiles have latents that are not finite, or beyond all that can be "
+            "coded: they are marked invalid",
+            stacklevel=2,
+        )
     planes = sources(package, latents, grid)
     if check_count(band_mask, "band_mask") >> len(package.bands):
         raise InputError(
@@ -124,11 +134,11 @@ def encode(
         at = package.default_ladder_index if ladder_index is None else ladder_index
         means = [chosen_mean(package, plane, at, file_mean) for plane in planes]
         head = header(at, means)
-        symbols = [
-            each
-            for plane, mean in zip(planes, means, strict=True)
-            for each in chain_symbols(Quantiser(package, plane, at, mean, tradeoff), grid, digits)
+        quantisers = [
+            Quantiser(package, plane, at, mean, tradeoff) for plane, mean in zip(planes, means, strict=True)
         ]
+        check_reach(quantisers)
+        symbols = [each for quantiser in quantisers for each in chain_symbols(quantiser, grid, digits)]
         records = encode_file_records(
             package.tables, head, symbols, target_bytes=target_bytes, backend=backend
         )

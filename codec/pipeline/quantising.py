@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from codec.bitstream import core, mean_vector
+from codec.errors import InputError
 from codec.package import Package
 from codec.pipeline.sources import Source
 from codec.transform import rdo
@@ -76,6 +78,28 @@ class Quantiser:
         symbols[~self.source.coded[tiles]] = 0
         return symbols, cells
 
+    def clamped(self) -> BoolArray:
+        """N tiles of which some latent lies so far out that the quantiser (bitstream §10.1) would put another in its place.
+
+        Asked of no tile that is masked.
+        """
+        maps, source = self.maps, self.source
+        limit = MAX_MAGNITUDE * maps.step
+        found = np.zeros(len(source.values), dtype=bool)
+        largest = max(source.values.max(initial=0), -source.values.min(initial=0))
+        if self.mean is not None:
+            largest += np.abs(self.mean.values).max(initial=0)
+        if largest <= limit.min(initial=np.inf):  # nearly always
+            return found
+        for start in range(0, len(found), _CHUNK):
+            tiles = slice(start, start + _CHUNK)
+            values = source.values[tiles]
+            if self.mean is not None:
+                values = values - self.mean.values
+            beyond = (np.abs(values) > limit) & maps.coded
+            found[tiles] = beyond.any(axis=(1, 2))
+        return found & source.coded
+
     def all(self) -> SymbolArray:
         """Symbols N×C×F int16."""
         symbols = np.empty(self.source.values.shape, dtype=np.int16)
@@ -106,6 +130,20 @@ class Quantiser:
         for costs in found:
             costs[~self.source.coded] = 0
         return found
+
+
+def check_reach(quantisers: Sequence[Quantiser]) -> None:
+    """Raises InputError, naming the first tile, where a latent would be clamped: it would decode to another number."""
+    for quantiser in quantisers:
+        clamped = quantiser.clamped()
+        if clamped.any():
+            package = quantiser.package
+            raise InputError(
+                f"plane {package.planes[quantiser.source.number].name!r}: latents of tile {int(clamped.argmax())} lie so "
+                "far out that this quality cannot hold them",
+                found=f"ladder index {quantiser.ladder_index} of {package.ladder_indices[-1]}",
+                fix="choose a coarser one, or mark the tile invalid",
+            )
 
 
 def chosen_mean(package: Package, source: Source, ladder_index: int, file_mean: bool | None) -> Mean | None:

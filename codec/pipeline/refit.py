@@ -23,15 +23,23 @@ _LISTED = 64  # file ids that the manifest names
 def refit_tables(package: Package, received: Sequence[ReceivedSymbols]) -> Refitted:
     """New tables for what was received of a package. Order does not matter; a file given twice counts once.
 
-    Raises InputError where a plane has too few wholly valid tiles (saying how many are needed) or holds integers, and for
-    files that carry tables of their own.
+    Raises InputError where a plane has too few wholly valid tiles (saying how many are needed) or holds integers, for
+    files that carry tables of their own, and for copies of a file that differ (`codec.pipeline.received.merged` is what
+    makes one of them).
     """
     if package.refining:
         raise InputError(
             f"package {package.name!r} has planes that refine others, whose tables received symbols do not make",
             fix="fit it again from embeddings",
         )
-    by_id = {file.header.file_id: file for file in received}
+    by_id: dict[bytes, ReceivedSymbols] = {}
+    for file in received:
+        if not by_id.setdefault(file.header.file_id, file).says_as(file):
+            raise InputError(
+                "a file is given twice, and not the same was received of it",
+                found=file.header.file_id.hex(),
+                fix="put the records of both together",
+            )
     for file in by_id.values():
         if file.header.embeds_tables:
             raise InputError(

@@ -10,7 +10,10 @@ import numpy as np
 from codec.bitstream.derived import derived_invalid
 from codec.errors import InputError
 from codec.package import Package
+from codec.transform.quantiser import MAX_MAGNITUDE
 from codec.types import BoolArray, FloatArray, Latent, TileGrid
+
+_CHUNK = 1024  # tiles looked at at a time: bounds the temporary copies
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,42 @@ class Source:
 
 
 def sources(package: Package, latents: Sequence[Latent], grid: TileGrid) -> list[Source]:
-    """Every plane of the package once, by number. Raises InputError as `codec.pipeline.encode` says."""
+    """Every plane of the package once, by number; tiles that are not `codable` are masked. Raises as that does."""
+    usable, _ = codable(package, latents, grid)
+    return [_prepare(package, latent, grid) for latent in usable]
+
+
+def codable(package: Package, latents: Sequence[Latent], grid: TileGrid) -> tuple[list[Latent], BoolArray]:
+    """The same latents by plane, tiles that no file can hold marked invalid in every plane; and which these are (N).
+
+    These are tiles with data that have, in some plane, a latent that is not finite or lies beyond 32,767 steps of the
+    coarsest quality: whatever came out would be a wrong value. Raises InputError where that leaves no tile of those that
+    had data, and for latents that fit neither the package nor the grid.
+    """
+    given = _checked(package, latents, grid)
+    bad, data = (np.zeros(grid.n_tiles, dtype=bool) for _ in range(2))
+    for latent in given:
+        coded = _own(package, latent, grid).any(axis=(1, 2))
+        bad |= coded & _uncodable(package, latent, grid)
+        data |= coded
+    if not bad.any():
+        return given, bad
+    if not (data & ~bad).any():
+        raise InputError(
+            f"latents are not finite, or beyond all that can be coded, in all {int(data.sum())} tiles with data",
+            fix="check the encoder and what it was given",
+        )
+    return [
+        Latent(
+            latent.plane,
+            np.where(bad[:, None, None], np.float32(0), latent.values),
+            latent.token_validity & ~bad[:, None, None],
+        )
+        for latent in given
+    ], bad
+
+
+def _checked(package: Package, latents: Sequence[Latent], grid: TileGrid) -> list[Latent]:
     core_side = package.tile.core
     if (grid.core_height, grid.core_width) != (core_side, core_side):
         raise InputError(
@@ -39,10 +77,12 @@ def sources(package: Package, latents: Sequence[Latent], grid: TileGrid) -> list
             expected=", ".join(plane.name for plane in package.planes),
             found=[latent.plane for latent in given],
         )
-    return [_prepare(package, latent, grid) for latent in given]
+    for latent in given:
+        _check_plane(package, latent, grid)
+    return given
 
 
-def _prepare(package: Package, latent: Latent, grid: TileGrid) -> Source:
+def _check_plane(package: Package, latent: Latent, grid: TileGrid) -> None:
     entry = package.planes[latent.plane]
     spec = entry.spec
     if entry.name not in package.transforms:
@@ -58,15 +98,37 @@ def _prepare(package: Package, latent: Latent, grid: TileGrid) -> Source:
             expected=f"values {shape}, validity {tokens}",
             found=f"{latent.values.shape}, {latent.token_validity.shape}",
         )
-    known: BoolArray = np.logical_and(latent.token_validity, ~derived_invalid(grid, spec))
+
+
+def _own(package: Package, latent: Latent, grid: TileGrid) -> BoolArray:
+    """Valid tokens N×h×w that belong to their tile."""
+    spec = package.planes[latent.plane].spec
+    return np.asarray(np.logical_and(latent.token_validity, ~derived_invalid(grid, spec)))
+
+
+def _uncodable(package: Package, latent: Latent, grid: TileGrid) -> BoolArray:
+    """N tiles that hold what is no number, or has no symbol at any quality."""
+    limit = MAX_MAGNITUDE * package.maps(latent.plane, package.ladder_indices[-1]).step
+    bad, far = (np.zeros(len(latent.values), dtype=bool) for _ in range(2))
+    for start in range(0, len(bad), _CHUNK):
+        tiles = slice(start, start + _CHUNK)
+        magnitude = np.abs(latent.values[tiles])
+        bad[tiles] = ~np.isfinite(magnitude).all(axis=(1, 2))
+        far[tiles] = (magnitude > limit).any(axis=(1, 2))
+    far &= ~bad
+    if far.any():  # what lies far out may be a token that is not valid, and is filled anyway
+        refill = package.transforms[package.planes[latent.plane].name].refill
+        known = _own(package, latent, grid)[far]
+        filled = refill(np.asarray(latent.values[far], dtype=np.float32), known)
+        bad[far] = ~(np.abs(filled) <= limit).all(axis=(1, 2))
+    return bad
+
+
+def _prepare(package: Package, latent: Latent, grid: TileGrid) -> Source:
+    entry = package.planes[latent.plane]
+    known = _own(package, latent, grid)
     coded = np.asarray(known.any(axis=(1, 2)))
     values = np.asarray(latent.values, dtype=np.float32)
     if not coded.all():
         values = np.where(coded[:, None, None], values, np.float32(0))
-    broken = np.isnan(values).any(axis=(1, 2))
-    if broken.any():
-        raise InputError(
-            f"plane {entry.name!r}: a latent of tile {int(broken.argmax())} is not a number",
-            fix="look for NaN pixels or weights before the encoder; mark unmeasured pixels invalid instead",
-        )
     return Source(latent.plane, package.transforms[entry.name].refill(values, known), known, coded)

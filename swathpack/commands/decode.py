@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -22,21 +23,31 @@ def run(
         ),
     ],
     plane: Annotated[str, typer.Option(help="The plane for .tif and .csv.")] = "tokens",
+    refine: Annotated[
+        bool,
+        typer.Option(
+            "--refine", help="Guess what quantisation took by the package's decoder.onnx; the output says so."
+        ),
+    ] = False,
     models: Models = None,
 ) -> None:
     """Decode embeddings. Exit 6 when something of the file is missing; the output then says where."""
     from codec.errors import PartialResult
+    from codec.nec.refinement.opened import open_refined
     from codec.pipeline import open_nec
     from swathpack.decoded import form_of, render
     from swathpack.streams import check_output, say, write_output
 
     form = form_of(output)
     check_output(output, file)
-    scene = open_nec(file, packages=models)
+    scene = (open_refined if refine else open_nec)(file, packages=models)
+    if not scene.validity.any():  # nothing was refined, whatever would have been done to it
+        scene = replace(scene, decoded=replace(scene.decoded, refinement=""))
     write_output(output, render(scene, form, plane))
     decoded = scene.decoded
     state = f"{decoded.intact} records used, {len(decoded.damaged) + len(scene.file.refused)} refused"
-    say(f"{output}: {scene.grid.n_tiles} tiles, planes {' '.join(scene.planes)}, {state}")
+    how = f", {decoded.refinement}" if decoded.refinement else ""
+    say(f"{output}: {scene.grid.n_tiles} tiles, planes {' '.join(scene.planes)}, {state}{how}")
     if not scene.is_complete:
         missing = sum(r.count for r in decoded.missing if r.layer == 0)
         what = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,7 @@ from swathpack.options import AsJson, Models
 
 if TYPE_CHECKING:
     from codec.pipeline.drift import PassDrift
+    from swathpack.passes import OneFile
 
 
 def run(
@@ -26,17 +28,36 @@ def run(
     """Compare the bits of received symbols with what the tables expect, by layer, band and channel.
 
     Flagged is what lies beyond 5 % with its whole 95 % interval, and beyond what the rounding of classes explains. Flags
-    are a finding, no failure: exit 0.
+    are a finding, no failure: exit 0. Exit 6 when something of a file is missing; what is there was judged.
     """
+    from codec.errors import PartialResult
     from swathpack.passes import drifts
     from swathpack.streams import print_json
 
     passes = list(drifts(files, models))
+    received = [file for _, own in passes for file in own]
+    for file in received:
+        file.say_conflicts()
     if as_json:
-        print_json([found.as_json(all_rows=all_rows) for found in passes])
-        return
-    for found in passes:
-        print(_render(found, all_rows))
+        print_json([_as_json(found, own, all_rows) for found, own in passes])
+    else:
+        for found, _ in passes:
+            print(_render(found, all_rows))
+    lacking = [file for file in received if file.lacks]
+    if lacking:
+        raise PartialResult(
+            f"{lacking[0].name}: {lacking[0].lacks}; {len(lacking)} of {len(received)} files were judged by what is there",
+            path=lacking[0].path,
+            fix="add what else was received of it",
+        )
+
+
+def _as_json(found: PassDrift, files: Sequence[OneFile], all_rows: bool) -> dict[str, Any]:
+    return {
+        **found.as_json(all_rows=all_rows),
+        "incomplete": [file.symbols.header.file_id.hex() for file in files if file.lacks],
+        "conflicts": [file.symbols.header.file_id.hex() for file in files if file.symbols.conflicts],
+    }
 
 
 def _render(found: PassDrift, all_rows: bool) -> str:

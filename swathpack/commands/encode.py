@@ -85,6 +85,14 @@ def run(
             "budget.",
         ),
     ] = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS=PROBABILITY",
+            help="Leave out tokens that a head gives more than this probability of the class, e.g. cloud=0.99, where that "
+            "saves bytes; HEAD/CLASS where several heads have it; may repeat.",
+        ),
+    ] = None,
     record_bytes: Annotated[
         int,
         typer.Option(
@@ -105,9 +113,11 @@ def run(
     """Encode a scene: [b]scene → tiles → encoder → quantise → entropy code → .nec[/b]"""
     from codec.errors import UsageError
     from codec.package import load
+    from codec.scene.resolve import band_place
     from codec.scene.scene import open_scene
     from onboard.encode import encode_scene
     from onboard.engine_package import engine_for
+    from onboard.skipping import SkipRule
     from swathpack.streams import check_output, print_json, progress, say, write_output
 
     check_output(output, *scene, as_json=as_json)
@@ -115,7 +125,8 @@ def run(
         raise UsageError("--quality, --bytes-per-tile and --bytes exclude each other", fix="give one of them")
     if bytes_per_tile is not None and bytes_per_tile <= 0:
         raise UsageError("--bytes-per-tile is a number above 0", found=bytes_per_tile)
-    mapping = dict(_pair(text) for text in band or ())
+    mapping = dict(band_place(text) for text in band or ())
+    rules = [SkipRule.parse(text) for text in skip or ()]
     package = load(model)
     usable = package.ladder_indices
     if quality is not None and quality not in usable:
@@ -146,6 +157,7 @@ def run(
             total_bytes=total_bytes,
             tradeoff=tradeoff,
             digits=digits,
+            skip=rules,
             target_bytes=record_bytes,
             run=run_number,
             source_name=scene[0].name,
@@ -158,17 +170,12 @@ def run(
     if as_json:
         print_json(report.as_json())
     else:
-        n_coded = report.tiles - report.tiles_without_data
+        n_coded = report.tiles - report.tiles_without_data - report.tiles_invalid
+        what = "with data"
+        if encoded.skipped:
+            n_coded, what = n_coded - encoded.skipped.skipped_tiles, "that are sent"
+        each = f" ({report.nec_bytes / n_coded:.1f} a tile)" if n_coded else ""
         say(
-            f"{output}: {report.nec_bytes} bytes for {n_coded} tiles with data ({report.nec_bytes / n_coded:.1f} a tile), "
+            f"{output}: {report.nec_bytes} bytes for {n_coded} tiles {what}{each}, "
             f"{report.raw_bytes / report.nec_bytes:.1f} times smaller than the pixels of its {len(report.bands)} bands"
         )
-
-
-def _pair(text: str) -> tuple[str, str]:
-    from codec.errors import UsageError
-
-    name, separator, place = text.partition("=")
-    if not (separator and name and place):
-        raise UsageError(f"--band {text!r} is not NAME=PLACE", fix="write e.g. --band red=3")
-    return name, place

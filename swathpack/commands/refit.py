@@ -33,7 +33,12 @@ def run(
 
     check_place(output, again=False)
     old = load(package)
-    files = read_received(received, old)
+    given = read_received(received, old)
+    for file in given:
+        file.say_conflicts()
+        if file.lacks:
+            say(f"note: {file.name}: {file.lacks}; what is there is used")
+    files = [file.symbols for file in given]
     fitted = refit_tables(old, files)
     with whole_folder(output, again=False) as building:
         made = write_refitted(old, fitted, files, building)
@@ -42,7 +47,7 @@ def run(
             "from_codec_id": old.codec_id.hex(),
             "codec_id": made.codec_id.hex(),
             "space_ids": {name: space.hex() for name, space in made.space_ids.items()},
-            "files": len({file.header.file_id for file in files}),
+            "files": len(files),
             "planes": [
                 {"plane": entry.name, "tiles": tiles, "cells_seen": seen, "classes_moved": moved}
                 for entry, tiles, seen, moved in zip(

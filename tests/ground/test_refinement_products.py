@@ -28,6 +28,7 @@ def refining(tmp_path_factory: pytest.TempPathFactory) -> Package:
     from codec.nec.refinement.install import install
     from codec.nec.refinement.recipe import Recipe
     from codec.nec.refinement.run import Run
+    from codec.nec.refinement.session import transform_of
 
     folder = tmp_path_factory.mktemp("refining")
     package = ground_scene.build_package(folder / "tiny")
@@ -42,7 +43,8 @@ def refining(tmp_path_factory: pytest.TempPathFactory) -> Package:
     with torch.no_grad():
         for p in run.network.parameters():
             p.add_(0.3 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1)))
-    (folder / "made.onnx").write_bytes(trace(run.network, ["tokens", "spectral"]))
+    graph = trace(run.network, ["tokens", "spectral"], transform_of(package))
+    (folder / "made.onnx").write_bytes(graph)
     return install(folder / "tiny", folder / "made.onnx")
 
 

@@ -111,6 +111,37 @@ def test_a_tradeoff_saves_bytes_above_layer_0_and_budgets_are_met_with_it(
     assert 0.98 * 20_000 <= len(data) <= 20_000
 
 
+@pytest.mark.parametrize("tradeoff", [0.8, 1.0])
+@pytest.mark.parametrize("budget", [9000, 20_000])
+def test_a_large_tradeoff_spends_its_budget_too(
+    package: Package, big: list[Latent], budget: int, tradeoff: float
+) -> None:
+    """Most records hold nothing but zeros then, and take a few bytes where integer costs say hundreds."""
+    data = encode_scene(package, big, grid=BIG, total_bytes=budget, tradeoff=tradeoff)
+    assert 0.98 * budget <= len(data) <= budget
+    file = read_bytes(data)
+    found = decode(package, file.header, [r.data for r in file.records])
+    assert (found.missing, found.damaged) == ((), ())
+
+
+def zero_records(given: list[Latent]) -> list[Latent]:
+    """The same with nothing but the means of tiles and, every 40th tile, something strong above them."""
+    made = []
+    for latent in given:
+        values = latent.values.copy()
+        values[:, :, 1:] *= np.where(np.arange(len(values)) % 40, 0.02, 4.0)[:, None, None].astype(np.float32)
+        made.append(Latent(latent.plane, values, latent.token_validity))
+    return made
+
+
+@pytest.mark.parametrize("budget", [6000, 9000, 14_000])
+def test_scenes_of_which_most_is_flat_spend_their_budget(
+    package: Package, big: list[Latent], budget: int
+) -> None:
+    data = encode_scene(package, zero_records(big), grid=BIG, total_bytes=budget, target_bytes=300)
+    assert 0.98 * budget <= len(data) <= budget
+
+
 def test_a_larger_budget_never_gives_a_worse_embedding(package: Package, big: list[Latent]) -> None:
     truth = planes(BIG.n_tiles, seed=21)["tokens"]
     errors = []
@@ -144,6 +175,13 @@ def test_heavier_tiles_get_the_finer_index_first(package: Package, big: list[Lat
     assert np.mean(finer["heavy"]) > np.mean(finer["light"])
     # Either all heavy records are finer, or no light one but what fills the last bytes.
     assert all(finer["heavy"]) or np.mean(finer["light"]) < 0.05
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_as_large_as_numbers_go_are_weights(package: Package, big: list[Latent]) -> None:
+    options = {"grid": BIG, "total_bytes": 20_000}
+    equal = encode_scene(package, big, importance=np.full(BIG.n_tiles, 1e308), **options)
+    assert equal == encode_scene(package, big, **options)
 
 
 def test_importance_changes_which_tiles_are_better_and_not_the_bytes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 from codec.bitstream.reader import read_bytes
 from codec.errors import IdentityError, InputError
 from codec.package import Package, find, load
-from codec.pipeline import open_nec
+from codec.pipeline import decode, open_nec
 from codec.pipeline.drift import pass_drift
-from codec.pipeline.received import ReceivedSymbols, symbols_of
+from codec.pipeline.received import ReceivedSymbols, merged, symbols_of
 from codec.pipeline.refit import refit_tables, write_refitted
 from codec.types import TileGrid
 from tests.pipeline import small_scene
@@ -121,6 +122,50 @@ def test_equal_files_in_any_order_or_twice_make_equal_tables(package: Package, d
     backward = refit_tables(package, received(package, other, drifted, other))
     assert forward.tables.encode() == backward.tables.encode()
     assert forward.tiles == backward.tiles
+
+
+def test_copies_that_say_different_things_are_refused_in_any_order(package: Package, drifted: bytes) -> None:
+    """Records of copies are put together before (`merged`); here they can no longer be."""
+    part = received(package, drifted[: len(drifted) // 2])[0]
+    whole = received(package, drifted)[0]
+    for given in ([whole, part], [part, whole]):
+        with pytest.raises(InputError, match=r"given twice, and not the same was received.*together"):
+            refit_tables(package, given)
+
+
+def test_merged_copies_say_what_all_records_say_in_any_order(package: Package, drifted: bytes) -> None:
+    size = len(drifted)
+    head = read_bytes(drifted).header.length
+    parts = [drifted[: size // 2], drifted[:head] + drifted[size // 3 :], drifted[: size // 5]]
+    whole = received(package, drifted)[0]
+    for order in permutations(parts):
+        file = merged([read_bytes(data) for data in order])
+        found = symbols_of(package, file.header, [r.data for r in file.scan.records])
+        assert found.is_complete
+        assert found.says_as(whole)
+    assert not received(package, parts[0])[0].is_complete
+
+
+def test_only_copies_of_one_file_are_merged(package: Package, drifted: bytes) -> None:
+    other = read_bytes(nec_of(package, seed=51, run=9))
+    with pytest.raises(InputError, match="not copies of one file"):
+        merged([read_bytes(drifted), other])
+
+
+def test_two_encodings_with_one_header_are_settled_as_decode_does(package: Package) -> None:
+    budgets = [nec_of(package, seed=51, total_bytes=total) for total in (20_000, 20_300)]
+    files = [read_bytes(data) for data in budgets]
+    assert files[0].header.file_id == files[1].header.file_id
+    both = [r.data for file in files for r in file.records]
+    expected = decode(package, files[0].header, both)
+    assert expected.conflicts
+    found = []
+    for order in (files, files[::-1]):
+        file = merged(order)
+        found.append(symbols_of(package, file.header, [r.data for r in file.scan.records]))
+        assert found[-1].conflicts == expected.conflicts
+        assert found[-1].is_complete
+    assert found[0].says_as(found[1])
 
 
 def test_lost_records_leave_the_rest_of_use(package: Package, drifted: bytes) -> None:

@@ -151,13 +151,6 @@ def test_a_scene_smaller_than_a_tile(package: Package) -> None:
     np.testing.assert_array_equal(embedding.validity, want)
 
 
-def test_a_nan_in_a_valid_tile_is_refused(package: Package, given: list[Latent]) -> None:
-    values = given[0].values.copy()
-    values[2, 1, 5] = np.nan
-    with pytest.raises(InputError, match="plane 'tokens': a latent of tile 2 is not a number"):
-        encode_scene(package, [Latent(0, values, given[0].token_validity), given[1]])
-
-
 def test_latents_that_do_not_fit_are_refused(package: Package, given: list[Latent]) -> None:
     with pytest.raises(InputError, match="each plane of the package once"):
         encode_scene(package, given[:1])

@@ -153,4 +153,5 @@ def test_infinite_pixels_are_not_measured_either(cli: Cli, tmp_path: Path) -> No
         "encode", path, "-o", tmp_path / "inf.nec", "--sensor", "sentinel2-l2a", "--scaling", "reflectance"
     )
     assert ran.code == 0, ran.err
+    assert "note: inf.tif band 3 holds infinite pixels, taken as not measured" in ran.err
     assert "1 of 12 tiles hold no data" in ran.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import rasterio
 
 from codec.bitstream.reader import read_bytes
 from codec.package import load
+from codec.pipeline import decode
 from codec.types import RecordKind, TileGrid
 from swathpack.cli_page import JSON_KEYS
 from tests.package.small_package import build_small
@@ -84,6 +86,106 @@ def test_drift_json_has_the_keys_that_the_page_promises(
     for key in found["rows"][0]:
         assert f"`{key}`" in JSON_KEYS[name]["rows"]
     assert found["flagged"] == sum(row["flag"] is not None for row in found["rows"])
+
+
+@pytest.fixture(scope="module")
+def cut(drifted: Path) -> Path:
+    path = drifted.with_name("cut.nec")
+    data = drifted.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    return path
+
+
+def test_the_order_of_copies_and_parts_changes_nothing(
+    cli: Cli, folder: Path, drifted: Path, plain: Path, cut: Path, tmp_path: Path
+) -> None:
+    whole = cli("drift", drifted, plain, "--models", folder, "--json", "--all")
+    assert whole.code == 0, whole.err
+    assert cli("refit", folder / "small", drifted, plain, "-o", tmp_path / "whole").code == 0
+    for number, order in enumerate(permutations((drifted, cut, plain))):
+        ran = cli("drift", *order, "--models", folder, "--json", "--all")
+        assert (ran.code, ran.out, ran.err) == (0, whole.out, "")
+        ran = cli("refit", folder / "small", *order, "-o", tmp_path / f"{number}")
+        assert ran.code == 0, ran.err
+        assert "note:" not in ran.err
+        for name in ("tables.bin", "manifest.json"):
+            found = (tmp_path / f"{number}" / name).read_bytes()
+            assert found == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_drift_of_a_cut_file_says_what_is_missing_and_exits_6(
+    cli: Cli, folder: Path, drifted: Path, plain: Path, cut: Path
+) -> None:
+    ran = cli("drift", cut, plain, "--models", folder)
+    assert ran.code == 6
+    assert "package small" in ran.text  # what is there was judged
+    file = read_bytes(cut.read_bytes())
+    found = decode(load(folder / "small"), file.header, [r.data for r in file.records])
+    lost = sum(r.count for r in found.missing)
+    first = sum(r.count for r in found.missing if r.layer == 0)
+    assert f"{lost} layers of tiles are missing, {first} of them layer 0" in ran.err
+    assert "cut.nec" in ran.err
+    assert "1 of 2 files were judged by what is there" in ran.err
+    ran = cli("drift", cut, plain, "--models", folder, "--json")
+    assert ran.code == 6
+    assert json.loads(ran.out)[0]["incomplete"] == [file.header.file_id.hex()]
+
+
+def test_drift_of_a_file_with_a_flipped_bit_uses_the_rest_and_exits_6(
+    cli: Cli, folder: Path, plain: Path, tmp_path: Path
+) -> None:
+    data = bytearray(plain.read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "flipped.nec").write_bytes(data)
+    ran = cli("drift", tmp_path / "flipped.nec", "--models", folder)
+    assert ran.code == 6
+    assert "0 rows flagged" in ran.text
+    assert "layers of tiles are missing" in ran.err
+
+
+def test_refit_of_a_cut_file_says_what_is_missing(
+    cli: Cli, folder: Path, plain: Path, cut: Path, tmp_path: Path
+) -> None:
+    ran = cli("refit", folder / "small", cut, plain, "-o", tmp_path / "new")
+    assert ran.code == 0, ran.err
+    assert "layers of tiles are missing" in ran.err
+
+
+def test_two_encodings_with_one_file_id_are_said_and_order_does_not_matter(
+    cli: Cli, folder: Path, tmp_path: Path
+) -> None:
+    files = [encoded(folder, f"{total}.nec", scale=1.7, total_bytes=total) for total in (20_000, 20_300)]
+    ids = {read_bytes(path.read_bytes()).header.file_id for path in files}
+    assert len(ids) == 1
+    said, made = [], []
+    for number, order in enumerate((files, files[::-1])):
+        ran = cli("drift", *order, "--models", folder, "--json", "--all")
+        assert ran.code == 0, ran.err
+        assert "different records came for" in ran.err
+        assert json.loads(ran.out)[0]["conflicts"] == [ids.copy().pop().hex()]
+        said.append(ran.out)
+        ran = cli("refit", folder / "small", *order, "-o", tmp_path / f"{number}")
+        assert ran.code == 0, ran.err
+        assert "different records came for" in ran.err
+        made.append((tmp_path / f"{number}" / "tables.bin").read_bytes())
+    assert said[0] == said[1]
+    assert made[0] == made[1]
+
+
+def test_parts_of_a_file_that_carries_its_codec_are_put_together(cli: Cli, tmp_path: Path) -> None:
+    from tests.transform.synthetic_embeddings import embeddings
+
+    np.save(tmp_path / "a.npy", embeddings(200, seed=71))
+    assert cli("pack", tmp_path / "a.npy", "-o", tmp_path / "whole.nec").code == 0
+    data = (tmp_path / "whole.nec").read_bytes()
+    head, half = read_bytes(data).header.length, len(data) // 4
+    (tmp_path / "first.nec").write_bytes(data[:half])
+    (tmp_path / "second.nec").write_bytes(data[:head] + data[half // 2 :])
+    whole = cli("drift", tmp_path / "whole.nec", "--json")
+    cli("drift", tmp_path / "second.nec", "--json").refused(75, "have not all arrived")
+    for order in (("first.nec", "second.nec"), ("second.nec", "first.nec")):
+        ran = cli("drift", *(tmp_path / name for name in order), "--json")
+        assert (ran.code, ran.out) == (0, whole.out)
 
 
 def test_drift_of_an_unknown_codec_names_it(cli: Cli, drifted: Path, tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ def test_encode_reports_as_json(cli: Cli, scene_tif: Path, tmp_path: Path) -> No
     ran = cli("encode", scene_tif, "-o", tmp_path / "a.nec", "--json", *ARGUMENTS)
     report = json.loads(ran.out)
     assert set(report) == {
-        "tiles", "tiles_without_data", "bands", "bands_absent", "raw_bytes", "nec_bytes", "seconds", "engine", "notes",
+        "tiles", "tiles_without_data", "tiles_invalid", "bands", "bands_absent", "raw_bytes", "nec_bytes", "seconds",
+        "engine", "skipped", "notes",
     }  # fmt: skip
     assert report["tiles"] == N_TILES
     assert report["raw_bytes"] == HEIGHT * WIDTH * len(BANDS) * 2
