@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -129,9 +130,16 @@ class Deflected(Adapted):
         static = self.settings.uatt.stream != "diff" and self.settings.norm.ref == "same"
         return static and self.live is self.base
 
-    def fit_statistics(self, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
-        """Standardise the pixel statistics by a training set of (pixels, present, validity)."""
-        self.upe.statistics.fit(batches)  # type: ignore[operator]
+    def fit_statistics(
+        self,
+        batches: Iterable[tuple[Tensor, Tensor, Tensor]],
+        *,
+        constant: Literal["refuse", "zero"] = "refuse",
+    ) -> None:
+        """Standardise the pixel statistics by a training set of (pixels, present, validity); `constant`: what becomes of
+        features that never change (`PatchStatistics.fit`).
+        """
+        self.upe.statistics.fit(batches, constant=constant)  # type: ignore[operator]
 
     def stored_beside(self) -> dict[str, Tensor]:
         return {f"upe.statistics.{name}": b for name, b in self.upe.statistics.named_buffers()}

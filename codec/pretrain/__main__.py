@@ -92,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
         "--encoder", type=Path, help="write the trained encoder here (safetensors, half precision)"
     )
     train.add_argument(
+        "--frozen-encoder",
+        type=Path,
+        metavar="FILE",
+        help="an encoder.safetensors that stands still while the heads of the loss learn: a start for codec.nec.rate_aware",
+    )
+    train.add_argument(
         "--minutes",
         type=float,
         default=float("inf"),
@@ -144,12 +150,16 @@ def _label(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> ExitCode:
     from codec.models.weights import save_encoder
+    from codec.pretrain.heads import HeadsRun
     from codec.pretrain.labels import load_pool
     from codec.pretrain.recipe import load_recipe
     from codec.pretrain.run import Run, train
 
-    recipe = load_recipe(options.recipe, options.set)
-    run = Run(load_pool(options.pool), recipe)
+    if options.encoder and options.frozen_encoder:
+        raise UsageError("an encoder that stands still is not written", fix="leave out --encoder")
+    recipe, pool = load_recipe(options.recipe, options.set), load_pool(options.pool)
+    frozen = options.frozen_encoder
+    run = HeadsRun(pool, recipe, frozen) if frozen else Run(pool, recipe)
     if not train(run, options.out, stop_after_s=60 * options.minutes):
         print("train: stopped in time; the same command goes on", flush=True)
         return ExitCode.TRY_AGAIN

@@ -1,0 +1,101 @@
+"""What only the other bands show, an adapter learns and a frozen encoder does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from codec.adapt import apply
+from codec.adapt.training import NO_CLASS, Labelled, TaskRecipe, logits, train
+from codec.errors import InputError
+from codec.models.vit import Encoder, EncoderConfig
+
+BANDS = ("blue", "green", "red", "nir", "swir16")
+RECIPE = TaskRecipe(steps=60, batch=8, rate=5e-3, head_rate=1e-2)
+
+
+def encoder() -> Encoder:
+    torch.manual_seed(0)
+    config = EncoderConfig(bands=("blue", "green", "red"), tile=32, width=32, depth=2, heads=4)
+    return Encoder(config).eval()
+
+
+def tiles(seed: int, *, dense: bool = False) -> Labelled:
+    """Colours say nothing; a patch's near infrared says its class."""
+    rng = np.random.default_rng(seed)
+    n, side = 24, 32 // 8
+    labels = rng.integers(0, 2, (n, side, side) if dense else n)
+    pixels = rng.uniform(0.05, 0.3, (n, len(BANDS), 32, 32)).astype(np.float32)
+    level = np.repeat(np.repeat(labels, 8, 1), 8, 2) if dense else labels[:, None, None]
+    pixels[:, 3] = 0.15 + 0.3 * level + rng.normal(0, 0.02, (n, 32, 32))
+    return Labelled(
+        pixels, np.ones((n, len(BANDS)), np.bool_), np.ones((n, 32, 32), np.bool_), labels, ("low", "high")
+    )
+
+
+def accuracy(found: np.ndarray, data: Labelled) -> float:
+    return float((found.argmax(-1) == data.labels).mean())
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_deflect_learns_what_only_another_band_shows(dense: bool) -> None:
+    base = encoder()
+    before = {name: value.clone() for name, value in base.state_dict().items()}
+    learned = {}
+    for method, settings in (("deflect", {"layers": "all"}), ("frozen", {"inputs": "own"})):
+        adapted = apply(base, method, BANDS, **settings)  # type: ignore[arg-type]
+        head = train(adapted, tiles(0, dense=dense), RECIPE)
+        learned[method] = accuracy(logits(adapted, head, tiles(1, dense=dense)), tiles(1, dense=dense))
+    assert learned["deflect"] > 0.9
+    assert learned["frozen"] < 0.7
+    assert all(torch.equal(before[name], value) for name, value in base.state_dict().items())
+
+
+def test_the_seed_decides() -> None:
+    found = []
+    for seed in (0, 0, 1):
+        adapted = apply(encoder(), "lora", BANDS, rank=2)
+        head = train(adapted, tiles(0), RECIPE.model_copy(update={"steps": 4, "seed": seed}))
+        found.append(logits(adapted, head, tiles(1)))
+    assert np.array_equal(found[0], found[1])
+    assert not np.array_equal(found[0], found[2])
+
+
+def test_labels_turn_with_their_tiles() -> None:
+    """Of a picture whose class is where its near infrared is high, every turn is right: the loss falls to nothing."""
+    losses: list[float] = []
+    adapted = apply(encoder(), "deflect", BANDS, layers="all")
+    train(
+        adapted,
+        tiles(3, dense=True),
+        RECIPE.model_copy(update={"steps": 120}),
+        lambda _, loss: losses.append(loss),
+    )
+    assert np.mean(losses[-10:]) < 0.2 * losses[0]
+
+
+def test_unknown_labels_take_no_part() -> None:
+    data = tiles(0, dense=True)
+    labels = data.labels.copy()
+    labels[:, 1:] = NO_CLASS
+    labels[:5] = NO_CLASS
+    partly = Labelled(data.pixels, data.present, data.validity, labels, data.classes)
+    adapted = apply(encoder(), "deflect", BANDS, layers="all")
+    head = train(adapted, partly, RECIPE)
+    assert accuracy(logits(adapted, head, tiles(1, dense=True)), tiles(1, dense=True)) > 0.8
+    nothing = Labelled(data.pixels, data.present, data.validity, np.full_like(labels, NO_CLASS), data.classes)
+    with pytest.raises(InputError, match="no tile has a label"):
+        train(adapted, nothing, RECIPE)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    data = tiles(0)
+    with pytest.raises(InputError, match="outside the classes"):
+        Labelled(data.pixels, data.present, data.validity, data.labels + 1, data.classes)
+    with pytest.raises(InputError, match="validity"):
+        Labelled(data.pixels, data.present, data.validity[:, :16], data.labels, data.classes)
+    broken = data.pixels.copy()
+    broken[:, 0] = np.inf
+    with pytest.raises(InputError, match="not finite"):
+        Labelled(broken, data.present, data.validity, data.labels, data.classes)
