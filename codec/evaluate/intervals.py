@@ -89,6 +89,23 @@ def bootstrap(
 
     `same_seeds`: row s of both sides is the same encoder under two conditions, so seeds are drawn together.
     """
+    value, drawn = drawn_values(
+        ours, rival, statistic=statistic, same_seeds=same_seeds, draws=draws, seed=seed
+    )
+    low, high = np.nanpercentile(drawn, (2.5, 97.5))
+    return Interval(value, float(low), float(high))
+
+
+def drawn_values(
+    ours: FloatVector,
+    rival: FloatVector | None = None,
+    *,
+    statistic: Statistic = mean_of,
+    same_seeds: bool = False,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> tuple[float, FloatVector]:
+    """What `bootstrap` makes its interval of: the value, and that of each draw."""
     if same_seeds and rival is not None and len(rival) != len(ours):
         raise InputError("the same seeds on both sides are needed", expected=len(ours), found=len(rival))
     if ours.ndim != 3 or (rival is not None and rival.shape[1:] != ours.shape[1:]):
@@ -102,15 +119,11 @@ def bootstrap(
     weights = rng.multinomial(groups, np.full(groups, 1 / groups), size=draws).astype(np.float64)
     value, values = _point(ours, statistic), _per_seed(ours, weights, statistic)
     if rival is None:
-        drawn = _over_seeds(values, rng)
-    else:
-        value, others = value - _point(rival, statistic), _per_seed(rival, weights, statistic)
-        if same_seeds:
-            drawn = _over_seeds(values - others, rng)
-        else:
-            drawn = _over_seeds(values, rng) - _over_seeds(others, rng)
-    low, high = np.nanpercentile(drawn, (2.5, 97.5))
-    return Interval(value, float(low), float(high))
+        return value, _over_seeds(values, rng)
+    value, others = value - _point(rival, statistic), _per_seed(rival, weights, statistic)
+    if same_seeds:
+        return value, _over_seeds(values - others, rng)
+    return value, _over_seeds(values, rng) - _over_seeds(others, rng)
 
 
 def confusion_sums(truth: IntArray, found: IntArray, groups: IntArray, n_classes: int) -> FloatVector:

@@ -1,0 +1,119 @@
+"""The evidence tasks that adapters learn, and who answers each tile: a model that saw no tile of its place.
+
+Tiles of a set are dealt into folds by place; each fold is answered by a model trained on the others. Settings are fixed
+before any of them is looked at, so every tile is a test of all that it was not trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from codec.adapt import Adapted, apply
+from codec.adapt.training import NO_CLASS, Labelled, TaskRecipe, logits, train
+from codec.adapt.types import Method
+from codec.evaluate.intervals import Statistic, accuracy_of, confusion_sums, mean_iou_of
+from codec.evaluate.probes import grouped_folds
+from codec.evaluate.rate.sets import MULTISPECTRAL, SETS
+from codec.models.bands import S2_NANO_BANDS
+from codec.models.weights import load_encoder
+
+FOLDS = 3
+TASKS = MULTISPECTRAL
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way of answering: an encoder, a method and its settings."""
+
+    name: str
+    method: Method
+    package: str = "rgb-small"
+    settings: dict[str, Any] = field(default_factory=dict)
+    rate: float | None = None  # None: the recipe's
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A set with one class target, and how it is scored."""
+
+    name: str
+    data: Labelled
+    groups: IntArray  # N
+
+    @classmethod
+    def read(cls, name: str, folder: Path) -> Task:
+        evidence = SETS[name](folder, S2_NANO_BANDS)
+        tiles, target = evidence.tiles, next(t for t in evidence.targets if t.is_class)
+        labels = np.asarray(target.labels, np.int64)
+        data = Labelled(tiles.pixels, tiles.present, tiles.validity, labels, target.classes)
+        return cls(name, data, tiles.groups)
+
+    @property
+    def score(self) -> tuple[str, Statistic]:
+        """Accuracy of tiles, mean IoU of tokens."""
+        return ("accuracy", accuracy_of) if self.data.labels.ndim == 1 else ("mean IoU", mean_iou_of)
+
+    def sums(self, answers: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Confusion matrices by group of answers S×N(×h×w)."""
+        known = self.data.labels != NO_CLASS
+        index = np.nonzero(known)[0]
+        return confusion_sums(
+            self.data.labels[known], answers[:, known], self.groups[index], len(self.data.classes)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What one seed of an arm said of every label, and what it took."""
+
+    answers: npt.NDArray[np.int64]
+    trained: int  # numbers that learn, without the head
+    base: int  # of the base
+
+
+def answer(arm: Arm, task: Task, recipe: TaskRecipe, models: Path, out: Path) -> Answered:
+    """All folds of one seed (`recipe.seed`); kept in `out` under a name that says all that decides, and read from there."""
+    encoder = load_encoder(models / arm.package / "encoder.safetensors")
+    if arm.rate is not None:
+        recipe = recipe.model_copy(update={"rate": arm.rate})
+    adapted = _adapter(arm, encoder, recipe)
+    decides = [arm.method, adapted.settings.model_dump(mode="json"), recipe.model_dump(mode="json")]
+    key = json.dumps([*decides, adapted.base_sha256, _fingerprint(task), FOLDS], sort_keys=True)
+    path = out / f"{task.name}-{arm.name}-{recipe.seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
+    if path.exists():
+        with np.load(path) as kept:
+            return Answered(kept["answers"], int(kept["trained"]), int(kept["base"]))
+    fold = grouped_folds(task.groups, FOLDS, 0)
+    answers = np.full(task.data.labels.shape, NO_CLASS, np.int64)
+    for number in np.unique(fold):
+        held = fold == number
+        adapted = _adapter(arm, encoder, recipe)
+        torch.manual_seed(recipe.seed)
+        head = train(adapted, task.data.part(~held), recipe)
+        answers[held] = logits(adapted, head, task.data.part(held)).argmax(-1)
+    found = Answered(answers, adapted.n_trained, adapted.base_parameters)
+    out.mkdir(parents=True, exist_ok=True)
+    with (path.with_suffix(".part")).open("wb") as part:
+        np.savez(part, answers=answers, trained=found.trained, base=found.base)
+    path.with_suffix(".part").replace(path)
+    return found
+
+
+def _adapter(arm: Arm, encoder: torch.nn.Module, recipe: TaskRecipe) -> Adapted:
+    return apply(encoder, arm.method, S2_NANO_BANDS, **{"seed": recipe.seed, **arm.settings})
+
+
+def _fingerprint(task: Task) -> str:
+    digest = hashlib.sha256()
+    for part in (task.data.pixels, task.data.labels, task.groups):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
