@@ -14,18 +14,21 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
+from torch import Tensor, nn
 
-from codec.adapt import Adapted, apply
+from codec.adapt import Adapted, apply, base_of
 from codec.adapt.training import NO_CLASS, Labelled, TaskRecipe, logits, train
-from codec.adapt.types import Method
+from codec.adapt.types import FrozenSettings, Method
 from codec.evaluate.intervals import Statistic, accuracy_of, confusion_sums, mean_iou_of
 from codec.evaluate.probes import grouped_folds
 from codec.evaluate.rate.sets import MULTISPECTRAL, SETS
 from codec.models.bands import S2_NANO_BANDS
+from codec.models.foreign.galileo import GalileoEncoder
+from codec.models.foreign.load import load_foreign
 from codec.models.weights import load_encoder
 
 FOLDS = 3
+GALILEO, ALL_GROUPS = "galileo_nano", "galileo_nano, all groups"
 TASKS = MULTISPECTRAL
 IntArray = npt.NDArray[np.int64]
 
@@ -36,7 +39,7 @@ class Arm:
 
     name: str
     method: Method
-    package: str = "rgb-small"
+    encoder: str = "rgb-small"  # a package, GALILEO (its RGB group) or ALL_GROUPS
     settings: dict[str, Any] = field(default_factory=dict)
     rate: float | None = None  # None: the recipe's
 
@@ -72,6 +75,19 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Folders:
+    """Where encoders lie."""
+
+    data: Path  # the data collection
+    models: Path  # packages
+
+    def encoder(self, name: str) -> nn.Module:
+        if name in (GALILEO, ALL_GROUPS):
+            return load_foreign("galileo_nano_encoder", self.data / "galileo_nano" / "encoder.pt")
+        return load_encoder(self.models / name / "encoder.safetensors")
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """What one seed of an arm said of every label, and what it took."""
 
@@ -80,14 +96,14 @@ class Answered:
     base: int  # of the base
 
 
-def answer(arm: Arm, task: Task, recipe: TaskRecipe, models: Path, out: Path) -> Answered:
+def answer(arm: Arm, task: Task, recipe: TaskRecipe, where: Folders, out: Path) -> Answered:
     """All folds of one seed (`recipe.seed`); kept in `out` under a name that says all that decides, and read from there."""
-    encoder = load_encoder(models / arm.package / "encoder.safetensors")
     if arm.rate is not None:
         recipe = recipe.model_copy(update={"rate": arm.rate})
+    encoder = where.encoder(arm.encoder)
     adapted = _adapter(arm, encoder, recipe)
     decides = [arm.method, adapted.settings.model_dump(mode="json"), recipe.model_dump(mode="json")]
-    key = json.dumps([*decides, adapted.base_sha256, _fingerprint(task), FOLDS], sort_keys=True)
+    key = json.dumps([*decides, arm.encoder, adapted.base_sha256, _fingerprint(task), FOLDS], sort_keys=True)
     path = out / f"{task.name}-{arm.name}-{recipe.seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
     if path.exists():
         with np.load(path) as kept:
@@ -97,18 +113,33 @@ def answer(arm: Arm, task: Task, recipe: TaskRecipe, models: Path, out: Path) ->
     for number in np.unique(fold):
         held = fold == number
         adapted = _adapter(arm, encoder, recipe)
-        torch.manual_seed(recipe.seed)
         head = train(adapted, task.data.part(~held), recipe)
         answers[held] = logits(adapted, head, task.data.part(held)).argmax(-1)
     found = Answered(answers, adapted.n_trained, adapted.base_parameters)
     out.mkdir(parents=True, exist_ok=True)
-    with (path.with_suffix(".part")).open("wb") as part:
-        np.savez(part, answers=answers, trained=found.trained, base=found.base)
-    path.with_suffix(".part").replace(path)
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez(file, answers=answers, trained=found.trained, base=found.base)
+    part.replace(path)
     return found
 
 
-def _adapter(arm: Arm, encoder: torch.nn.Module, recipe: TaskRecipe) -> Adapted:
+class _AllGroups(Adapted):
+    """Galileo as it was trained, with every band group: what adapters of its RGB group are held against."""
+
+    def __init__(self, encoder: GalileoEncoder) -> None:
+        super().__init__("frozen", FrozenSettings(inputs="own"), S2_NANO_BANDS, base_of(encoder))
+        self.encoder = encoder.requires_grad_(False)
+
+    def tokens(self, pixels: Tensor, present: Tensor, validity: Tensor) -> Tensor:
+        found: Tensor = self.encoder.teacher(pixels, S2_NANO_BANDS)
+        return found
+
+
+def _adapter(arm: Arm, encoder: nn.Module, recipe: TaskRecipe) -> Adapted:
+    if arm.encoder == ALL_GROUPS:
+        assert isinstance(encoder, GalileoEncoder)
+        return _AllGroups(encoder)
     return apply(encoder, arm.method, S2_NANO_BANDS, **{"seed": recipe.seed, **arm.settings})
 
 

@@ -1,15 +1,16 @@
 """DEFLECT and its rivals on the evidence tasks: `python -m benchmarks.adapters`.
 
     python -m benchmarks.adapters --data ../shared/data                      # all methods, three seeds
+    python -m benchmarks.adapters --data ../shared/data --part galileo       # from its RGB group to all groups
     python -m benchmarks.adapters --data ../shared/data --part ranks         # of W_A: 2 … 32
     python -m benchmarks.adapters --data ../shared/data --part layers        # which are adapted
     python -m benchmarks.adapters --data ../shared/data --part seeds         # ten of them, DEFLECT and LoRA
     python -m benchmarks.adapters --data ../shared/data --part starts        # of the rivals' further filters
 
 The base is `rgb-small`, which saw red, green and blue alone; tiles have twelve bands. `native` is `s2-nano`, which was
-trained on them, frozen. Every answer is by a model that saw no tile of that place (`benchmarks.adapter_tasks`); answers
-are kept, so the same command goes on after anything. Rows are written at the end of a part, those of the average over
-all tasks among them. Intervals are paired and draw places and seeds.
+trained on them, frozen; of Galileo, the encoder with all its groups. Every answer is by a model that saw no tile of that
+place (`benchmarks.adapter_tasks`); answers are kept, so the same command goes on after anything. Rows are written at the
+end of a part, those of the average over all tasks among them. Intervals are paired and draw places and seeds.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.adapter_tasks import TASKS, Answered, Arm, Task, answer
+from benchmarks.adapter_tasks import ALL_GROUPS, GALILEO, TASKS, Answered, Arm, Folders, Task, answer
 from benchmarks.results import FOLDER, Row
 from codec.adapt.training import TaskRecipe
 from codec.errors import SwathpackError, TryAgain
@@ -45,7 +46,7 @@ METHODS = (
     Arm("full", "full", rate=3e-4),
     _DEFLECT,
     Arm("deflect + lora r 2", "deflect", settings={"lora_rank": 2}),
-    Arm("native", "frozen", package="s2-nano", settings={"inputs": "own"}),
+    Arm("native", "frozen", encoder="s2-nano", settings={"inputs": "own"}),
 )
 RANKS = tuple(
     Arm(f"deflect r {rank}", "deflect", settings={"uatt__rank": rank}) for rank in (2, 4, 8, 16, 32)
@@ -59,8 +60,18 @@ STARTS = tuple(
     for arm in (Arm("frozen", "frozen"), _LORA)
     for inputs in ("repeat", "rgb+random")
 )
+GROUPS = (
+    Arm("rgb only", "frozen", GALILEO, {"inputs": "own"}),
+    Arm("frozen", "frozen", GALILEO),
+    Arm("bitfit", "bitfit", GALILEO),
+    Arm("lora r 8", "lora", GALILEO, {"rank": 8}),
+    Arm("full", "full", GALILEO, rate=3e-4),
+    Arm(OURS, "deflect", GALILEO),
+    Arm("native", "frozen", ALL_GROUPS),
+)
 PARTS: Mapping[str, tuple[Sequence[Arm], int]] = {  # arms, and seeds of each
     "methods": (METHODS, 3),
+    "galileo": (GROUPS, 3),
     "ranks": (RANKS, 3),
     "layers": (LAYERS, 3),
     "starts": (STARTS, 3),
@@ -141,18 +152,18 @@ def _row(
     )  # fmt: skip
 
 
-def summary(rows: Sequence[Row]) -> Iterator[Row]:
+def summary(part: str, rows: Sequence[Row]) -> Iterator[Row]:
     """What the methods are held to: DEFLECT less the best rival of at most a tenth, and the share of the gap it closes."""
     value = {(r.case, r.metric): r for r in rows}
     share = {r.case.split("/")[1]: r.value for r in rows if r.metric == "trained share"}
     rivals = [arm for arm, of in share.items() if 0 < of <= 100 * MOST and not arm.startswith(OURS)]
-    best = max(rivals, key=lambda arm: value[f"methods/average/{arm}", "score"].value)
-    row = value[f"methods/average/{best}", "score, difference"]
+    best = max(rivals, key=lambda arm: value[f"{part}/average/{arm}", "score"].value)
+    row = value[f"{part}/average/{best}", "score, difference"]
     assert row.lo is not None
     assert row.hi is not None
     # The row is the rival less DEFLECT.
     yield Row(
-        SUITE, "methods/average", "difference to the best rival of at most a tenth", -row.value, -row.hi, -row.lo,
+        SUITE, f"{part}/average", "difference to the best rival of at most a tenth", -row.value, -row.hi, -row.lo,
         row.unit, best, row.n, row.seeds,
     )  # fmt: skip
     half = (row.hi - row.lo) / 2
@@ -160,14 +171,14 @@ def summary(rows: Sequence[Row]) -> Iterator[Row]:
         # Of as many places of the same kind: half a width falls with the root of their number.
         needed = math.ceil((row.n or 0) * (half / (3 - row.value)) ** 2)
         yield Row(
-            SUITE, "methods/average", "tiles for a lower bound of -3 points", needed,
+            SUITE, f"{part}/average", "tiles for a lower bound of -3 points", needed,
             unit="tiles, at this difference", rival=best,
         )  # fmt: skip
     only, native, ours = (
-        value[f"methods/average/{arm}", "score"].value for arm in ("rgb only", "native", OURS)
+        value[f"{part}/average/{arm}", "score"].value for arm in ("rgb only", "native", OURS)
     )
     yield Row(
-        SUITE, "methods/average", "share of the gap from rgb only to native", (ours - only) / (native - only),
+        SUITE, f"{part}/average", "share of the gap from rgb only to native", (ours - only) / (native - only),
         unit=f"of {native - only:.1f} points",
     )  # fmt: skip
 
@@ -193,6 +204,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     arms, seeds = PARTS[options.part]
     tasks = [Task.read(name, options.data) for name in options.task or TASKS]
+    where = Folders(options.data, options.models)
     until = time.monotonic() + 60 * options.minutes
     found: dict[tuple[str, str], list[Answered]] = {}
     for seed in range(seeds):
@@ -201,14 +213,14 @@ def _run(options: argparse.Namespace) -> None:
             for task in tasks:
                 if time.monotonic() > until:
                     raise TryAgain("stopped in time", path=options.out, fix="the same command goes on")
-                one = answer(arm, task, recipe, options.models, options.out)
+                one = answer(arm, task, recipe, where, options.out)
                 found.setdefault((arm.name, task.name), []).append(one)
                 name, statistic = task.score
                 score = float(statistic(task.sums(one.answers[None]).sum(1))[0])
                 print(f"adapters: {task.name}, {arm.name}, seed {seed}: {name} {score:.3f}", flush=True)
     rows = list(rows_of(options.part, tasks, found))
-    if options.part == "methods" and not options.task:
-        rows += summary(rows)
+    if options.part in ("methods", "galileo") and not options.task:
+        rows += summary(options.part, rows)
     print(as_text(rows))
     save(rows, options.results, ("swathpack", "numpy", "torch"), per_machine=False)
 

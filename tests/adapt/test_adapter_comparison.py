@@ -1,0 +1,82 @@
+"""Rows of the comparison of adapters: scores, paired differences, and what DEFLECT is held to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.adapter_tasks import Answered, Arm, Folders, Task, answer
+from benchmarks.adapters import rows_of, summary
+from codec.adapt.training import Labelled, TaskRecipe
+from codec.models.vit import Encoder, EncoderConfig
+from codec.models.weights import save_encoder
+
+ARMS = {"rgb only": 0.4, "frozen": 0.5, "lora r 8": 0.8, "lora r 16": 0.95, "deflect": 0.7, "native": 0.9}
+TRAINED = {"rgb only": 0, "frozen": 0, "lora r 8": 80, "lora r 16": 160, "deflect": 15, "native": 0}
+
+
+def task(name: str, n: int = 120) -> Task:
+    rng = np.random.default_rng(n)
+    pixels = rng.uniform(0, 0.5, (n, 12, 8, 8)).astype(np.float32)
+    data = Labelled(
+        pixels, np.ones((n, 12), np.bool_), np.ones((n, 8, 8), np.bool_), rng.integers(0, 2, n), ("a", "b")
+    )
+    return Task(name, data, np.arange(n) // 2)
+
+
+def answered(of: Task, right: float, trained: int, seed: int) -> Answered:
+    """So many right of each place, by seed; another place's answers are drawn apart."""
+    rng = np.random.default_rng([seed, len(of.data)])
+    truth = of.data.labels
+    return Answered(np.where(rng.random(len(truth)) < right, truth, 1 - truth), trained, 1000)
+
+
+def test_rows_say_scores_differences_and_the_best_rival_of_at_most_a_tenth() -> None:
+    tasks = [task("eurosat"), task("water", 90)]
+    found = {
+        (arm, of.name): [answered(of, right, TRAINED[arm], seed) for seed in range(3)]
+        for arm, right in ARMS.items()
+        for of in tasks
+    }
+    rows = list(rows_of("methods", tasks, found))
+    rows += summary("methods", rows)
+    value = {(row.case, row.metric): row for row in rows}
+    for arm, right in ARMS.items():
+        each = [value[f"methods/{of.name}/{arm}", "accuracy"].value for of in tasks]
+        assert np.allclose(each, 100 * right, atol=8)
+        assert value[f"methods/average/{arm}", "score"].value == pytest.approx(np.mean(each))
+    difference = value["methods/average/lora r 8", "score, difference"]
+    assert difference.rival == "deflect"
+    assert difference.lo is not None and difference.hi is not None  # noqa: PT018
+    assert difference.lo < difference.value < difference.hi
+    held = value["methods/average", "difference to the best rival of at most a tenth"]
+    assert held.rival == "lora r 8"  # r 16 learns more than a tenth
+    assert (held.value, held.lo) == (-difference.value, -difference.hi)
+    gap = value["methods/average", "share of the gap from rgb only to native"].value
+    assert gap == pytest.approx(0.6, abs=0.1)
+    needed = ("methods/average", "tiles for a lower bound of -3 points")
+    assert needed not in value  # ten points behind: no number of tiles would do
+
+
+def test_answers_are_kept_by_what_decides_them(tmp_path: Path) -> None:
+    """One file a seed, read when it is asked for again."""
+    of = task("eurosat", 48)
+    encoder = Encoder(
+        EncoderConfig(bands=("blue", "green", "red"), tile=8, patch=8, width=16, depth=1, heads=2)
+    )
+    (tmp_path / "tiny").mkdir()
+    save_encoder(encoder, tmp_path / "tiny" / "encoder.safetensors")
+    where = Folders(tmp_path, tmp_path)
+    arm = Arm("deflect", "deflect", "tiny", {"layers": "all"})
+    recipe = TaskRecipe(steps=3, batch=4)
+    first = answer(arm, of, recipe, where, tmp_path / "kept")
+    assert set(np.unique(first.answers)) <= {0, 1}
+    (kept,) = (tmp_path / "kept").iterdir()
+    kept.write_bytes(kept.read_bytes())
+    again = answer(arm, of, recipe, where, tmp_path / "kept")
+    assert np.array_equal(first.answers, again.answers)
+    assert (first.trained, first.base) == (again.trained, again.base)
+    answer(arm, of, recipe.model_copy(update={"seed": 1}), where, tmp_path / "kept")
+    assert len(list((tmp_path / "kept").iterdir())) == 2
