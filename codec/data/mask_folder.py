@@ -85,7 +85,7 @@ def class_numbers(
     return result
 
 
-def _same_grid(image: Path, mask: Path) -> None:
+def same_grid(image: Path, mask: Path) -> None:
     """Two georeferenced files must lie on each other; where one has no place, the pixels are taken as they are."""
     (crs, here), (other_crs, there) = grid_of(image), grid_of(mask)
     if crs is None or other_crs is None:
@@ -131,7 +131,7 @@ def mask_folder(
         image = read_picture(picture, images.name, stem, rule)
         target = class_numbers(read_indices(mask), mask, len(classes), values)
         sample = Sample(image, target, stem)
-        _same_grid(picture, mask)
+        same_grid(picture, mask)
         return sample
 
     return SampleSet(images.name, "mask", classes, tuple(s for s, _, _ in found), read, notes=notes)
