@@ -18,6 +18,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change one value; may repeat"
     )
+    train.add_argument("--fast", action="store_true", help="a check that it runs: results mean nothing")
     train.add_argument("--pool", type=Path, required=True, help="labelled views of the run it starts from")
     train.add_argument(
         "--start", type=Path, required=True, help="checkpoint.pt of python -m codec.pretrain train"
@@ -46,7 +47,8 @@ def _train(options: argparse.Namespace) -> ExitCode:
     from codec.pretrain.run import train
 
     torch.set_num_threads(options.threads)
-    run = RateAwareRun(load_pool(options.pool), options.start, load_adaptation(options.recipe, options.set))
+    adaptation = load_adaptation(options.recipe, options.set, fast=options.fast)
+    run = RateAwareRun(load_pool(options.pool), options.start, adaptation)
     if not train(run, options.out, stop_after_s=60 * options.minutes):
         print("train: stopped in time; the same command goes on", flush=True)
         return ExitCode.TRY_AGAIN

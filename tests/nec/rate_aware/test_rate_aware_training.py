@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from codec.errors import InputError, UsageError
 from codec.models.bands import S2_NANO_BANDS
+from codec.models.weights import load_encoder
 from codec.nec.rate_aware.__main__ import main
 from codec.nec.rate_aware.recipe import Adaptation, load_adaptation
 from codec.nec.rate_aware.run import RateAwareRun
@@ -168,6 +170,33 @@ def test_overrides_are_named_where_they_are_wrong() -> None:
         load_adaptation(None, ["weight=-1"])
     with pytest.raises(UsageError, match="finest quality has the most bytes"):
         load_adaptation(None, ["finest_bytes=1"])
+
+
+def test_the_command_runs_from_a_pool_to_an_encoder(pool: Pool, start: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pool"
+    folder.mkdir()
+    parts = {
+        "pixels": pool.pixels,
+        "tokens": pool.tokens,
+        "bands": pool.bands,
+        "group": pool.group,
+        "image": pool.image,
+    }
+    for name, values in parts.items():
+        np.save(folder / f"{name}.npy", values)
+    np.savez(folder / "targets.npz", position_mean=pool.position_mean, spread=pool.spread)
+    (folder / "pool.json").write_text(json.dumps({"bands": list(pool.bands_of)}))
+    out = tmp_path / "adapted.safetensors"
+    arguments = ["--pool", str(folder), "--start", str(start), "--out", str(tmp_path / "run")]
+    assert main(["train", "--fast", "--threads", "1", *arguments, "--encoder", str(out)]) == 0
+    adapted, before = load_encoder(out), torch.load(start, weights_only=True)["student"]
+    moved = [
+        not torch.allclose(value, before[f"encoder.{name}"], atol=1e-3)
+        for name, value in adapted.state_dict().items()
+    ]
+    assert any(moved)
+    report = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert report["adaptation"]["schedule"]["samples"] == 96
 
 
 def test_the_command_says_what_is_wrong_in_one_line(
