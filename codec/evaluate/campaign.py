@@ -17,7 +17,8 @@ from typing import Any, TextIO
 
 from codec.errors import InputError, SwathpackError
 from codec.evaluate.rows import Row, load, save
-from codec.pretrain.recipe import SHIPPED, Recipe, check_same, load_recipe, parse, recipe_of_report
+from codec.pretrain.recipe import SHIPPED, Recipe, check_same, load_recipe, recipe_of_report
+from codec.yaml_settings import parse
 
 SUITE = "candidates"
 ROWS, REPORT, CLAIM = f"{SUITE}.csv", "run.json", "claimed"

@@ -19,7 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from codec.errors import InputError, UsageError
-from codec.pretrain.recipe import parse
+from codec.yaml_settings import parse
 
 SHIPPED = Path(__file__).parent / "recipes"
 # Published: 19.3 k steps at a cosine from 6e-4, 1.25 % of the pre-training. arXiv 2403.17886 and its code.

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from codec.errors import UsageError
-from codec.pretrain.recipe import read_settings
+from codec.yaml_settings import read_settings
 
 SHIPPED = Path(__file__).with_name("recipe.yaml")
 
