@@ -78,11 +78,22 @@ class Schedule(_Part):
     )  # on everything: the published 0.05 never reached the optimiser
     # The density is new whatever the encoder: a shorter run gives it larger steps, so that it can go as far as published.
     density_path: float = Field(default=PUBLISHED_STEPS * PUBLISHED_RATE, gt=0)
+    # So does the last norm, whose weights say how many steps a token is apart from another. None: they go as the rest goes,
+    # which in a short run is too little for an encoder whose tokens are small beside a step (galileo_nano: 0.12).
+    norm_path: float | None = Field(default=None, gt=0)
 
     @property
     def density_rate(self) -> float:
         """Peak of the density's cosine."""
-        return min(LARGEST_DENSITY_RATE, max(self.peak_rate, self.density_path / self.steps))
+        return self._rate_of(self.density_path)
+
+    @property
+    def norm_rate(self) -> float:
+        """Peak of the last norm's cosine."""
+        return self.peak_rate if self.norm_path is None else self._rate_of(self.norm_path)
+
+    def _rate_of(self, path: float) -> float:
+        return min(LARGEST_DENSITY_RATE, max(self.peak_rate, path / self.steps))
 
 
 class Recipe(_Part):

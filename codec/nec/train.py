@@ -56,20 +56,26 @@ class Run:
         schedule = recipe.schedule
         model.to(recipe.device).train_set(recipe.trainable)
         density = model.bottleneck.density()
-        rest = [p for p in model.autoencoder.parameters() if p.requires_grad]
+        learned = {name: p for name, p in model.autoencoder.named_parameters() if p.requires_grad}
+        last = tuple(
+            f"encoder.{prefix}" for prefix in model.autoencoder.of.last() if prefix.endswith("norm.")
+        )
+        norm = [p for name, p in learned.items() if name.startswith(last)]
+        rest = [p for name, p in learned.items() if not name.startswith(last)]
         # Loss scaling of the published half-precision runs; it does nothing elsewhere.
         self.scaler = torch.amp.GradScaler(recipe.device, enabled=recipe.precision == "fp16")
         self.optimiser = torch.optim.AdamW(
             [
                 {"params": rest, "lr": schedule.peak_rate, "peak": schedule.peak_rate},
                 {"params": density, "lr": schedule.density_rate, "peak": schedule.density_rate},
+                {"params": norm, "lr": schedule.norm_rate, "peak": schedule.norm_rate},
             ],
             betas=(0.9, 0.95),
             weight_decay=schedule.weight_decay,
         )
         quantiles = [model.bottleneck.quantiles]
         self.quantile_optimiser = torch.optim.Adam(quantiles, lr=schedule.density_rate)
-        self.trained = [*rest, *density]
+        self.trained = [*rest, *density, *norm]
 
     def is_unmasked(self, step: int) -> bool:
         """Whether the rate of this step is of all tokens."""

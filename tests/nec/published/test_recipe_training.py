@@ -12,7 +12,7 @@ from small_nec import REPAIRED, needs_compressai, recipe, small, views
 from codec.errors import BackendUnavailable, InputError, InternalError
 from codec.nec.processes import Processes
 from codec.nec.published import Nec2024
-from codec.nec.recipe import Recipe
+from codec.nec.recipe import LARGEST_DENSITY_RATE, Recipe
 from codec.nec.samples import Samples
 from codec.nec.start import cosine, load_start, make_start
 from codec.nec.train import CHECKPOINT, REPORT, Run, train
@@ -51,6 +51,23 @@ def test_frozen_parts_stay_and_trained_parts_move() -> None:
     assert moved <= set(run.model.trained())
     assert {"autoencoder.encoder.norm.weight", "bottleneck.core.quantiles"} <= moved
     assert "autoencoder.encoder.blocks.0.attn.qkv.weight" not in moved
+
+
+def test_the_last_norm_goes_as_far_as_it_is_told() -> None:
+    """At equal gradients Adam's first step is the rate: larger for the norm, and for nothing else."""
+    moved = []
+    for path in (None, 0.6 * recipe().schedule.steps):
+        run = run_of(recipe(schedule__norm_path=path, schedule__peak_rate=6e-4, schedule__weight_decay=0.0))
+        before = {name: p.detach().clone() for name, p in run.model.named_parameters()}
+        run.advance()
+        moved.append(
+            {name: (p.detach() - before[name]).abs().max() for name, p in run.model.named_parameters()}
+        )
+    norm = "autoencoder.encoder.norm.weight"
+    ratio = (moved[1][norm] / moved[0][norm]).item()
+    assert ratio == pytest.approx(LARGEST_DENSITY_RATE / 6e-4, rel=1e-3)
+    others = [name for name in run.model.trained() if ".encoder.norm." not in name]
+    assert all(torch.equal(moved[0][name], moved[1][name]) for name in others)
 
 
 @pytest.mark.parametrize(
