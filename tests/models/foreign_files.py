@@ -19,6 +19,7 @@ WIDTH = 32
 HIDDEN = 96  # not 4 × the width: nothing may assume it (Galileo's configuration can only say whole multiples)
 PATCH = 4
 DECODER = 48
+SWIN_WINDOW = 3
 CODE = 8  # of SatMAE's channel groups; SatMAE's time code is 3 × 4
 
 
@@ -30,7 +31,9 @@ def published(name: str) -> dict[str, Any]:
 
 
 def small(name: str) -> Layout:
-    """The layout with width 32, two blocks, two heads, 4-px patches and a 3×3 grid (or 3 frames of it)."""
+    """The layout with width 32, two blocks, two heads, 4-px patches and a 3×3 grid (or 3 frames of it); of Swin, four stages
+    of width 8 to 64, two blocks each, and windows of 3×3.
+    """
     data = published(name)
     data["keys"] = {
         re.sub(r"\{0\.\.\d+\}", f"{{0..{DEPTH - 1}}}", key): _shape(key, shape, data)
@@ -43,6 +46,8 @@ def small(name: str) -> Layout:
 
 
 def _shape(key: str, shape: list[int], data: dict[str, Any]) -> list[int]:
+    if data["family"] == "swin":
+        return _swin_shape(key, shape)
     norm = next(v for k, v in data["keys"].items() if k.endswith("}.norm1.weight") and "decoder" not in k)
     width = norm[0]
     if key.endswith(("decoder_pred.weight", "decoder_pred.bias")):
@@ -62,6 +67,13 @@ def _shape(key: str, shape: list[int], data: dict[str, Any]) -> list[int]:
     if "pos_embed" in key and len(shape) == 3:
         sizes[shape[1]] = 10
     return [sizes.get(n, n) for n in shape]
+
+
+def _swin_shape(key: str, shape: list[int]) -> list[int]:
+    if key.endswith("bias_table"):
+        return [(2 * SWIN_WINDOW - 1) ** 2, shape[1] // 2]
+    hidden = max(shape) if "mlp.fc1" in key or key.endswith("mlp.fc2.weight") else 0
+    return [n * 3 // 64 if n == hidden else n // 16 if n % 128 == 0 else n for n in shape]
 
 
 def weights(layout: Layout, seed: int = 0) -> dict[str, Tensor]:

@@ -36,6 +36,11 @@ def test_every_asked_family_has_its_layouts() -> None:
         "cross_scale_mae_MsLdCeCd_vit_base",
         "dino_mc_vit_small_patch8",
         *(f"galileo_{size}_encoder" for size in ("nano", "tiny", "base")),
+        "swin_base_patch4_window7_224_22k",
+        "simmim_swin_base_img192_window6",
+        "gfm_swin_base",
+        "gfm_finetune_ben_img128_window4",
+        "gfm_finetune_ucm_img256_window8",
     }
 
 
@@ -65,8 +70,19 @@ def test_the_full_size_module_has_the_layouts_tensors_and_no_other(name: str) ->
 def test_what_is_not_loaded_is_no_part_of_the_encoder_by_its_name(name: str) -> None:
     layout = read_layout(name)
     skipped = [key for key in layout.keys if layout.own(key) is None]
-    # The published encoders use none of these: decoders, heads, other modalities, positions that are recomputed.
-    parts = ("decoder", "mask_token", "head.", "bottleneck.", "predictor.", "fpn.", "fcn.", "pos_emb")
+    # The published encoders use none of these: decoders, heads, other modalities or models, positions that are recomputed.
+    parts = (
+        "decoder",
+        "mask_token",
+        "head.",
+        "bottleneck.",
+        "predictor.",
+        "fpn.",
+        "fcn.",
+        "pos_emb",
+        "teacher.",
+        "projector.",
+    )
     modalities = (
         "sp_channel",
         "t_channel",

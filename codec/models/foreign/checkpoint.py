@@ -55,9 +55,11 @@ def read_checkpoint(layout: Layout, path: Path) -> Checkpoint:
     alien = [key for key, value in state.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if alien:
         raise InputError(f"entry {alien[0]!r} is not a tensor", path=path, fix="save a plain state dict")
-    dropped = (
-        {key: value for key, value in state.items() if key.startswith(layout.drop)} if layout.drop else {}
-    )
+    dropped = {
+        key: value
+        for key, value in state.items()
+        if key.startswith(layout.drop) or key.endswith(layout.buffers)
+    }
     rest = {key: value for key, value in state.items() if key not in dropped}
     prefix = next((p for p in layout.prefixes if any(key.startswith(p) for key in rest)), None)
     if prefix is None:

@@ -32,6 +32,7 @@ class Layout:
     wrappers: tuple[str | None, ...]  # entry of the file that holds the tensors; None: the file itself
     prefixes: tuple[str, ...]  # what stands before every key; the first one that occurs is taken away
     drop: tuple[str, ...]  # prefixes of tensors that may be there, are not listed in `keys` and are not read
+    buffers: tuple[str, ...]  # ends of names of such tensors that are computed here, and must be the same
     infix: str  # taken out of the middle of a key, where some files have it
     alias: Mapping[str, str]  # prefix in files of other library versions → prefix in `keys`
     rename: Mapping[str, str]  # prefix in `keys` → prefix in our module
@@ -39,7 +40,7 @@ class Layout:
     decoder: Mapping[str, str]  # prefix in `keys` → prefix in our module; needed only with `decoder=True`
     decoder_heads: int
     any_shape: frozenset[str]  # keys whose shape depends on the state they were saved in
-    heads: int
+    heads: int  # Swin: of the first stage
     eps: float  # of every LayerNorm
     resize: str  # how a position table is resized: "size" (MAE) or "scale" (DINO)
     bands: tuple[str, ...]  # canonical names, in the order of the input
@@ -105,6 +106,7 @@ def parse_layout(data: Mapping[str, Any]) -> Layout:
         wrappers=tuple(data["wrappers"]),
         prefixes=tuple(data["prefixes"]),
         drop=tuple(data.get("drop", ())),
+        buffers=tuple(data.get("buffers", ())),
         infix=data.get("infix", ""),
         alias=data.get("alias", {}),
         rename=data.get("rename", {}),

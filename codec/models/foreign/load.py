@@ -16,6 +16,8 @@ from codec.models.foreign.mapping import MappingReport, Row, Status
 from codec.models.foreign.prithvi import PrithviEncoder
 from codec.models.foreign.satmae import SatMaeGroupEncoder, SatMaeTemporalEncoder
 from codec.models.foreign.scale_mae import ScaleMaeEncoder
+from codec.models.foreign.swin import SwinEncoder
+from codec.models.foreign.windows import as_computed
 
 _TRUNKS: dict[str, type[TrunkEncoder]] = {
     "vit": VitEncoder,
@@ -32,6 +34,8 @@ def build(layout: Layout, *, decoder: bool = False) -> ForeignEncoder:
         raise InputError(f"layout {layout.name} offers no decoder", fix="load it without its decoder")
     if layout.family == "galileo":
         return GalileoEncoder(layout)
+    if layout.family == "swin":
+        return SwinEncoder(layout)
     return _TRUNKS[layout.family](layout, decoder=decoder)
 
 
@@ -79,10 +83,7 @@ def compare(layout: Layout, checkpoint: Checkpoint, *, decoder: bool = False) ->
         Row(key, None, None, tuple(value.shape), Status.UNEXPECTED, f"not under {checkpoint.prefix!r}")
         for key, value in checkpoint.strays.items()
     ]
-    rows += [
-        Row(key, None, None, tuple(value.shape), Status.SKIPPED, "not listed; the layout lets it be there")
-        for key, value in checkpoint.dropped.items()
-    ]
+    rows += [_left_out(layout, key, value) for key, value in checkpoint.dropped.items()]
     return MappingReport(
         layout=layout.name,
         source=f"{layout.repository} @ {layout.commit}",
@@ -92,6 +93,14 @@ def compare(layout: Layout, checkpoint: Checkpoint, *, decoder: bool = False) ->
         beside=checkpoint.beside,
         rows=tuple(rows),
     )
+
+
+def _left_out(layout: Layout, key: str, value: Tensor) -> Row:
+    found = tuple(value.shape)
+    if not key.endswith(layout.buffers):
+        return Row(key, None, None, found, Status.SKIPPED, "not listed; the layout lets it be there")
+    status = Status.SKIPPED if as_computed(key, value) else Status.NOT_OURS
+    return Row(key, None, None, found, status, "computed here" if status is Status.SKIPPED else "")
 
 
 def _row(layout: Layout, key: str, value: Tensor | None, unknown: dict[str, Tensor], decoder: bool) -> Row:

@@ -20,6 +20,7 @@ class Status(str, Enum):
     MISSHAPEN = "misshapen"
     NOT_NUMBERS = "not floating point"
     NOT_FINITE = "not finite"
+    NOT_OURS = "not as it is computed here"
 
     @property
     def is_problem(self) -> bool:

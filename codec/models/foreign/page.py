@@ -48,16 +48,15 @@ def replace(page: str) -> str:
 def _row(layout: Layout) -> tuple[str, ...]:
     loaded = [key for key in layout.keys if layout.own(key) is not None]
     patch = next(key for key in loaded if "proj.weight" in key and len(layout.keys[key]) >= 4)
-    norm = next(key for key in loaded if key.endswith(".norm1.weight"))
-    depth = sum(key.endswith(".norm1.weight") for key in loaded)
+    norms = [key for key in loaded if key.endswith(".norm1.weight")]
     millions = sum(math.prod(layout.keys[key]) for key in loaded) / 1e6
     return (
         f"`{layout.name}`",
         layout.family,
         str(len(layout.bands)),
         str(layout.keys[patch][-1]),
-        str(layout.keys[norm][0]),
-        str(depth),
+        str(layout.keys[norms[-1]][0]),  # of a pyramid, the last stage's
+        str(len(norms)),
         str(len(layout.keys)),
         f"{len(loaded)} ({millions:.1f} M numbers)",
         "yes" if layout.decoder else "no",
