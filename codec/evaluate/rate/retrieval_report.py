@@ -23,6 +23,7 @@ LOSSES = {
     True: (0.03, 0.06),
     False: (0.1, 0.2),
 }  # by whether it is a recall; the exact ranking's own overlap is 1
+RIVAL = "per-channel prior"  # the static twin: whole embeddings, each channel coded by a density of its own
 _UNIT = "share [95% bootstrap over places]"
 _HOW = replace(Bootstrap(), draws=DRAWS)
 
@@ -40,6 +41,12 @@ def rows(
             sums = _sums(of, measure, groups)
             yield from _curve(f"{encoder}/{SET}/{name}", suite, measure, of, sums, reference[measure])
             yield from _bytes(f"{encoder}/{SET}/{name}", suite, measure, of, sums, reference[measure], groups)
+            if RIVAL in scored and name != RIVAL:
+                beside = _measured(scored[RIVAL], _sums(scored[RIVAL], measure, groups), groups)
+                mine = _measured(of, sums, groups)
+                yield from _against(
+                    f"{encoder}/{SET}/{name}", suite, measure, mine, beside, reference[measure]
+                )
 
 
 def _sums(of: Scored, measure: str, groups: IntArray) -> list[FloatVector]:
@@ -73,12 +80,25 @@ def _bytes(
     reference: Scores,
     groups: IntArray,
 ) -> Iterator[Row]:
-    sent = np.flatnonzero(of.sizes.sum(1) > 0)  # a curve in log bytes has no place for none
-    measured = Measured(np.stack([sums[s] for s in sent], axis=1), size_sums(of.sizes[sent], groups))
+    measured = _measured(of, sums, groups)
     for loss in LOSSES[measure in RECALLS]:
         found = bytes_interval(measured, None, -loss, _HOW, reference=reference.sums())
         metric = f"bytes at −{100 * loss:g} of {measure}"
         yield Row(suite, case, metric, found.value, found.low, found.high, f"B/tile [{found.note}]")
+
+
+def _measured(of: Scored, sums: list[FloatVector], groups: IntArray) -> Measured:
+    sent = np.flatnonzero(of.sizes.sum(1) > 0)  # a curve in log bytes has no place for none
+    return Measured(np.stack([sums[s] for s in sent], axis=1), size_sums(of.sizes[sent], groups))
+
+
+def _against(
+    case: str, suite: str, measure: str, ours: Measured, rival: Measured, reference: Scores
+) -> Iterator[Row]:
+    for loss in LOSSES[measure in RECALLS]:
+        found = bytes_interval(ours, rival, -loss, _HOW, reference=reference.sums())
+        metric = f"times fewer bytes at −{100 * loss:g} of {measure}"
+        yield Row(suite, case, metric, found.value, found.low, found.high, f"ratio [{found.note}]", RIVAL)
 
 
 def table(found: Sequence[Row]) -> str:

@@ -12,7 +12,7 @@ from codec.evaluate.__main__ import main
 from codec.evaluate.rate import sets
 from codec.evaluate.rate.encoders import open_encoder
 from codec.evaluate.rate.retrieval import Scores
-from codec.evaluate.rate.retrieval_report import rows, table
+from codec.evaluate.rate.retrieval_report import RIVAL, rows, table
 from codec.evaluate.rate.retrieval_run import MEASURES, RetrievalRun, key_of
 from codec.evaluate.rate.run import Entry, Run
 from codec.evaluate.rate.scoring import Answers
@@ -173,3 +173,24 @@ def test_a_place_is_drawn_with_all_its_queries() -> None:
         "[8,",
     ]  # one setting that loses nothing: eight bytes or fewer
     assert lines[2].startswith("uncompressed: recall@1 0.500 [0.000, 1.000]")
+
+
+def test_a_method_of_a_tenth_of_the_bytes_at_equal_answers_needs_ten_times_fewer() -> None:
+    groups = np.arange(12) // 2
+    reference = {m: Scores(np.ones(12), groups) for m in MEASURES}
+    found = np.linspace(0.5, 1.0, 4, dtype=np.float32)  # of four settings
+
+    def scored(name: str, scale: float) -> Scored:
+        predicted = np.stack([np.ones(12, np.float32), *(np.full(12, value) for value in found)])[None]
+        answers = Answers(("uncompressed", "a", "b", "c", "d"), predicted, np.zeros_like(predicted))
+        sizes = scale * np.outer([10.0, 20.0, 40.0, 80.0], np.ones(12))
+        every = {key_of(m): answers for m in MEASURES}
+        return Scored(name, "embedding", ("a", "b", "c", "d"), sizes, {}, every, 0.0, 1)
+
+    both = {"ours": scored("ours", 1.0), RIVAL: scored(RIVAL, 10.0)}
+    ratios = [r for r in rows("e", "s", reference, both, groups) if r.rival == RIVAL]
+    assert {r.case for r in ratios} == {"e/naip/ours"}
+    assert len(ratios) == 2 * len(MEASURES)
+    for row in ratios:
+        assert row.metric.startswith("times fewer bytes at −")
+        assert row.value == pytest.approx(10, rel=1e-6)
