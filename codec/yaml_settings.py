@@ -67,10 +67,10 @@ def read_settings(kind: type[Settings], where: Path, overrides: Sequence[str]) -
         return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = ".".join(map(str, first["loc"]))
-        raise UsageError(
-            f"{place_of(name, lines, where, given)}: {first['msg'].lower()}", found=first["input"]
-        ) from None
+        name, what = ".".join(map(str, first["loc"])), first["msg"].lower().removeprefix("value error, ")
+        if not name:  # values that do not fit each other
+            raise UsageError(what, path=where, found=", ".join(overrides) or None) from None
+        raise UsageError(f"{place_of(name, lines, where, given)}: {what}", found=first["input"]) from None
 
 
 def _assign(values: dict[str, Any], name: str, value: str, override: str) -> None:
