@@ -171,10 +171,14 @@ class Deflected(Adapted):
         )
         frozen_sites = self.base.sites()
         for i, site in enumerate(self.live.sites()):
-            streams = Streams(*(None if x is None else site.enter(x) for x in _values(streams)))  # type: ignore[arg-type]
-            codes = codes and Codes(*(site.enter_code(c) for c in codes))
             # Where nothing but the adapter learns, the two sites are one and its projections are computed once.
             frozen_site = site if self.live is self.base else frozen_sites[i]
+            streams = Streams(
+                main=site.enter(streams.main),
+                frozen=None if streams.frozen is None else frozen_site.enter(streams.frozen),
+                auxiliary=None if streams.auxiliary is None else site.enter(streams.auxiliary),
+            )
+            codes = codes and Codes(*(site.enter_code(c) for c in codes))
             if str(i) in self.layers:
                 layer = self.layers[str(i)]
                 assert isinstance(layer, UntangledLayer)
@@ -258,10 +262,6 @@ class Deflected(Adapted):
             "DEFLECT cannot be merged into its base: what it adds depends on the pixels of the other bands, token by token",
             fix="keep the adapter beside its base; LoRA, SLR, norm and bitfit merge",
         )
-
-
-def _values(streams: Streams) -> tuple[Tensor | None, ...]:
-    return streams.main, streams.frozen, streams.auxiliary
 
 
 def _learning(base: Base, settings: DeflectSettings, generator: torch.Generator) -> Base:

@@ -17,6 +17,7 @@ from codec.errors import InputError
 from codec.models.bands import REFLECTANCE_MEAN, REFLECTANCE_SPREAD
 from codec.models.foreign.blocks import Block, SplitAttention, patches
 from codec.models.foreign.encoder import ForeignEncoder, VitEncoder
+from codec.models.foreign.layout import Layout
 from codec.models.foreign.positions import grid_sines
 from codec.models.foreign.scale_mae import ScaleMaeEncoder
 
@@ -110,6 +111,22 @@ class Scaling:
         return Scaling(gain, mean, std, cut)
 
 
+def picture_scaling(
+    layout: Layout, mean: Sequence[float] | None, std: Sequence[float] | None, full_scale: float
+) -> Scaling:
+    """Of encoders trained on 8-bit pictures: `full_scale` is the reflectance of full scale; `mean` and `std` (of 0 … 1) are
+    those the layout states, ImageNet's where it states none, unless given. InputError: not one of each per band.
+    """
+    stated = layout.input if "mean" in layout.input else {"mean": _IMAGENET[0], "std": _IMAGENET[1]}
+    mean, std = mean or stated["mean"], std or stated["std"]
+    n = len(layout.bands)
+    if len(mean) != n or len(std) != n or min(std) <= 0 or not 0 < full_scale < math.inf:
+        raise InputError(
+            "normalisation of the base", expected=f"{n} means, {n} stds above 0, full_scale above 0"
+        )
+    return Scaling((1.0 / full_scale,) * n, tuple(mean), tuple(std), (True,) * n)
+
+
 class VitBase(Base):
     """A `VitEncoder` or `ScaleMaeEncoder` whose input is red, green and blue in any order.
 
@@ -143,16 +160,7 @@ class VitBase(Base):
                 found=gsd_m,
             )
         self.gsd_m = gsd_m
-        if scaling is None:
-            stated = layout.input if "mean" in layout.input else {"mean": _IMAGENET[0], "std": _IMAGENET[1]}
-            mean, std = mean or stated["mean"], std or stated["std"]
-            n = len(self.bands)
-            if len(mean) != n or len(std) != n or min(std) <= 0 or not 0 < full_scale < math.inf:
-                raise InputError(
-                    "normalisation of the base", expected=f"{n} means, {n} stds above 0, full_scale above 0"
-                )
-            scaling = Scaling((1.0 / full_scale,) * n, tuple(mean), tuple(std), (True,) * n)
-        self.scaling = scaling
+        self.scaling = scaling or picture_scaling(layout, mean, std, full_scale)
 
     def embed(self, pixels: Tensor, present: Tensor, validity: Tensor) -> tuple[Tensor, tuple[int, int]]:
         encoder = self.encoder

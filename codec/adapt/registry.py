@@ -16,6 +16,7 @@ from codec.adapt.galileo_base import GalileoBase
 from codec.adapt.own_base import OwnBase
 from codec.adapt.patch_statistics import PatchStatistics
 from codec.adapt.rivals import Rival
+from codec.adapt.swin_base import SwinBase
 from codec.adapt.types import (
     SETTINGS,
     DeflectSettings,
@@ -29,6 +30,7 @@ from codec.errors import InputError
 from codec.models.foreign.encoder import VitEncoder
 from codec.models.foreign.galileo import GalileoEncoder
 from codec.models.foreign.scale_mae import ScaleMaeEncoder
+from codec.models.foreign.swin import SwinEncoder
 from codec.models.vit import Encoder
 from codec.scene.sensors import CANONICAL_BANDS
 
@@ -48,6 +50,7 @@ def base_of(encoder: nn.Module, **side: Any) -> Base:
         (Encoder, OwnBase),
         (GalileoEncoder, GalileoBase),
         ((VitEncoder, ScaleMaeEncoder), VitBase),
+        (SwinEncoder, SwinBase),
     )
     for family, kind in kinds:
         if isinstance(encoder, family):
@@ -59,7 +62,7 @@ def base_of(encoder: nn.Module, **side: Any) -> Base:
                 ) from error
     raise InputError(
         f"no adapter knows how to see a {type(encoder).__name__}",
-        expected="an Encoder, a plain ViT, Scale-MAE or Galileo",
+        expected="an Encoder, a plain ViT, Scale-MAE, Swin or Galileo",
         found=type(encoder).__name__,
         fix="subclass codec.adapt.base.Base for its family",
     )

@@ -76,6 +76,36 @@ def _swin_shape(key: str, shape: list[int]) -> list[int]:
     return [n * 3 // 64 if n == hidden else n // 16 if n % 128 == 0 else n for n in shape]
 
 
+def swin_layout(
+    *, depths: tuple[int, ...], heads: tuple[int, ...], width: int, window: int, patch: int, bands: int
+) -> Layout:
+    """A layout like the published ones, in other sizes."""
+    keys: dict[str, list[int]] = {"patch_embed.proj.weight": [width, bands, patch, patch]}
+    for name in ("patch_embed.proj.bias", "patch_embed.norm.weight", "patch_embed.norm.bias"):
+        keys[name] = [width]
+    for i, (depth, n) in enumerate(zip(depths, heads, strict=True)):
+        d = width * 2**i
+        shapes = {
+            "attn.relative_position_bias_table": [(2 * window - 1) ** 2, n],
+            "attn.qkv.weight": [3 * d, d],
+        }
+        shapes |= {"attn.qkv.bias": [3 * d], "attn.proj.weight": [d, d], "attn.proj.bias": [d]}
+        shapes |= {"mlp.fc1.weight": [3 * d, d], "mlp.fc1.bias": [3 * d]}
+        shapes |= {"mlp.fc2.weight": [d, 3 * d], "mlp.fc2.bias": [d]}
+        shapes |= {f"norm{a}.{b}": [d] for a in (1, 2) for b in ("weight", "bias")}
+        keys |= {f"layers.{i}.blocks.{{0..{depth - 1}}}.{name}": shape for name, shape in shapes.items()}
+        if i + 1 < len(depths):
+            keys[f"layers.{i}.downsample.reduction.weight"] = [2 * d, 4 * d]
+            keys |= {f"layers.{i}.downsample.norm.{b}": [4 * d] for b in ("weight", "bias")}
+    keys |= {f"norm.{b}": [width * 2 ** (len(depths) - 1)] for b in ("weight", "bias")}
+    names = ["red", "green", "blue", *(f"w{n:04}" for n in range(700, 700 + bands - 3))]
+    data: dict[str, Any] = dict.fromkeys(("name", "paper", "repository", "file", "commit"), "swin")
+    return parse_layout(
+        data | {"family": "swin", "wrappers": [None], "prefixes": [""], "heads": heads[0], "eps": 1e-5}
+        | {"bands": names, "keys": keys, "buffers": [".relative_position_index", ".attn_mask"]}
+    )  # fmt: skip
+
+
 def weights(layout: Layout, seed: int = 0) -> dict[str, Tensor]:
     """Random tensors by the layout's keys, large enough that every one of them moves the tokens; float32."""
     generator = torch.Generator().manual_seed(seed)

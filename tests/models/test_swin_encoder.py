@@ -1,25 +1,21 @@
-"""Swin against a reading of arXiv 2103.14030 (sections 3.1 and 3.2) in numpy and float64, and what its files may hold.
-
-Loops over windows, heads and pairs of tokens; no roll and no mask: a token attends to those of its window that were beside
-it before the shift.
-"""
+"""Swin against a reading of its paper in numpy and float64, and what its files may hold."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from foreign_files import SWIN_WINDOW, small, weights, write
-from foreign_numpy import Array, State, gelu, layer_norm, patch_tokens
+from foreign_files import SWIN_WINDOW, small, swin_layout, weights, write
+from foreign_numpy import Array, State
+from swin_numpy import swin
 from torch import Tensor
 
 from codec.errors import InputError
-from codec.models.foreign import inspect, load_foreign
-from codec.models.foreign.layout import Layout, parse_layout
+from codec.models.foreign import inspect, load_foreign, read_layout
+from codec.models.foreign.layout import Layout
 from codec.models.foreign.load import build
 from codec.models.foreign.mapping import Status
 from codec.models.foreign.swin import SwinEncoder
@@ -32,95 +28,6 @@ SWINS = [
     "gfm_finetune_ben_img128_window4",
     "gfm_finetune_ucm_img256_window8",
 ]
-EPS = 1e-5
-
-
-def swin(state: State, image: Array) -> Array:
-    """C×H×W → h×w×D of the last stage, after the last norm."""
-    weight = state["patch_embed.proj.weight"]
-    h, w = (n // weight.shape[-1] for n in image.shape[1:])
-    x = patch_tokens(image, weight, state["patch_embed.proj.bias"])
-    x = layer_norm(x, state["patch_embed.norm.weight"], state["patch_embed.norm.bias"], EPS)
-    x = x.reshape(h, w, -1)
-    for stage in sorted({key.split(".")[1] for key in state if key.startswith("layers.")}):
-        name, depth = f"layers.{stage}.blocks.", 0
-        while f"{name}{depth}.norm1.bias" in state:
-            x = block(x, part(state, f"{name}{depth}."), shifted=depth % 2 == 1)
-            depth += 1
-        merging = part(state, f"layers.{stage}.downsample.")
-        if merging:
-            x = merged(x, merging)
-    return layer_norm(x, state["norm.weight"], state["norm.bias"], EPS)
-
-
-def part(state: State, prefix: str) -> State:
-    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-
-
-def block(x: Array, p: State, *, shifted: bool) -> Array:
-    y = layer_norm(x, p["norm1.weight"], p["norm1.bias"], EPS)
-    y = windows(y, p, shifted=shifted) @ p["attn.proj.weight"].T + p["attn.proj.bias"]
-    x = x + y
-    y = layer_norm(x, p["norm2.weight"], p["norm2.bias"], EPS)
-    return x + gelu(y @ p["mlp.fc1.weight"].T + p["mlp.fc1.bias"]) @ p["mlp.fc2.weight"].T + p["mlp.fc2.bias"]
-
-
-def windows(y: Array, p: State, *, shifted: bool) -> Array:
-    """Attention in windows, h×w×D → h×w×D, before the output projection."""
-    table = p["attn.relative_position_bias_table"]
-    heads, side = table.shape[1], (math.isqrt(len(table)) + 1) // 2
-    h, w, width = y.shape
-    rows, columns = -(-h // side) * side, -(-w // side) * side  # zeros below and to the right
-    padded = np.zeros((rows, columns, width))
-    padded[:h, :w] = y
-    q, k, v = np.split(padded @ p["attn.qkv.weight"].T + p["attn.qkv.bias"], 3, axis=-1)
-    shift = side // 2 if shifted and min(h, w) > side else 0
-    out = np.zeros_like(padded)
-    for top in range(shift, rows + shift, side):
-        for left in range(shift, columns + shift, side):
-            # Beyond the border a window goes on at the other side, but nobody there is a neighbour.
-            places = [(top + i, left + j) for i in range(side) for j in range(side)]
-            for a, b in places:
-                near = [
-                    (c, d)
-                    for c, d in places
-                    if (c >= rows) == (a >= rows) and (d >= columns) == (b >= columns)
-                ]
-                for head in range(heads):
-                    size = width // heads
-                    one = slice(head * size, head * size + size)
-                    query = q[a % rows, b % columns, one]
-                    logits = np.array(
-                        [
-                            query @ k[c % rows, d % columns, one] / math.sqrt(size)
-                            + table[(a - c + side - 1) * (2 * side - 1) + b - d + side - 1, head]
-                            for c, d in near
-                        ]
-                    )
-                    share = np.exp(logits - logits.max())
-                    share /= share.sum()
-                    values = np.array([v[c % rows, d % columns, one] for c, d in near])
-                    out[a % rows, b % columns, one] = share @ values
-    return out[:h, :w]
-
-
-def merged(x: Array, p: State) -> Array:
-    """2×2 tokens → one: upper left, lower left, upper right, lower right, side by side."""
-    h, w, width = x.shape
-    padded = np.zeros((h + h % 2, w + w % 2, width))
-    padded[:h, :w] = x
-    four = np.array(
-        [
-            [
-                np.concatenate(
-                    [padded[r, c], padded[r + 1, c], padded[r, c + 1], padded[r + 1, c + 1]]
-                )
-                for c in range(0, w, 2)
-            ]
-            for r in range(0, h, 2)
-        ]
-    )  # fmt: skip
-    return layer_norm(four, p["norm.weight"], p["norm.bias"], EPS) @ p["reduction.weight"].T
 
 
 def own_state(layout: Layout, state: dict[str, Tensor]) -> State:
@@ -176,36 +83,6 @@ def test_every_size_agrees_with_numpy(size: tuple[int, int], tmp_path: Path) -> 
     agree(*loaded("gfm_swin_base", tmp_path), pixels(2, 3, *size))
 
 
-def layout_of(
-    *, depths: tuple[int, ...], heads: tuple[int, ...], width: int, window: int, patch: int, bands: int
-) -> Layout:
-    """A layout like the published ones, in other sizes."""
-    keys: dict[str, list[int]] = {"patch_embed.proj.weight": [width, bands, patch, patch]}
-    for name in ("patch_embed.proj.bias", "patch_embed.norm.weight", "patch_embed.norm.bias"):
-        keys[name] = [width]
-    for i, (depth, n) in enumerate(zip(depths, heads, strict=True)):
-        d = width * 2**i
-        shapes = {
-            "attn.relative_position_bias_table": [(2 * window - 1) ** 2, n],
-            "attn.qkv.weight": [3 * d, d],
-        }
-        shapes |= {"attn.qkv.bias": [3 * d], "attn.proj.weight": [d, d], "attn.proj.bias": [d]}
-        shapes |= {"mlp.fc1.weight": [3 * d, d], "mlp.fc1.bias": [3 * d]}
-        shapes |= {"mlp.fc2.weight": [d, 3 * d], "mlp.fc2.bias": [d]}
-        shapes |= {f"norm{a}.{b}": [d] for a in (1, 2) for b in ("weight", "bias")}
-        keys |= {f"layers.{i}.blocks.{{0..{depth - 1}}}.{name}": shape for name, shape in shapes.items()}
-        if i + 1 < len(depths):
-            keys[f"layers.{i}.downsample.reduction.weight"] = [2 * d, 4 * d]
-            keys |= {f"layers.{i}.downsample.norm.{b}": [4 * d] for b in ("weight", "bias")}
-    keys |= {f"norm.{b}": [width * 2 ** (len(depths) - 1)] for b in ("weight", "bias")}
-    names = ["red", "green", "blue", *(f"w{n:04}" for n in range(700, 700 + bands - 3))]
-    data: dict[str, Any] = dict.fromkeys(("name", "paper", "repository", "file", "commit"), "test")
-    return parse_layout(
-        data | {"family": "swin", "wrappers": [None], "prefixes": [""], "heads": heads[0], "eps": EPS}
-        | {"bands": names, "keys": keys, "buffers": [".relative_position_index", ".attn_mask"]}
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize(
     "sizes",
     [
@@ -216,7 +93,7 @@ def layout_of(
     ids=["even window, five bands", "three stages, patch of 3", "one stage"],
 )
 def test_other_depths_heads_windows_patches_and_bands_agree_with_numpy(sizes: Any) -> None:
-    layout = layout_of(**sizes)
+    layout = swin_layout(**sizes)
     state = weights(layout)
     encoder = build(layout)
     assert isinstance(encoder, SwinEncoder)
@@ -345,8 +222,6 @@ def test_a_tensor_of_the_pyramid_that_does_not_fit_is_refused_by_name(
 
 
 def test_heads_and_windows_of_the_published_model_are_those_of_its_tables() -> None:
-    from codec.models.foreign import read_layout
-
     with torch.device("meta"):
         encoder = build(read_layout("gfm_swin_base"))
     assert isinstance(encoder, SwinEncoder)
