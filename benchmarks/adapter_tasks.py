@@ -17,12 +17,13 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from codec.adapt import Adapted, apply, base_of
+from codec.adapt.spectra import interpolated, wavelength_names
 from codec.adapt.training import NO_CLASS, Labelled, TaskRecipe, logits, train
 from codec.adapt.types import FrozenSettings, Method
 from codec.evaluate.intervals import Statistic, accuracy_of, confusion_sums, mean_iou_of
 from codec.evaluate.probes import grouped_folds
 from codec.evaluate.rate.sets import MULTISPECTRAL, SETS
-from codec.models.bands import S2_NANO_BANDS
+from codec.models.bands import BAND_LISTS, S2_NANO_BANDS
 from codec.models.foreign.galileo import GalileoEncoder
 from codec.models.foreign.load import load_foreign
 from codec.models.weights import load_encoder
@@ -30,6 +31,7 @@ from codec.models.weights import load_encoder
 FOLDS = 3
 GALILEO, ALL_GROUPS = "galileo_nano", "galileo_nano, all groups"
 TASKS = MULTISPECTRAL
+RGB_BANDS = BAND_LISTS["rgb"]
 IntArray = npt.NDArray[np.int64]
 
 
@@ -42,6 +44,9 @@ class Arm:
     encoder: str = "rgb-small"  # a package, GALILEO (its RGB group) or ALL_GROUPS
     settings: dict[str, Any] = field(default_factory=dict)
     rate: float | None = None  # None: the recipe's
+    narrow: int = (
+        0  # narrow bands, interpolated between the twelve, in the place of all but red, green and blue
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,18 @@ class Task:
         labels = np.asarray(target.labels, np.int64)
         data = Labelled(tiles.pixels, tiles.present, tiles.validity, labels, target.classes)
         return cls(name, data, tiles.groups)
+
+    def narrow(self, count: int) -> tuple[Task, tuple[str, ...]]:
+        """The same with red, green, blue and `count` narrow bands, and their names."""
+        names = wavelength_names(count, S2_NANO_BANDS)
+        own = [S2_NANO_BANDS.index(band) for band in RGB_BANDS]
+        data = self.data
+        pixels = np.concatenate(
+            [data.pixels[:, own], interpolated(data.pixels, S2_NANO_BANDS, names)], axis=1
+        )
+        present = np.ones(pixels.shape[:2], np.bool_)
+        found = Labelled(pixels, present, data.validity, data.labels, data.classes)
+        return Task(self.name, found, self.groups), (*RGB_BANDS, *names)
 
     @property
     def score(self) -> tuple[str, Statistic]:
@@ -101,7 +118,8 @@ def answer(arm: Arm, task: Task, recipe: TaskRecipe, where: Folders, out: Path) 
     if arm.rate is not None:
         recipe = recipe.model_copy(update={"rate": arm.rate})
     encoder = where.encoder(arm.encoder)
-    adapted = _adapter(arm, encoder, recipe)
+    task, bands = task.narrow(arm.narrow) if arm.narrow else (task, S2_NANO_BANDS)
+    adapted = _adapter(arm, encoder, recipe, bands)
     decides = [arm.method, adapted.settings.model_dump(mode="json"), recipe.model_dump(mode="json")]
     key = json.dumps([*decides, arm.encoder, adapted.base_sha256, _fingerprint(task), FOLDS], sort_keys=True)
     path = out / f"{task.name}-{arm.name}-{recipe.seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
@@ -112,7 +130,7 @@ def answer(arm: Arm, task: Task, recipe: TaskRecipe, where: Folders, out: Path) 
     answers = np.full(task.data.labels.shape, NO_CLASS, np.int64)
     for number in np.unique(fold):
         held = fold == number
-        adapted = _adapter(arm, encoder, recipe)
+        adapted = _adapter(arm, encoder, recipe, bands)
         head = train(adapted, task.data.part(~held), recipe)
         answers[held] = logits(adapted, head, task.data.part(held)).argmax(-1)
     found = Answered(answers, adapted.n_trained, adapted.base_parameters)
@@ -136,11 +154,11 @@ class _AllGroups(Adapted):
         return found
 
 
-def _adapter(arm: Arm, encoder: nn.Module, recipe: TaskRecipe) -> Adapted:
+def _adapter(arm: Arm, encoder: nn.Module, recipe: TaskRecipe, bands: tuple[str, ...]) -> Adapted:
     if arm.encoder == ALL_GROUPS:
         assert isinstance(encoder, GalileoEncoder)
         return _AllGroups(encoder)
-    return apply(encoder, arm.method, S2_NANO_BANDS, **{"seed": recipe.seed, **arm.settings})
+    return apply(encoder, arm.method, bands, **{"seed": recipe.seed, **arm.settings})
 
 
 def _fingerprint(task: Task) -> str:

@@ -5,6 +5,7 @@
     python -m benchmarks.adapters --data ../shared/data --part ranks         # of W_A: 2 … 32
     python -m benchmarks.adapters --data ../shared/data --part layers        # which are adapted
     python -m benchmarks.adapters --data ../shared/data --part seeds         # ten of them, DEFLECT and LoRA
+    python -m benchmarks.adapters --data ../shared/data --part narrow        # 120 interpolated narrow bands
     python -m benchmarks.adapters --data ../shared/data --part starts        # of the rivals' further filters
 
 The base is `rgb-small`, which saw red, green and blue alone; tiles have twelve bands. `native` is `s2-nano`, which was
@@ -69,6 +70,13 @@ GROUPS = (
     Arm(OURS, "deflect", GALILEO),
     Arm("native", "frozen", ALL_GROUPS),
 )
+# Bands of a spectrometer: interpolated, so they hold no more than the twelve; what is asked is whether more cost anything.
+NARROW = (
+    Arm("rgb only", "frozen", settings={"inputs": "own"}),
+    _DEFLECT,
+    Arm("deflect, 120 narrow bands", "deflect", narrow=120),
+    Arm("lora r 8, 120 narrow bands", "lora", settings={"rank": 8}, narrow=120),
+)
 PARTS: Mapping[str, tuple[Sequence[Arm], int]] = {  # arms, and seeds of each
     "methods": (METHODS, 3),
     "galileo": (GROUPS, 3),
@@ -76,6 +84,7 @@ PARTS: Mapping[str, tuple[Sequence[Arm], int]] = {  # arms, and seeds of each
     "layers": (LAYERS, 3),
     "starts": (STARTS, 3),
     "seeds": ((_DEFLECT, _LORA), 10),
+    "narrow": (NARROW, 3),
 }
 # Rivals that the issue compares with learn at most a tenth of the base.
 MOST = 0.10
