@@ -24,7 +24,7 @@ import numpy as np
 
 from codec.atomic import write_atomic
 from codec.errors import BackendUnavailable, ExitCode, InputError, InternalError, SwathpackError
-from codec.package.manifest import ENCODER
+from codec.package.manifest import ADAPTER, ENCODER
 from onboard.engine import Engine, OnnxRuntimeEngine, check_finite
 from onboard.engine_package import FORMAT, GRAPH, MANIFEST, PARITY, check_place, write_engine_package
 from onboard.export_options import DEFAULT_BACKENDS, check_options, parse, summary, tensorrt_line
@@ -54,7 +54,6 @@ def encoder_graph(package: Package) -> torch.nn.Module:
     from torch import Tensor, nn
     from torch.nn import functional as F
 
-    from codec.models import load_encoder
     from codec.transform.dct import dct_matrix
     from onboard.engine_graph import check_architecture
 
@@ -110,7 +109,7 @@ def encoder_graph(package: Package) -> torch.nn.Module:
     class Graph(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.encoder = load_encoder(package.path(ENCODER)).eval()
+            self.encoder = _encoder(package).eval()
             check_architecture(package, self.encoder.config)
             self.planes = nn.ModuleDict({name: Plane(name) for name in plane_names(package)})
 
@@ -128,6 +127,17 @@ def encoder_graph(package: Package) -> torch.nn.Module:
             return tuple(outputs)
 
     return Graph().eval()
+
+
+def _encoder(package: Package) -> Any:
+    """The package's encoder, with its adapter where the manifest names one."""
+    from codec.models import load_encoder
+
+    if package.manifest.adapter_sha256 is None:
+        return load_encoder(package.path(ENCODER))
+    from codec.adapt.encoder import load_adapted_encoder
+
+    return load_adapted_encoder(package.path(ENCODER), package.path(ADAPTER))
 
 
 def trace(package: Package) -> onnx.ModelProto:

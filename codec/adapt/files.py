@@ -154,13 +154,14 @@ def load_adapter(path: Path, encoder: nn.Module, *, encoder_sha256: str | None =
     """
     stored = read_adapter(path)
     try:
-        return _restore(stored, encoder, encoder_sha256)
+        return restored(stored, encoder, encoder_sha256)
     except SwathpackError as error:
         error.path = error.path or str(path)
         raise
 
 
-def _restore(stored: AdapterFile, encoder: nn.Module, encoder_sha256: str | None) -> Adapted:
+def restored(stored: AdapterFile, encoder: nn.Module, encoder_sha256: str | None = None) -> Adapted:
+    """As `load_adapter`, of a file that was read."""
     if encoder_sha256 and stored.encoder_sha256 and encoder_sha256 != stored.encoder_sha256:
         raise IdentityError(
             "the adapter was trained on another encoder file",

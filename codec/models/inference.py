@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from codec.errors import InputError
-from codec.models.vit import Encoder
+from codec.models.vit import EncoderConfig
 from codec.types import FloatArray, Tile
 
 
+class Embeds(Protocol):
+    """What gives the planes of tiles: an `Encoder`, or one with an adapter."""
+
+    @property
+    def config(self) -> EncoderConfig: ...
+
+    def __call__(self, pixels: Tensor, bands: Tensor, validity: Tensor, /) -> dict[str, Tensor]: ...
+
+
 @torch.inference_mode()
-def embed(encoder: Encoder, tiles: Iterable[Tile], batch: int = 64) -> dict[str, FloatArray]:
+def embed(encoder: Embeds, tiles: Iterable[Tile], batch: int = 64) -> dict[str, FloatArray]:
     """Embeddings of all tiles: plane name → N×h×w×C float32, in the order of the tiles.
 
     Tiles carry pixels in the encoder's band order. No tiles give arrays with N = 0.

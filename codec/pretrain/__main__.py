@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from codec.errors import ExitCode, SwathpackError, UsageError
+from codec.pretrain.scene_options import READING, add_reading, add_source, refuse, scenes_of
 
 
 def _recipe_options(parser: argparse.ArgumentParser) -> None:
@@ -30,17 +29,7 @@ def _fit_codec_options(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="folder that holds encoder.safetensors; with --scenes a package",
     )
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--data", type=Path, help="folder of the data collection: fit the package's own codec"
-    )
-    source.add_argument(
-        "--scenes",
-        type=Path,
-        nargs="+",
-        metavar="SCENE",
-        help="your scenes, each a raster, a folder of its band files or a .SAFE product: fit a codec of their own",
-    )
+    add_source(parser)
     parser.add_argument("--keep", type=Path, help="write the embeddings that were fitted here as .npz")
     parser.add_argument("--seed", type=int, default=0)
     data = parser.add_argument_group("with --data")
@@ -54,25 +43,7 @@ def _fit_codec_options(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--out", type=Path, metavar="FOLDER", help="the new package; required")
     own.add_argument("--name", help="the package is called PACKAGE-NAME (default: the sensor's name)")
     own.add_argument("--licence", help="licence of the scenes, for the manifest (default: not stated)")
-    own.add_argument("--sensor", help="when the files do not say: landsat8, naip, rgb, …")
-    own.add_argument(
-        "--band",
-        action="append",
-        metavar="NAME=PLACE",
-        help="where a band is, when the files do not say: red=3; may repeat",
-    )
-    own.add_argument("--scaling", help="how numbers become reflectance, overriding what the files say")
-    own.add_argument(
-        "--sun-elevation", type=float, nargs="+", metavar="DEGREES", help="one, or one for each scene"
-    )
-    own.add_argument(
-        "--time", type=_time, nargs="+", metavar="ISO", help="sensing time (UTC): one, or one for each scene"
-    )
-    own.add_argument("--zoom", type=int, help="up-sample the scenes, e.g. 2 for sensors of 30 m (default 1)")
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+    add_reading(own)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -179,17 +150,13 @@ def _embed(options: argparse.Namespace) -> None:
 
 # Options of `fit-codec` that go with one source of windows and not with the other.
 _WITH_DATA = ("run", "refinements")
-_WITH_SCENES = ("out", "name", "licence", "sensor", "band", "scaling", "sun_elevation", "time", "zoom")
+_WITH_SCENES = ("out", "name", "licence", *READING)
 
 
 def _fit_codec(options: argparse.Namespace) -> None:
     own = options.scenes is not None
-    for option in _WITH_DATA if own else _WITH_SCENES:
-        if getattr(options, option) is not None:
-            raise UsageError(
-                f"--{option.replace('_', '-')} does not go with --{'scenes' if own else 'data'}",
-                fix="see python -m codec.pretrain fit-codec --help",
-            )
+    given, page = _WITH_DATA if own else _WITH_SCENES, "codec.pretrain fit-codec"
+    refuse(options, given, "scenes" if own else "data", page)
     if own:
         _fit_own_codec(options)
         return
@@ -205,20 +172,10 @@ def _fit_codec(options: argparse.Namespace) -> None:
 def _fit_own_codec(options: argparse.Namespace) -> None:
     from codec.package import load
     from codec.pretrain.own_package import fit_own_package
-    from codec.pretrain.own_windows import OwnScene
-    from codec.scene.resolve import band_place
 
     if options.out is None:
         raise UsageError("--scenes needs --out", fix="name a new folder for the package")
-    bands = dict(band_place(text) for text in options.band or ())
-    suns, times = (_of_each(options, name) for name in ("sun_elevation", "time"))
-    scenes = [
-        OwnScene(
-            path, sensor=options.sensor, bands=bands or None, time=time, scaling=options.scaling,
-            sun_elevation_deg=sun, zoom=1 if options.zoom is None else options.zoom,
-        )
-        for path, sun, time in zip(options.scenes, suns, times, strict=True)
-    ]  # fmt: skip
+    scenes = scenes_of(options)
     done = fit_own_package(
         load(options.package), scenes, options.out, name=options.name, licence=options.licence or "not stated",
         seed=options.seed, keep=options.keep,
@@ -248,16 +205,6 @@ def _fit_own_codec(options: argparse.Namespace) -> None:
         f"fit-codec: not taken over, since made with the old codec: {', '.join(done.left_behind) or 'nothing'}; next: "
         f"python -m onboard.export --engine fp32 --model {options.out} --into-package"
     )
-
-
-def _of_each(options: argparse.Namespace, name: str) -> list[Any]:
-    """What an option says of each scene: nothing, the same of all, or one value each."""
-    given, n = getattr(options, name) or [None], len(options.scenes)
-    if len(given) not in (1, n):
-        raise UsageError(
-            f"--{name.replace('_', '-')} is one value, or one for each scene", expected=f"1 or {n}", found=len(given)
-        )  # fmt: skip
-    return list(given) * (n if len(given) == 1 else 1)
 
 
 def _build(options: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from codec.atomic import write_atomic
 from codec.data.readers import read_source
 from codec.errors import InputError
 from codec.models.bands import RGB_BANDS, S2_NANO_BANDS
-from codec.models.inference import embed
+from codec.models.inference import Embeds, embed
 from codec.models.vit import Encoder
 from codec.models.weights import load_encoder
 from codec.package import Package, TileLayout, build
@@ -104,7 +104,7 @@ def embed_codec_windows(
     return embedded(encoder, codec_tiles(images, config.bands, plan, seed=seed, tile=config.tile))
 
 
-def embedded(encoder: Encoder, tiles: Iterable[Tile]) -> dict[str, FloatArray]:
+def embedded(encoder: Embeds, tiles: Iterable[Tile]) -> dict[str, FloatArray]:
     """Planes of tiles, N×h×w×C, and `token_validity` N×h×w, as `embed_training_windows` gives them."""
     side, patch, validity = encoder.config.side, encoder.config.patch, []
 

@@ -27,15 +27,10 @@ class FittedTo:
 
 
 def collection_windows(config: EncoderConfig, data: Path, seed: int) -> FittedTo:
-    """Of the data collection, as packages of colour pictures or of many bands have them.
-
-    Raises InputError for a band that no scene of the collection has.
+    """Of the data collection: those of packages for colour pictures, or of packages for many bands, by what the adapter
+    reads. Between them they show every band that has constants of normalisation.
     """
-    of = RGB_BANDS if set(config.bands) <= set(RGB_BANDS) else S2_NANO_BANDS
-    plan = CODEC_WINDOWS[of]
-    require_bands(
-        config.bands, of, "the data collection does not have", "fit to scenes of your sensor: --scenes"
-    )
+    plan = CODEC_WINDOWS[RGB_BANDS if set(config.bands) <= set(RGB_BANDS) else S2_NANO_BANDS]
     images = {name: read_source(name, data, "train") for name in plan.sources}
     return FittedTo(
         codec_tiles(images, config.bands, plan, seed=seed, tile=config.tile),
@@ -48,29 +43,17 @@ def scene_windows(
 ) -> FittedTo:
     """Of one's own scenes, each window in eight orientations.
 
-    Raises InputError for a band that none of them has, and where wholly measured windows are too few.
+    Raises InputError for a band of the adapter that none of them has, and where wholly measured windows are too few.
     """
     read = read_windows(scenes, config.bands, core=layout.core, margin=layout.margin, seed=seed)
     shown = {band for scene in read.scenes for band in scene.bands}
-    require_bands(
-        config.bands,
-        shown,
-        "none of the scenes has",
-        "give scenes of the sensor that the adapter was trained for",
-    )
+    if missing := [band for band in config.bands if band not in shown]:  # a codec would know nothing of them
+        raise InputError(
+            f"none of the scenes has {', '.join(missing)}, which the adapter reads",
+            expected=", ".join(config.bands), found=", ".join(sorted(shown)),
+            fix="give scenes of the sensor that the adapter was trained for",
+        )  # fmt: skip
     check_enough(read.scenes)
     names = ", ".join(scene.name for scene in read.scenes)
     entry = {"name": f"own scenes, of the codec alone: {names}", "licence": licence}
     return FittedTo(read.in_all_orientations(), (entry,), read.scenes)
-
-
-def require_bands(bands: Sequence[str], shown: Iterable[str], where: str, fix: str) -> None:
-    """InputError naming the adapter's bands that are not among `shown`: a codec would know nothing of them."""
-    shown = set(shown)
-    if missing := [band for band in bands if band not in shown]:
-        raise InputError(
-            f"the adapter reads {', '.join(missing)}, which {where}",
-            expected=", ".join(bands),
-            found=", ".join(sorted(shown)),
-            fix=fix,
-        )
