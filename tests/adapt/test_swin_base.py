@@ -1,81 +1,22 @@
-"""Swin as a base: windows, their bias, tokens merged between stages; with every method, and DEFLECT in its three forms.
-
-The one here has odd grids: 7×7 patches in windows of 3 (padded, and shifted in every second block), then 4×4, then 2×2.
-"""
+"""Swin as a base: windows, their bias, tokens and codes merged between stages, and DEFLECT in its three forms."""
 
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from codec.adapt import apply, deflect
-from codec.adapt.adapted import Adapted
+from codec.adapt import deflect
 from codec.adapt.attention_forms import FORMS, Form
-from codec.adapt.base import Base
 from codec.adapt.deflect import Deflected
-from codec.adapt.patch_statistics import PatchStatistics
 from codec.adapt.registry import base_of
 from codec.adapt.swin_base import SwinSite
-from codec.adapt.types import METHODS
 from codec.errors import InputError, InternalError
-from codec.models.foreign import build, read_layout
-from codec.models.foreign.swin import SwinEncoder
-from tests.adapt.small_bases import BANDS, SWITCHES, LoopStatistics, kicked, random_weights
-from tests.models.foreign_files import swin_layout
-
-OWN = ("red", "green", "blue")
-SIDE, PATCH = 7, 4  # patches a side of a picture, pixels a side of a patch
-Batch = tuple[Tensor, Tensor, Tensor]
-
-
-def swin(depths: tuple[int, ...] = (2, 2, 1), heads: tuple[int, ...] = (2, 2, 4)) -> SwinEncoder:
-    layout = swin_layout(depths=depths, heads=heads, width=8, window=3, patch=PATCH, bands=3)
-    encoder = random_weights(build(layout), 7)
-    assert isinstance(encoder, SwinEncoder)
-    return encoder
-
-
-class MeanAndSpread(nn.Module):
-    """Of each band over the valid pixels of a patch; stands in for the real statistics."""
-
-    n_features = 2 * len(BANDS)
-
-    def forward(self, pixels: Tensor, present: Tensor, validity: Tensor) -> Tensor:
-        def patches(x: Tensor) -> Tensor:
-            return x.unfold(2, PATCH, PATCH).unfold(3, PATCH, PATCH).flatten(4)  # N×C×h×w×P²
-
-        x, valid = patches(pixels), patches(validity[:, None] * present[:, :, None, None])
-        count = valid.sum(-1).clamp(min=1.0)
-        mean = (x * valid).sum(-1) / count
-        spread = (((x - mean[..., None]) * valid).square().sum(-1) / count).sqrt()
-        return torch.cat([10 * mean - 2, 10 * spread - 1], dim=1).permute(0, 2, 3, 1)
-
-
-def batch_of(dtype: torch.dtype = torch.float32) -> Batch:
-    """Two pictures of 28×28 pixels; some pixels invalid, one patch wholly so, one further band absent."""
-    pixels = torch.rand((2, len(BANDS), 28, 28), generator=torch.Generator().manual_seed(1)) * 0.4
-    present, validity = torch.ones(2, len(BANDS)), torch.ones(2, 28, 28)
-    present[0, 3] = 0.0
-    validity[0, :4, 4:8] = 0.0
-    validity[1, 5:7, 2:9] = 0.0
-    return pixels.to(dtype), present.to(dtype), validity.to(dtype)
-
-
-def rgb_of(batch: Batch) -> Batch:
-    index = [BANDS.index(band) for band in OWN]
-    return batch[0][:, index], batch[1][:, index], batch[2]
-
-
-def adapted(encoder: SwinEncoder | None = None, *, double: bool = False, **settings: Any) -> Deflected:
-    given = {"statistics": MeanAndSpread(), "uatt__rank": 5, "layers": "all", **settings}
-    found = apply(encoder or swin(), "deflect", BANDS, **given)
-    assert isinstance(found, Deflected)
-    return found.double() if double else found
+from tests.adapt.small_bases import BANDS, SWITCHES, kicked
+from tests.adapt.small_swin import PATCH, SIDE, adapted, batch_of, rgb_of, swin
 
 
 def allowed(found: Deflected) -> list[Form]:
@@ -229,107 +170,6 @@ def test_codes_reach_every_block(layer: int) -> None:
 def test_windows_are_known_only_after_projecting() -> None:
     with pytest.raises(InternalError, match="projected"):
         sites()[0].bias()
-
-
-def train(found: Adapted, steps: int) -> None:
-    target = torch.randn((2, 2, 2, found.width), generator=torch.Generator().manual_seed(3))
-    optimiser = torch.optim.AdamW(found.trained().values(), lr=1e-2, weight_decay=0.0)
-    for _ in range(steps):
-        optimiser.zero_grad()
-        (found(*batch_of())["tokens"] - target).square().mean().backward()
-        optimiser.step()
-
-
-METHOD_SETTINGS: dict[str, dict[str, Any]] = {
-    "deflect": {"uatt__rank": 5, "layers": "all"},
-    "lora": {"rank": 3},
-    "slr": {"rank": 3},
-    "full": {"train_stem": True},
-}
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_every_trained_tensor_moves_and_the_base_stays_as_it_was_bit_for_bit(method: Any) -> None:
-    encoder = swin()
-    weights = {name: value.clone() for name, value in encoder.state_dict().items()}
-    statistics = {"statistics": MeanAndSpread()} if method == "deflect" else {}
-    found = apply(encoder, method, BANDS, **statistics, **METHOD_SETTINGS.get(method, {}))
-    before = found.state()
-    if method != "frozen":
-        train(found, 3)
-        assert all(not torch.equal(value, before[name]) for name, value in found.trained().items())
-    assert len(found.trained()) == {"frozen": 0, "deflect": 1 + 5 * 3}.get(method, len(found.trained()))
-    assert all(torch.equal(value, weights[name]) for name, value in encoder.state_dict().items())
-    assert not any(p.requires_grad or p.grad is not None for p in encoder.parameters())
-
-
-@pytest.mark.parametrize("method", ["lora", "slr", "norm", "bitfit", "full"])
-def test_a_merged_encoder_does_what_the_adapted_one_did(method: Any) -> None:
-    found = kicked(apply(swin(), method, BANDS, **METHOD_SETTINGS.get(method, {})), 0.1)
-    merged = found.merged()
-    assert isinstance(merged, SwinEncoder)
-    assert merged.layout.bands == BANDS
-    batch = batch_of()
-    z = found.live.scaling(*batch)
-    tokens = found(*batch)["tokens"]
-    torch.testing.assert_close(merged(z), tokens.flatten(1, 2), atol=1e-5, rtol=1e-4)
-    assert not torch.allclose(tokens, apply(swin(), "frozen", BANDS)(*batch)["tokens"], atol=1e-3)
-
-
-@pytest.mark.long
-def test_deflect_on_swin_exports_to_operators_that_fly(tmp_path: Path) -> None:
-    from tests.adapt import small_bases
-    from tests.adapt.test_adapted_export import compare
-
-    # 3×3 patches in windows of 2: padded and shifted, then merged with an odd edge.
-    layout = swin_layout(depths=(2, 1), heads=(2, 2), width=8, window=2, patch=PATCH, bands=3)
-    found = apply(
-        random_weights(build(layout), 7),
-        "deflect",
-        BANDS,
-        statistics=PatchStatistics(BANDS, PATCH, indices=()),
-        uatt__rank=5,
-        layers="all",
-    )
-    found.fit_statistics([small_bases.batch_of(4, seed=8)])  # type: ignore[operator]
-    compare(kicked(found), tmp_path)
-
-
-# Swin-B: widths of its 24 blocks, which together are 12,032 wide; merging norms are over four tokens each.
-BLOCKS = (128, 128, 256, 256, *(512,) * 18, 1024, 1024)
-MERGING = 4 * (128 + 256 + 512)
-TEN = ("blue", "green", "red", "rededge071", "rededge075", "rededge078", "nir", "nir08", "swir16", "swir22")
-
-
-def swin_b() -> Base:
-    with torch.device("meta"):
-        return base_of(build(read_layout("gfm_swin_base")))
-
-
-def test_the_base_is_the_published_swin_b() -> None:
-    tables = 11 * 11 * sum(d // 32 for d in BLOCKS)
-    blocks = sum(12 * d * d + 13 * d for d in BLOCKS) + tables
-    merging = sum(8 * d * d for d in (128, 256, 512)) + 2 * MERGING
-    expected = 128 * 3 * 16 + 3 * 128 + blocks + merging + 2 * 1024
-    assert sum(p.numel() for p in swin_b().encoder.parameters()) == expected
-    # GFM's student as its paper's code trains it: with a mask token, a decoder of 32×32 pixels and a map to the teacher.
-    assert expected + 128 + 1025 * 32 * 32 * 3 + 1025 * 1024 == 90_923_704
-
-
-@pytest.mark.parametrize(
-    ("method", "numbers"),
-    [
-        ("frozen", 0),
-        ("norm", 2 * 128 + 4 * sum(BLOCKS) + 2 * MERGING + 2 * 1024),
-        ("bitfit", 128 + 11 * sum(BLOCKS) + MERGING + 1024),
-        ("lora", 16 * 16 * sum(BLOCKS)),
-        ("slr", (16 * 16 + 16) * sum(BLOCKS)),
-        ("deflect", 32 * 16 + 3 * 16 * sum(BLOCKS[:12])),
-    ],
-)
-def test_methods_train_the_numbers_that_arithmetic_says(method: Any, numbers: int) -> None:
-    settings = {"statistics": LoopStatistics(16, PATCH)} if method == "deflect" else {}
-    assert apply(swin_b(), method, TEN, **settings).n_trained == numbers
 
 
 def test_a_rank_beyond_the_narrowest_adapted_block_is_refused() -> None:
