@@ -177,8 +177,9 @@ def test_pixels_of_a_picture_larger_than_a_tile_are_scored_once(monkeypatch: pyt
     assert np.diag(matrix).sum() >= 0.9 * matrix.sum()
 
 
-def test_a_picture_has_the_class_its_tiles_are_surest_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = np.log(np.array([[0.4, 0.6, 1e-9]] * 3 + [[0.99, 0.01, 1e-9]], np.float32))
+def test_a_picture_has_the_class_of_the_largest_mean_probability(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One tile that is all but certain of another class does not outvote three."""
+    answers = np.log(np.array([[0.7, 0.3, 1e-9]] * 3 + [[1e-6, 1, 1e-9]], np.float32))
     monkeypatch.setattr("codec.adapt.tasks.scoring.logits", lambda adapted, head, data: answers)
     matrix = scored(None, None, set_of([sample(16, 0, 0)]), task("picture", size=16), 8)  # type: ignore[arg-type]
     assert matrix[0, 0] == 1

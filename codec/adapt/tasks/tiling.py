@@ -108,18 +108,26 @@ def _chosen(n: int, each: int, limit: int) -> Iterator[tuple[int, list[int] | No
 
 def training_tiles(samples: SampleSet, task: PaperTask, tile: int, patch: int) -> Labelled:
     """What is learned from: at most `task.tiles` tiles, those without any label left out. InputError: none is left."""
-    cuts = []
-    for i, only in _chosen(len(samples), tiles_of_picture(task, tile), task.tiles):
+    each = tiles_of_picture(task, tile)
+    chosen = list(_chosen(len(samples), each, task.tiles))
+    most = sum(each if only is None else len(only) for _, only in chosen)
+    # Gigabytes for the larger sets: made once, and filled picture by picture.
+    pixels = np.empty((most, len(task.bands), tile, tile), np.float32)
+    validity = np.empty((most, tile, tile), np.bool_)
+    labels, n = [], 0
+    for i, only in chosen:
         found = cut(samples[i], task, tile, only)
-        labels = found.labels
-        if labels.ndim == 3:
-            labels = token_classes(labels, found.validity, patch, task.classes, task.agreement)
-        keep = (labels.reshape(len(labels), -1) != NO_CLASS).any(1) & found.validity.any((1, 2))
-        cuts.append((found.pixels[keep], found.validity[keep], labels[keep]))
-    pixels, validity, labels = (np.concatenate(parts) for parts in zip(*cuts, strict=True))
-    if not len(pixels):
+        classes = found.labels
+        if classes.ndim == 3:
+            classes = token_classes(classes, found.validity, patch, task.classes, task.agreement)
+        keep = (classes.reshape(len(classes), -1) != NO_CLASS).any(1) & found.validity.any((1, 2))
+        here = slice(n, n + int(keep.sum()))
+        pixels[here], validity[here] = found.pixels[keep], found.validity[keep]
+        labels.append(classes[keep])
+        n = here.stop
+    if not n:
         raise InputError(
             f"no tile of {samples.name} has a label", fix="check the masks, or --set tiles=… for more of them"
         )
-    present = np.ones(pixels.shape[:2], np.bool_)
-    return Labelled(pixels, present, validity, labels, samples.classes)
+    present = np.ones((n, len(task.bands)), np.bool_)
+    return Labelled(pixels[:n], present, validity[:n], np.concatenate(labels), samples.classes)
