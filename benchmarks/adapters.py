@@ -4,6 +4,7 @@
     python -m benchmarks.adapters --data ../shared/data --part galileo       # from its RGB group to all groups
     python -m benchmarks.adapters --data ../shared/data --part ranks         # of W_A: 2 … 32
     python -m benchmarks.adapters --data ../shared/data --part layers        # which are adapted
+    python -m benchmarks.adapters --data ../shared/data --part switches      # what the paper leaves open (docs/deflect.md)
     python -m benchmarks.adapters --data ../shared/data --part seeds         # ten of them, DEFLECT and LoRA
     python -m benchmarks.adapters --data ../shared/data --part narrow        # 120 interpolated narrow bands
     python -m benchmarks.adapters --data ../shared/data --part starts        # of the rivals' further filters
@@ -56,6 +57,35 @@ LAYERS = tuple(
     Arm(f"deflect {rule}", "deflect", settings={"layers": rule})
     for rule in ("first-3", "first-half", "every-second", "last", "all")
 )
+# One switch at a time; the first is what all of them are held against.
+SWITCHES = (
+    _DEFLECT,
+    *(
+        Arm(f"{name} {text}", "deflect", settings=settings)
+        for name, text, settings in (
+            ("A1", "bands beyond rgb", {"upe__bands": "aux"}),
+            ("A1", "no indices", {"upe__indices": ()}),
+            ("A1", "min and max too", {"upe__stats": ("mean", "std", "min", "max")}),
+            ("A2", "mlp", {"upe__map": "mlp"}),
+            ("A3", "twin stream", {"uatt__stream": "twin"}),
+            ("A3", "diff stream", {"uatt__stream": "diff", "upe__add_to_stream": True}),
+            ("A4", "own down-projections", {"uatt__share_down": False}),
+            ("A5", "separate products", {"uatt__products": "separate"}),
+            ("A6", "no auxiliary values", {"uatt__value_aux": False}),
+            ("A8", "after the projection", {"norm__where": "post"}),
+            ("A8", "per head", {"norm__per": "head"}),
+            ("A9", "reference of a run without adapter", {"norm__ref": "z_P"}),
+            ("A10", "mlp held too", {"norm__mlp": True}),
+            ("A13", "norms learn", {"train_norms": True}),
+            ("A13", "biases learn", {"train_bias": True}),
+            ("A14", "reference detached", {"norm__detach_ref": True}),
+            ("A15", "upper bound", {"norm__mode": "clip"}),
+            ("A15", "no norm held", {"norm__mode": "off"}),
+            ("A17", "code normalised", {"uatt__ln_aux": True}),
+            ("A18", "in the stream", {"upe__add_to_stream": True}),
+        )
+    ),
+)
 STARTS = tuple(
     Arm(f"{arm.name} {inputs}", arm.method, settings={**arm.settings, "inputs": inputs})
     for arm in (Arm("frozen", "frozen"), _LORA)
@@ -84,6 +114,7 @@ PARTS: Mapping[str, tuple[Sequence[Arm], int]] = {  # arms, and seeds of each
     "layers": (LAYERS, 3),
     "starts": (STARTS, 3),
     "seeds": ((_DEFLECT, _LORA), 10),
+    "switches": (SWITCHES, 3),
     "narrow": (NARROW, 3),
 }
 # Rivals that the issue compares with learn at most a tenth of the base.

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from benchmarks.adapter_tasks import Answered, Arm, Folders, Task, answer
-from benchmarks.adapters import rows_of, summary
-from codec.adapt.training import Labelled, TaskRecipe
+from benchmarks.adapter_tasks import ALL_GROUPS, GALILEO, Answered, Arm, Folders, Task, answer
+from benchmarks.adapters import PARTS, rows_of, summary
+from codec.adapt import apply
+from codec.adapt.training import Labelled, TaskRecipe, train
+from codec.models.bands import S2_NANO_BANDS
 from codec.models.vit import Encoder, EncoderConfig
 from codec.models.weights import save_encoder
 
@@ -80,3 +83,26 @@ def test_answers_are_kept_by_what_decides_them(tmp_path: Path) -> None:
     assert (first.trained, first.base) == (again.trained, again.base)
     answer(arm, of, recipe.model_copy(update={"seed": 1}), where, tmp_path / "kept")
     assert len(list((tmp_path / "kept").iterdir())) == 2
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_arm_can_be_applied_and_learns_from_its_first_step(part: str) -> None:
+    """Settings that a method refuses would be found after hours."""
+    arms, seeds = PARTS[part]
+    assert seeds >= 3
+    assert len({arm.name for arm in arms}) == len(arms)
+    encoder = Encoder(
+        EncoderConfig(bands=("blue", "green", "red"), tile=8, patch=8, width=16, depth=4, heads=2)
+    )
+    of = task("eurosat", 8)
+    for arm in arms:
+        if arm.encoder in (GALILEO, ALL_GROUPS) or "rank" in arm.settings or arm.method in ("lora", "slr"):
+            continue  # of other families, or a rank beyond this width
+        settings = {**arm.settings, "uatt__rank": 4} if arm.method == "deflect" else arm.settings
+        bands = S2_NANO_BANDS if not arm.narrow else of.narrow(arm.narrow)[1]
+        data = of.data if not arm.narrow else of.narrow(arm.narrow)[0].data
+        adapted = apply(encoder, arm.method, bands, **settings)
+        before = {name: value.detach().clone() for name, value in adapted.trained().items()}
+        train(adapted, data, TaskRecipe(steps=3, batch=4, rate=0.01))
+        moved = [name for name, value in adapted.trained().items() if not torch.equal(before[name], value)]
+        assert bool(moved) == bool(before), arm.name
