@@ -19,7 +19,8 @@ from typing import Any, Literal, Protocol, get_args
 import torch
 from torch import Tensor, nn
 
-from codec.adapt.indices import DEFAULT_INDICES, BandIndex, choose
+from codec.adapt.band_names import resolved_indices
+from codec.adapt.indices import DEFAULT_INDICES, BandIndex
 from codec.errors import InputError
 
 Statistic = Literal["mean", "std", "min", "max"]
@@ -90,7 +91,7 @@ class PatchStatistics(nn.Module):
             raise InputError("a patch has at least one pixel a side", found=patch)
         if use not in ("all", "aux"):
             raise InputError("statistics are of all bands or of aux", expected="all or aux", found=repr(use))
-        self.indices, self.left_out = _resolved(indices, self.bands)
+        self.indices, self.left_out = resolved_indices(indices, self.bands)
         self.base = tuple(sorted(base))
         self.own = tuple(i for i, band in enumerate(self.bands) if use == "all" or band not in base)
         self.sources = (*(self.bands[i] for i in self.own), *(index.name for index in self.indices))
@@ -299,26 +300,3 @@ def _checked(stats: Sequence[str]) -> Iterable[str]:
             found=", ".join(stats) or "none",
         )
     return stats
-
-
-def _resolved(
-    entries: Sequence[str | BandIndex], bands: tuple[str, ...]
-) -> tuple[tuple[BandIndex, ...], tuple[tuple[str, tuple[str, ...]], ...]]:
-    """Those that can be computed, and (index, bands that it lacks) of the others; stored ones must be computable."""
-    found: list[BandIndex] = []
-    left_out: list[tuple[str, tuple[str, ...]]] = []
-    for entry in entries:
-        if isinstance(entry, str):
-            chosen = choose([entry], bands)
-            found += chosen.indices
-            left_out += chosen.left_out
-            continue
-        missing = [band for _, band in entry.bands if band not in bands]
-        if missing:
-            raise InputError(
-                f"index {entry.name} needs the band {missing[0]}, which is not there",
-                expected=missing[0],
-                found=", ".join(bands),
-            )
-        found.append(entry)
-    return tuple(found), tuple(left_out)

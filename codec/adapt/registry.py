@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, cast
 
 from torch import nn
 
 from codec.adapt.adapted import Adapted
+from codec.adapt.band_names import check_names
 from codec.adapt.base import Base
 from codec.adapt.deflect import Deflected
 from codec.adapt.foreign_base import VitBase
@@ -32,10 +32,6 @@ from codec.models.foreign.galileo import GalileoEncoder
 from codec.models.foreign.scale_mae import ScaleMaeEncoder
 from codec.models.foreign.swin import SwinEncoder
 from codec.models.vit import Encoder
-from codec.scene.sensors import CANONICAL_BANDS
-
-# A band that no sensor of the registry has is named by its centre: w0705 is 705 nm.
-_WAVELENGTH = re.compile(r"w\d{4}")
 
 
 def base_of(encoder: nn.Module, **side: Any) -> Base:
@@ -83,9 +79,10 @@ def apply(
         adapted.fit_statistics(batches)  # of the training set; DEFLECT only
         optimiser = AdamW(adapted.trained().values(), lr=1e-3)
 
-    `bands` are canonical names (`codec.scene.sensors`), or w0705 for a band centred on 705 nm, in the order of the pixels,
-    the base's own among them. `settings` are those of the method (default: the paper's); `overrides` change single values,
-    `group__name=value` inside a group. `statistics` replaces the patch statistics that the settings describe.
+    `bands` are canonical names, w0705 for a band centred on 705 nm, or nir@1 for a second date (`codec.adapt.band_names`),
+    in the order of the pixels, the base's own among them. `settings` are those of the method (default: the paper's);
+    `overrides` change single values, `group__name=value` inside a group. `statistics` replaces the patch statistics that
+    the settings describe.
 
     Raises InputError: method, setting, band or encoder unknown; a rank beyond the width; a base band missing.
     """
@@ -94,14 +91,7 @@ def apply(
     if kind is None or not isinstance(settings, kind):
         raise InputError(f"{type(settings).__name__} are no settings of {method}")
     settings = overridden(settings, overrides, method) if overrides else settings
-    for band in bands:
-        if band not in CANONICAL_BANDS and not _WAVELENGTH.fullmatch(band):
-            raise InputError(
-                f"there is no band {band!r}",
-                expected=", ".join(CANONICAL_BANDS),
-                found=band,
-                fix="use these names, or w0705 for a band centred on 705 nm",
-            )
+    check_names(bands)
     base = base_of(encoder)
     base.require_bands(bands)
     if isinstance(settings, DeflectSettings):
