@@ -26,6 +26,8 @@ from onboard.graph_edit import (
 )
 
 KINDS: dict[str, int] = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
+_SQUARES = frozenset({"Pow", "Mul"})
+_OF_LENGTHS = frozenset({"Clip", "Max", "Div", "Sqrt"})
 _TYPE_NAMES: dict[int, str] = {
     TensorProto.FLOAT16: "tensor(float16)",
     TensorProto.BFLOAT16: "tensor(bfloat16)",
@@ -35,12 +37,15 @@ _TYPE_NAMES: dict[int, str] = {
 def lower(model: onnx.ModelProto, engine: str, ends: Iterable[str]) -> None:
     """Run the network that leads to the tensors `ends` in `engine`'s type (fp16 or bf16), in place.
 
-    Operators that have no such type in the graph's operator set stay float32, with casts around them.
+    Operators that have no such type in the graph's operator set stay float32, with casts around them; so do lengths of
+    vectors, whose squares leave the range of half precision before they do.
     """
     kind, graph = KINDS[engine], model.graph
     types, values = element_types(model), arrays_of(graph)
     opset = next(entry.version for entry in model.opset_import if not entry.domain)
-    lowered = [node for node in learned_region(graph, ends) if _takes(node, kind, opset)]
+    region = learned_region(graph, ends)
+    lengths = _lengths(region)
+    lowered = [node for node in region if key(node) not in lengths and _takes(node, kind, opset)]
     chosen = {key(node) for node in lowered}
     low = {o for node in lowered for o in node.output if types.get(o) == TensorProto.FLOAT}
     casts: dict[str, str] = {}  # tensor → its twin of the other type
@@ -74,6 +79,24 @@ def _takes(node: NodeProto, kind: int, opset: int) -> bool:
     allowed = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
     first = allowed.get(schema.inputs[0].type_str, ())
     return _TYPE_NAMES[kind] in first
+
+
+def _lengths(region: Iterable[NodeProto]) -> set[str]:
+    """Keys of the nodes from a square, over its sum, to the root: lengths and their ratios, as adapters hold them equal."""
+    by_output = {output: node for node in region for output in node.output}
+    found: set[str] = set()
+    sums: set[str] = set()
+    for node in by_output.values():
+        if node.op_type == "ReduceSum":
+            square = by_output.get(node.input[0])
+            found |= {key(node)} | (
+                {key(square)} if square is not None and square.op_type in _SQUARES else set()
+            )
+            sums |= set(node.output)
+        elif node.op_type in _OF_LENGTHS and sums & set(node.input):
+            found.add(key(node))
+            sums |= set(node.output) if node.op_type != "Sqrt" else set()
+    return found
 
 
 def _retype(node: NodeProto, kind: int) -> None:

@@ -34,9 +34,11 @@ def sites(model: onnx.ModelProto, ends: Iterable[str]) -> list[Site]:
     """The weight nodes between the first ones, which read pixels, and the last, which make the embedding.
 
     Those stay in float: their errors reach the symbols unaveraged, and they are a small part of the work. So do softmax,
-    normalisation and the products of attention.
+    normalisation and the products of attention; and matrices in a stack, one for each head, as adapters have them: they are
+    small, and ONNX Runtime takes steps per channel of a single matrix only.
     """
     graph = model.graph
+    stacked = {tensor.name for tensor in graph.initializer if len(tensor.dims) == 3}
     region = learned_region(graph, ends)
     weights = {key(node) for node in weight_nodes(graph)}
     reached: set[str] = set()
@@ -49,7 +51,7 @@ def sites(model: onnx.ModelProto, ends: Iterable[str]) -> list[Site]:
     return [
         Site(key(node), node.input[0], node.input[1], _channel_axis(node))
         for node in between
-        if _feeds(region, node, weights)
+        if node.input[1] not in stacked and _feeds(region, node, weights)
     ]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from codec.adapt import apply
@@ -13,7 +15,7 @@ from codec.models.weights import load_encoder
 from codec.package import Package
 from codec.package.files import sha256_of
 from tests.adapt.small_bases import kicked
-from tests.swathpack.small_scene import ARGUMENTS, BANDS, pixels, write_scene
+from tests.swathpack.small_scene import ARGUMENTS, BANDS, write_scene
 
 __all__ = ["ARGUMENTS", "BANDS", "adapter_file", "fit", "scene_file"]
 
@@ -32,9 +34,20 @@ def adapter_file(
     return path
 
 
+def fields(height: int, width: int, seed: int) -> npt.NDArray[np.uint16]:
+    """DN 6×H×W: fields of many brightnesses and colours, dark to cloud, with texture."""
+    rng = np.random.default_rng(seed)
+    rows, cols = np.mgrid[:height, :width]
+    field = (rows // 48) * 31 + cols // 40
+    brightness = np.exp(rng.uniform(np.log(200), np.log(5000), 4096))[field]
+    colour = np.exp(0.3 * rng.standard_normal((len(BANDS), 4096)))[:, field]
+    texture = 1 + 0.1 * rng.standard_normal((1, height, width)) + 0.03 * rng.standard_normal(colour.shape)
+    return np.clip(np.rint(brightness * colour * texture), 1, 15000).astype(np.uint16)
+
+
 def scene_file(path: Path, *, seed: int = 5, height: int = 300, width: int = 330) -> Path:
     """Six Sentinel-2 bands."""
-    return write_scene(path, pixels(height, width, seed))
+    return write_scene(path, fields(height, width, seed))
 
 
 def fit(base: Path, adapter: Path, scenes: list[Path], out: Path, *more: object) -> int:

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -207,7 +208,7 @@ def test_an_interrupted_run_leaves_nothing(
 
     if at == "build":  # what comes before is not asked for here
         monkeypatch.setattr(module, "embedded", lambda *_: {"tokens": np.zeros((1, 6, 6, 24))})
-        monkeypatch.setattr(module, "fit_embedded", lambda *_, **__: None)
+        monkeypatch.setattr(module, "fit_embedded", lambda *_, **__: SimpleNamespace(tables_bytes=b""))
     monkeypatch.setattr(module, at, interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(base.folder, adapter, scenes[:1], tmp_path / "new")

@@ -73,6 +73,50 @@ def test_an_operator_without_the_type_stays_single() -> None:
     )
 
 
+def lengths(weights: np.ndarray, width: int) -> onnx.ModelProto:
+    """x·W, its first half made as much longer as all of it is than the second: how adapters hold vectors to a length."""
+    half = np.array([width // 2, width // 2], np.int64)
+    constants = {
+        "weights": weights,
+        "two": np.float32(2),
+        "axis": np.array([1]),
+        "least": np.float32(1e-24),
+        "half": half,
+    }
+    nodes = [
+        helper.make_node("MatMul", ["x", "weights"], ["moved"]),
+        helper.make_node("Split", ["moved", "half"], ["first", "second"], axis=1),
+        helper.make_node("Pow", ["moved", "two"], ["squares"]),
+        helper.make_node("ReduceSum", ["squares", "axis"], ["sum"], keepdims=1),
+        helper.make_node("Pow", ["second", "two"], ["other_squares"]),
+        helper.make_node("ReduceSum", ["other_squares", "axis"], ["other_sum"], keepdims=1),
+        helper.make_node("Clip", ["other_sum", "least"], ["some"]),
+        helper.make_node("Div", ["sum", "some"], ["quotient"]),
+        helper.make_node("Sqrt", ["quotient"], ["ratio"]),
+        helper.make_node("Mul", ["ratio", "first"], [END]),
+    ]
+    graph = helper.make_graph(
+        nodes, "lengths",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, width])],
+        [helper.make_tensor_value_info(END, TensorProto.FLOAT, [1, width // 2])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+@pytest.mark.parametrize("engine", ["fp16", "bf16"])
+def test_lengths_keep_a_range_that_half_precision_has_not(engine: str) -> None:
+    """Squares of numbers that fit half precision need not. On a CPU ONNX Runtime computes in single, so types are asked."""
+    rng = np.random.default_rng(0)
+    model = lengths(rng.standard_normal((64, 64)).astype(np.float32), 64)
+    model.graph.node.append(helper.make_node("Identity", [END], ["out"]))
+    model.graph.output[0].name = "out"
+    lower(model, engine, [END])
+    types = element_types(model)
+    single = {"squares", "sum", "other_squares", "other_sum", "some", "quotient", "ratio"}
+    assert {name for name in single | {"moved", "first", END} if types[name] == TensorProto.FLOAT} == single
+
+
 def test_bfloat16_is_rounded_as_the_format_says() -> None:
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)

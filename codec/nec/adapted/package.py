@@ -21,6 +21,7 @@ from codec.package import Package, build, load
 from codec.package.files import MAX_FILE_BYTES, read_checked
 from codec.package.manifest import ADAPTER, ENCODER
 from codec.pretrain.fit import embedded, fit_embedded, save_planes
+from codec.transform.fit_checks import check_size
 from codec.types import FloatArray
 
 _KEPT = re.compile(re.escape(ENCODER) + r"|LICEN[CS]E[^/]*")
@@ -68,7 +69,10 @@ def fit_adapted(
     planes = _core(every, base.tile.margin // base.tile.patch)
     if keep is not None:
         save_planes(keep, planes)
-    fitted = fit_embedded(planes, refinements=len(base.manifest.refining))
+    # One's own scenes may be few, and no other codec of this space exists that would serve them better: a density that has
+    # seen too little for others is no reason to have none.
+    fitted = fit_embedded(planes, refinements=len(base.manifest.refining), freeze=not fitted_to.scenes)
+    check_size(fitted.tables_bytes)
     digest = hashlib.sha256(data).hexdigest()
     with whole_folder(out, again=False) as folder:
         for one, entry in base.manifest.files.items():
