@@ -109,6 +109,19 @@ def test_the_codec_is_of_the_adapted_embeddings_without_their_margin(made: Packa
     assert spread[0] > 10 * spread[-1]  # directions of these embeddings: the first holds most
 
 
+def test_an_adapter_is_packed_on_request_and_the_codec_is_of_what_it_is_then(
+    base: Package, adapter: Path, made: Package, scenes: list[Path], tmp_path: Path
+) -> None:
+    """The same package as from the file that was packed when it was saved, by every hash."""
+    wide = adapter_file(base, tmp_path / "water.safetensors", packing=None)
+    assert wide.stat().st_size > adapter.stat().st_size
+    assert (
+        fit(base.folder, wide, scenes, tmp_path / "new", "--packing", "int4", "--trained-on", "a flood") == 0
+    )
+    packed = load(tmp_path / "new")
+    assert packed.manifest.raw == made.manifest.raw
+
+
 def test_patch_means_are_those_of_an_encoder_of_these_bands() -> None:
     """Bit for bit, whatever stands in absent bands and invalid pixels."""
     config = EncoderConfig(bands=("blue", "green", "red"), tile=12, patch=4, width=24, depth=1, heads=3)

@@ -20,6 +20,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--adapter", type=Path, required=True, help="file of codec.adapt.files.save_adapter")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the new package")
     add_source(parser)
+    parser.add_argument(
+        "--packing",
+        choices=("int8", "int4"),
+        help="store the adapter in so few bits (default: as it is in its file)",
+    )
     parser.add_argument("--name", help="of the new package (default: PACKAGE-ADAPTER)")
     parser.add_argument(
         "--trained-on", default="not stated", help="what the adapter was trained on, for the manifest"
@@ -55,7 +60,7 @@ def _run(options: argparse.Namespace) -> None:
     )
     done = fit_adapted(
         base, options.adapter, windows, options.out, name=options.name, trained_on=options.trained_on,
-        licence=options.licence, keep=options.keep,
+        licence=options.licence, packing=options.packing, keep=options.keep,
     )  # fmt: skip
     for scene in done.fitted_to.scenes:
         for note in scene.notes:

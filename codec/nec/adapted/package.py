@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from codec.adapt.encoder import AdaptedEncoder, adapted_encoder
-from codec.adapt.files import MAX_BYTES, AdapterFile, decode_adapter
+from codec.adapt.files import MAX_BYTES, AdapterFile, decode_adapter, encode_adapter, restored
+from codec.adapt.packing import Packing
 from codec.arrays.package_folder import check_place, whole_folder
 from codec.atomic import write_atomic
 from codec.errors import InputError, LimitExceeded, SwathpackError, UsageError
 from codec.models.vit import EncoderConfig
+from codec.models.weights import load_encoder
 from codec.nec.adapted.windows import FittedTo
 from codec.package import Package, build, load
-from codec.package.files import MAX_FILE_BYTES, read_checked
+from codec.package.files import MAX_FILE_BYTES, read_checked, sha256_of
 from codec.package.manifest import ADAPTER, ENCODER
 from codec.pretrain.fit import embedded, fit_embedded, save_planes
 from codec.transform.fit_checks import check_size
@@ -47,6 +49,7 @@ def fit_adapted(
     name: str | None = None,
     trained_on: str = "not stated",
     licence: str = "not stated",
+    packing: Packing | None = None,
     keep: Path | None = None,
 ) -> AdaptedFit:
     """Embed `windows` with `base`'s encoder and the adapter, fit the codec, write the package into the new folder `out`, or
@@ -54,7 +57,8 @@ def fit_adapted(
 
     `windows` is asked with the architecture, whose bands are the adapter's and the package's. The manifest names encoder
     and adapter by the SHA-256 of their files, so space ids and codec id are new. `trained_on`, `licence`: of the adapter,
-    for the manifest; `name`: of the package (default: the base's and the adapter's file name); `keep` gets the embeddings.
+    for the manifest; `name`: of the package (default: the base's and the adapter's file name); `packing`: store the adapter
+    in so few bits, and fit to what it does then; `keep` gets the embeddings.
 
     Raises IdentityError for an adapter of another base, InputError where `out` is no new folder, a band has no constants
     of normalisation or no window shows it, the windows are too few; Corrupt for a damaged file; UsageError for a name that
@@ -63,6 +67,9 @@ def fit_adapted(
     check_place(out, again=False)
     full = _full_name(base, adapter, name)
     data, stored = _read(adapter)
+    if packing is not None:
+        data = _packed(base, adapter, stored, packing)
+        stored = decode_adapter(data)
     encoder = _encoder(base, adapter, stored)
     fitted_to = windows(encoder.config)
     every = embedded(encoder, fitted_to.tiles)
@@ -124,6 +131,19 @@ def _read(adapter: Path) -> tuple[bytes, AdapterFile]:
         return data, decode_adapter(data)
     except SwathpackError as error:
         error.path = str(adapter)
+        raise
+
+
+def _packed(base: Package, adapter: Path, stored: AdapterFile, packing: Packing) -> bytes:
+    """The adapter's file in few bits."""
+    place = base.path(ENCODER)
+    digest = sha256_of(place)
+    try:
+        return encode_adapter(
+            restored(stored, load_encoder(place), digest), encoder_sha256=digest, packing=packing
+        )
+    except SwathpackError as error:
+        error.path = error.path or str(adapter)
         raise
 
 
