@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codec.errors import SwathpackError
 
+if TYPE_CHECKING:  # --help must not load torch
+    from codec.models.inference import Embeds
+    from codec.package import Package
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Fit the heads; a SwathpackError becomes one line and its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m codec.heads", description=__doc__)
+
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    prog: str = "python -m codec.heads",
+    encoder_of: Callable[[Package], Embeds] | None = None,
+) -> int:
+    """Fit the heads; a SwathpackError becomes one line and its exit code. `encoder_of`: as in `write_heads`."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     fit = commands.add_parser("fit", help="fit heads on embeddings decoded at several rates")
     fit.add_argument("--package", type=Path, required=True, help="folder of a model package with a manifest")
@@ -30,12 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         import torch
 
-        from codec.heads.write import write_heads
+        from codec.heads.write import plain_encoder, write_heads
 
         torch.set_num_threads(options.threads)
         for fitted in write_heads(
-            options.package, options.data, options.head, seed=options.seed, split=options.split
-        ):
+            options.package, options.data, options.head, seed=options.seed, split=options.split,
+            encoder_of=encoder_of or plain_encoder,
+        ):  # fmt: skip
             for score in fitted.scores:
                 print(
                     f"{fitted.task.name:10} {score.bands:>3} bands, {score.rate.label:32} "

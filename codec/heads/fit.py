@@ -19,7 +19,7 @@ from codec.heads.rates import Rate, decoded
 from codec.heads.samples import Samples, embed_labelled, samples, subsets_of, training_samples
 from codec.heads.score import Score, score
 from codec.heads.tasks import Task
-from codec.models.vit import Encoder
+from codec.models.inference import Embeds
 from codec.package import Package
 
 # What a head is scored on: `val` while choices are open, the others once for a release.
@@ -58,7 +58,7 @@ def read_held_out(task: Task, data: Path, split: str, bands: tuple[str, ...]) ->
 
 
 def fit_task(
-    task: Task, encoder: Encoder, package: Package, data: Path, *, seed: int = 0, split: str = "val"
+    task: Task, encoder: Embeds, package: Package, data: Path, *, seed: int = 0, split: str = "val"
 ) -> FittedHead:
     """Fit on the train split at all rates and score on `split`; classes that training does not have are left out."""
     bands = encoder.config.bands
@@ -103,7 +103,7 @@ def _penalty(task: Task, drawn: Samples, n_classes: int, seed: int) -> tuple[flo
 def _scores(
     task: Task,
     head: LinearHead,
-    encoder: Encoder,
+    encoder: Embeds,
     package: Package,
     held: LabelledTiles,
     rates: list[Rate],

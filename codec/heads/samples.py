@@ -15,8 +15,7 @@ from codec.heads.linear import IntArray
 from codec.heads.pooling import mean_and_spread
 from codec.heads.rates import Rate, choose_rates, decoded
 from codec.heads.tasks import Task
-from codec.models.inference import embed
-from codec.models.vit import Encoder
+from codec.models.inference import Embeds, embed
 from codec.package import Package
 from codec.types import BoolArray, FloatArray, Tile
 
@@ -53,7 +52,7 @@ def subsets_of(bands: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
 
 
 def embed_labelled(
-    encoder: Encoder,
+    encoder: Embeds,
     tiles: LabelledTiles,
     keep: tuple[str, ...] | None,
     turns: npt.NDArray[np.int64] | None = None,
@@ -122,7 +121,7 @@ def drawn_tokens(planes: Planes, most: int, rng: np.random.Generator) -> BoolArr
 
 
 def training_samples(
-    task: Task, encoder: Encoder, package: Package, tiles: LabelledTiles, seed: int
+    task: Task, encoder: Embeds, package: Package, tiles: LabelledTiles, seed: int
 ) -> tuple[Samples, list[Rate]]:
     """Tiles in several orientations, with all bands and with subsets, at all rates; and those rates."""
     rng = np.random.default_rng([seed, len(task.name)])

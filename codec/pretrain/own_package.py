@@ -149,7 +149,9 @@ def _encoder_file(package: Package) -> Path:
         )
     if ADAPTER in files:
         raise InputError(
-            f"package {package.name!r} has an adapter, which this command does not run", path=package.folder
+            f"package {package.name!r} has an adapter, which this command does not run",
+            path=package.folder,
+            fix="python -m codec.nec.adapted … --scenes, with the package of its base",
         )
     return package.path(ENCODER)
 

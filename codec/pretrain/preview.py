@@ -181,6 +181,10 @@ def fit_and_score(
     package: Package, data: Path, *, seed: int = 0, turns: int = 2, sources: Sequence[str] | None = None
 ) -> Preview:
     """Fit on the training windows of the collection, score on its validation windows."""
+    if package.manifest.adapter_sha256 is not None:
+        raise InputError(
+            f"package {package.name!r} has an adapter, which this command does not run", path=package.folder
+        )
     encoder = load_encoder(package.path("encoder.safetensors"))
     names = tuple(sources or CODEC_SOURCES[encoder.config.bands][0])
     train = Windows.of(encoder, _images(names, data, "train"), seed=seed, turns=turns)

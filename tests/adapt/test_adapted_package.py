@@ -137,6 +137,30 @@ def test_patch_means_are_those_of_an_encoder_of_these_bands() -> None:
     assert torch.equal(found["tokens"], tokens)
 
 
+def test_no_command_takes_the_bases_tokens_for_the_adapted_ones(
+    base: Package, made: Package, scenes: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that do not run adapters refuse the package; the one for it refuses packages without."""
+    from codec.heads.__main__ import main as heads
+    from codec.nec.adapted.heads import encoder_of
+    from codec.pretrain.__main__ import main as pretrain
+    from codec.pretrain.preview import main as preview
+
+    package, data = ["--package", str(made.folder)], ["--data", str(tmp_path)]
+    own = ["fit-codec", *package, "--scenes", str(scenes[0]), "--out", str(tmp_path / "own")]
+    for command, arguments in (
+        (heads, ["fit", *package, *data]),
+        (preview, ["fit", *package, *data]),
+        (pretrain, own),
+    ):
+        assert command(arguments) == ExitCode.BAD_INPUT
+        assert "has an adapter, which this command does not run" in capsys.readouterr().err
+    assert encoder_of(made).config.bands == BANDS
+    plain = ["fit", "--package", str(base.folder), *data]
+    assert heads(plain, prog="adapted", encoder_of=encoder_of) == ExitCode.IDENTITY
+    assert "has no adapter.safetensors" in capsys.readouterr().err
+
+
 def other_weights(base: Package, folder: Path) -> Path:
     """The same package with weights of another training."""
     from codec.package import refresh
