@@ -181,6 +181,8 @@ def _row(record: dict[str, str]) -> Row:
 def _text(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))  # a count, which a file keeps however often it is merged
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

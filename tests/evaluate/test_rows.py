@@ -61,3 +61,11 @@ def test_the_benchmarks_use_this_very_schema() -> None:
 def test_text_shows_value_interval_and_rival() -> None:
     text = as_text([Row("model", "case", "accuracy", 71.25, 60.0, 80.0, "%", "statistics")])
     assert "71.25 [60, 80] against statistics %" in text
+
+
+def test_counts_keep_every_digit_however_often_a_file_is_merged(tmp_path: Path) -> None:
+    row = Row("suite", "case", "parameters", 305136641, unit="numbers")
+    for other in "abc":
+        save([row if other == "a" else Row("suite", other, "parameters", 1 / 3)], tmp_path)
+    values = {found.case: found.value for found in load(tmp_path / "suite.csv")}
+    assert values == {"case": 305136641, "b": 0.333333, "c": 0.333333}
