@@ -1,7 +1,8 @@
 """The evidence tasks that adapters learn, and who answers each tile: a model that saw no tile of its place.
 
 Tiles of a set are dealt into folds by place; each fold is answered by a model trained on the others. Settings are fixed
-before any of them is looked at, so every tile is a test of all that it was not trained on.
+before any of them is looked at, so every tile is a test of all that it was not trained on. A place is a 1-degree cell of
+`eurosat`, and one tile on all dates elsewhere: tiles beside it, of the same scene, may have been learned from.
 """
 
 from __future__ import annotations
@@ -76,6 +77,11 @@ class Task:
         present = np.ones(pixels.shape[:2], np.bool_)
         found = Labelled(pixels, present, data.validity, data.labels, data.classes)
         return Task(self.name, found, self.groups), (*RGB_BANDS, *names)
+
+    @property
+    def places(self) -> int:
+        """What folds and intervals draw."""
+        return len(np.unique(self.groups))
 
     @property
     def score(self) -> tuple[str, Statistic]:
