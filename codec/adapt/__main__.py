@@ -57,6 +57,8 @@ def _prepared(options: argparse.Namespace, task: PaperTask) -> Prepared:
     from codec.adapt.tasks.encoders import open_encoder
     from codec.adapt.tasks.run import Prepared
 
+    if options.threads < 1:
+        raise UsageError("threads are one or more", found=options.threads)
     torch.set_num_threads(options.threads)
     prepared = Prepared.read(task, open_encoder(options.encoder, options.layout, task), options.data)
     notes = "; ".join(prepared.test.notes)

@@ -42,6 +42,13 @@ class Adapted(nn.Module, ABC):
                 expected=f"N×{len(self.bands)}×H×W in the order {', '.join(self.bands)}",
                 found="×".join(map(str, pixels.shape)),
             )
+        # Without the batch, which is open where a graph is exported.
+        if present.shape[1:] != pixels.shape[1:2] or validity.shape[1:] != pixels.shape[2:]:
+            raise InputError(
+                "presence or validity do not fit the pixels",
+                expected=f"N×{len(self.bands)} and N×{'×'.join(map(str, pixels.shape[2:]))}",
+                found=f"{'×'.join(map(str, present.shape))} and {'×'.join(map(str, validity.shape))}",
+            )
         return {"tokens": self.tokens(pixels, present, validity)}
 
     def train(self: _Kind, mode: bool = True) -> _Kind:

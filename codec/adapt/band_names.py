@@ -18,8 +18,8 @@ from codec.adapt.indices import BandIndex, choose
 from codec.errors import InputError
 from codec.scene.sensors import CANONICAL_BANDS
 
-_WAVELENGTH = re.compile(r"w\d{4}")
-_DATE = re.compile(r"@([1-9]\d{0,2})")
+WAVELENGTH = re.compile(r"w[0-9]{4}")
+_DATE = re.compile(r"@([1-9][0-9]{0,2})")
 
 
 def split_date(band: str) -> tuple[str, int]:
@@ -38,7 +38,7 @@ def check_names(bands: Sequence[str]) -> None:
     """Raises InputError for what is no band."""
     for band in bands:
         name, _ = split_date(band)
-        if name not in CANONICAL_BANDS and not _WAVELENGTH.fullmatch(name):
+        if name not in CANONICAL_BANDS and not WAVELENGTH.fullmatch(name):
             raise InputError(
                 f"there is no band {band!r}",
                 expected=", ".join(CANONICAL_BANDS),

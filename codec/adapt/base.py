@@ -160,6 +160,11 @@ class Base(nn.Module, ABC):
     def inflated(self, bands: Sequence[str], how: str, seed: int = 0) -> Base:
         """The same encoder with patch filters for `bands`; `how` as in `RivalSettings.inputs`."""
 
+    @property
+    def stride(self) -> int:
+        """Pixels a side of a token that comes out: a patch, or what a pyramid merged of patches."""
+        return self.patch
+
     def unused(self) -> tuple[str, ...]:
         """Beginnings of the names (in `encoder`) of parameters that `embed` to `finish` never read."""
         return ()

@@ -176,6 +176,12 @@ def restored(stored: AdapterFile, encoder: nn.Module, encoder_sha256: str | None
         )
     adapted = apply(encoder, stored.method, stored.bands, stored.settings, statistics=statistics)
     adapted.load_state(stored.tensors, stored.base_sha256)
+    if statistics is not None and statistics.patch != adapted.patch:
+        raise Corrupt(
+            f"the adapter's statistics are of patches of {statistics.patch} pixels",
+            expected=adapted.patch,
+            fix="fetch the file again",
+        )
     return adapted.eval()
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,7 +27,6 @@ from torch import Tensor
 
 from codec.errors import BackendUnavailable, Corrupt, InputError
 
-DEFAULT_INDICES: tuple[str, ...] = ("NDVI", "NDWI", "MNDWI", "NDBI", "NBR", "NDMI")
 NEAR_ZERO = 1e-6  # reflectance; a hundredth of the step in which Sentinel-2 stores it
 LIMIT = 10.0  # normalised differences stay within ±1; simple ratios of dark pixels do not
 _MAX_CATALOGUE_BYTES = 1 << 24
@@ -50,6 +50,8 @@ class BandIndex:
     constants: tuple[tuple[str, float], ...] = ()  # (letter, the catalogue's default)
 
     def __post_init__(self) -> None:
+        if not all(math.isfinite(value) for _, value in self.constants):
+            raise InputError(f"index {self.name} has a constant that is not finite", fix="leave it out")
         compile_formula(self)  # refuses what is no formula before anybody stores it
 
     def __call__(self, reflectance: Mapping[str, Tensor]) -> Tensor:
@@ -78,7 +80,7 @@ class BandIndex:
             return cls(str(entry["name"]), str(entry["formula"]), bands, constants)
         except InputError:
             raise
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise Corrupt(f"not the entry of a spectral index: {error}") from error
 
 
@@ -204,7 +206,7 @@ def compile_formula(index: BandIndex) -> _Step:
         if len(index.formula) > _MAX_FORMULA:
             raise InputError(f"its formula has more than {_MAX_FORMULA} characters")
         return _step(ast.parse(index.formula.strip(), mode="eval").body, letters)
-    except (SyntaxError, ValueError, RecursionError) as error:  # InputError is a ValueError
+    except (SyntaxError, ValueError, OverflowError, RecursionError) as error:  # InputError is a ValueError
         raise InputError(
             f"index {index.name}: {error.what if isinstance(error, InputError) else error}",
             found=repr(index.formula[:80]),
@@ -215,6 +217,8 @@ def compile_formula(index: BandIndex) -> _Step:
 def _step(node: ast.expr, letters: set[str]) -> _Step:
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         number = float(node.value)  # type: ignore[arg-type]  # the line above
+        if not math.isfinite(number):
+            raise InputError("its formula has a number that is not finite")
         return lambda _: number
     if isinstance(node, ast.Name):
         if node.id not in letters:

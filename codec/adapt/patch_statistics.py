@@ -14,14 +14,15 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from codec.adapt.band_names import resolved_indices
-from codec.adapt.indices import DEFAULT_INDICES, BandIndex
-from codec.errors import InputError
+from codec.adapt.indices import BandIndex
+from codec.adapt.types import DEFAULT_INDICES, UpeSwitches
+from codec.errors import InputError, SwathpackError
 
 Statistic = Literal["mean", "std", "min", "max"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
@@ -32,17 +33,6 @@ REACH = 12.0
 # A feature whose spread over the training set is below this share of its size differs by rounding only.
 _FLAT = 1e-5
 _FAR = 1e6  # beyond every reflectance and index; finite, so that 0 times it is 0
-
-
-class _Switches(Protocol):
-    """What is read of `codec.adapt.types.UpeSwitches`."""
-
-    @property
-    def bands(self) -> str: ...
-    @property
-    def indices(self) -> Sequence[str]: ...
-    @property
-    def stats(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +99,7 @@ class PatchStatistics(nn.Module):
 
     @classmethod
     def of(
-        cls, bands: Sequence[str], patch: int, switches: _Switches, *, base: Collection[str] = RGB
+        cls, bands: Sequence[str], patch: int, switches: UpeSwitches, *, base: Collection[str] = RGB
     ) -> PatchStatistics:
         """As the adapter's switches say; `base`: the bands that the encoder itself sees."""
         return cls(
@@ -148,7 +138,9 @@ class PatchStatistics(nn.Module):
             indices = [BandIndex.from_json(index) for index in entry["indices"]]
             switches = {"stats": entry["stats"], "use": entry["use"], "base": entry["base"]}
             return cls(entry["bands"], int(entry["patch"]), indices=indices, **switches)
-        except (KeyError, TypeError) as error:
+        except SwathpackError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"not a definition of patch statistics: {error}") from error
 
     def forward(self, pixels: Tensor, present: Tensor, validity: Tensor) -> Tensor:

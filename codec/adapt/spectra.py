@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from codec.adapt.band_names import WAVELENGTH
 from codec.errors import InputError
 from codec.models.wavelengths import CENTRES_NM
 from codec.types import FloatArray
@@ -18,8 +19,10 @@ from codec.types import FloatArray
 def wavelength_names(count: int, bands: Sequence[str]) -> tuple[str, ...]:
     """`count` different wavelengths, evenly from the shortest to the longest centre of `bands`, as w0443 … w2190 (nm)."""
     centres = [_centre(band) for band in bands]
-    found = np.unique(np.rint(np.linspace(min(centres), max(centres), count)).astype(int))
-    if count < 2 or len(found) != count:
+    low, high = min(centres), max(centres)
+    wanted = np.linspace(low, high, count if 2 <= count <= high - low + 1 else 0)
+    found = np.unique(np.rint(wanted).astype(int))
+    if len(found) != max(count, 2):
         raise InputError(
             "so many bands are not a nanometre apart", expected="2 to the span in nm", found=count
         )
@@ -29,7 +32,7 @@ def wavelength_names(count: int, bands: Sequence[str]) -> tuple[str, ...]:
 def interpolated(pixels: FloatArray, bands: Sequence[str], names: Sequence[str]) -> FloatArray:
     """Reflectance N×B×H×W of `bands` → N×K×H×W at the wavelengths of `names` (w0443).
 
-    Raises InputError for a band without a known centre, and for a wavelength outside those of the bands.
+    Raises InputError for a band without a known centre, for a name that is no wavelength, and for one outside the bands.
     """
     centres = np.array([_centre(band) for band in bands])
     if pixels.ndim != 4 or pixels.shape[1] != len(bands):
@@ -37,6 +40,9 @@ def interpolated(pixels: FloatArray, bands: Sequence[str], names: Sequence[str])
             "one band per plane of the pixels is needed", expected=len(bands), found=pixels.shape
         )
     order = np.argsort(centres)
+    strange = [name for name in names if not WAVELENGTH.fullmatch(name)]
+    if strange:
+        raise InputError(f"{strange[0]} is no wavelength", expected="names as w0705, of four digits")
     wanted = np.array([float(name.removeprefix("w")) for name in names])
     low, high = float(centres.min()), float(centres.max())
     # Half a nanometre: names are rounded to whole ones.

@@ -109,8 +109,8 @@ class SwinSite(PlainSite):
 class SwinBase(Base):
     """A `SwinEncoder` whose input is red, green and blue in any order, on square pictures.
 
-    `patch` is that of the first stage; tokens come out of the last, where they stand for 2^(stages − 1) times as many pixels
-    a side. `mean`, `std` and `full_scale` as for `VitBase`.
+    `patch` is that of the first stage; tokens come out of the last, where they stand for `stride` pixels a side.
+    `mean`, `std` and `full_scale` as for `VitBase`.
     """
 
     encoder: SwinEncoder
@@ -127,6 +127,10 @@ class SwinBase(Base):
         super().__init__(encoder)
         self.bands, self.width, self.patch = encoder.layout.bands, encoder.width, encoder.patch
         self.scaling = scaling or picture_scaling(encoder.layout, mean, std, full_scale)
+
+    @property
+    def stride(self) -> int:
+        return self.patch << (len(self.encoder.stages) - 1)  # merged two by two between stages
 
     def embed(self, pixels: Tensor, present: Tensor, validity: Tensor) -> tuple[Tensor, tuple[int, int]]:
         if pixels.ndim == 4 and pixels.shape[-2] != pixels.shape[-1]:

@@ -29,6 +29,7 @@ from codec.types import BoolArray, FloatArray
 
 NO_CLASS = -1
 _AT_A_TIME = 64  # tiles, where nothing is learned
+_FLAT = 1e-6  # of tokens, whose norm gives them a size near 1: below it is rounding
 
 
 class TaskRecipe(BaseModel):
@@ -61,6 +62,10 @@ class Labelled:
 
     def __post_init__(self) -> None:
         n, c, height, width = self.pixels.shape
+        if not n:
+            raise InputError(
+                "there is no tile", fix="give labelled tiles, of more than one place if some are held back"
+            )
         if self.present.shape != (n, c) or self.validity.shape != (n, height, width):
             raise InputError("presence or validity do not fit the pixels", found=self.pixels.shape)
         if len(self.labels) != n or self.labels.ndim not in (1, 3) or len(self.classes) < 2:
@@ -104,10 +109,12 @@ class LinearTokenHead(nn.Module):
 
     @torch.no_grad()
     def standardise_by(self, features: Tensor) -> None:
-        """Features n×D of the training set, as they are before anything has learned."""
+        """Features n×D of the training set, as they are before anything has learned; what never varies there (everything,
+        where one tile is all) keeps its size.
+        """
         spread, mean = torch.std_mean(features, 0, correction=0)
         self.mean.copy_(mean)
-        self.inverse_spread.copy_(1 / spread.clamp(min=1e-6))
+        self.inverse_spread.copy_(1 / torch.where(spread > _FLAT, spread, 1.0))
 
     def features(self, tokens: Tensor) -> Tensor:
         return tokens.mean((1, 2)) if self.pooled else tokens
@@ -125,7 +132,8 @@ def train(
 ) -> LinearTokenHead:
     """Learn; `adapted` is changed, its base is not. Returns the head, in evaluation mode.
 
-    Raises InputError where no label is known, InternalError where the loss is not finite.
+    Raises InputError where no label is known or labels are not one a tile or a token, InternalError where the loss is not
+    finite.
     """
     known = data.labels != NO_CLASS
     if not known.any():
@@ -137,6 +145,13 @@ def train(
     head = LinearTokenHead(adapted.width, len(data.classes), pooled=of_tiles)
     with torch.no_grad():
         seen = torch.cat([head.features(adapted(*batch)["tokens"]) for batch in data.batches()])
+    if seen.shape[:-1] != data.labels.shape:
+        raise InputError(
+            "labels are of another grid than the tokens",
+            expected="×".join(map(str, seen.shape[:-1])),
+            found="×".join(map(str, data.labels.shape)),
+            fix="give a class for each token of this encoder, or one a tile",
+        )
     head.standardise_by(seen[torch.from_numpy(known)])
 
     useful = np.flatnonzero(known.reshape(len(data), -1).any(1))

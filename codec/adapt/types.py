@@ -16,6 +16,7 @@ from codec.errors import InputError
 Method = Literal["frozen", "full", "norm", "bitfit", "lora", "slr", "deflect"]
 LayerRule = Literal["first-3", "first-half", "every-second", "last", "all"]
 Role = Literal["qkv", "proj", "fc1", "fc2"]
+DEFAULT_INDICES = ("NDVI", "NDWI", "MNDWI", "NDBI", "NBR", "NDMI")
 
 
 class _Switches(BaseModel):
@@ -27,7 +28,7 @@ class UpeSwitches(_Switches):
 
     bands: Literal["all", "aux"] = Field(default="all", description="A1: all bands, or those beyond RGB")
     indices: tuple[str, ...] = Field(
-        default=("NDVI", "NDWI", "MNDWI", "NDBI", "NBR", "NDMI"),
+        default=DEFAULT_INDICES,
         description="A1: spectral indices by the catalogue's names; those whose bands are missing are left out",
     )
     stats: tuple[Literal["mean", "std", "min", "max"], ...] = Field(
@@ -112,6 +113,8 @@ class DeflectSettings(_Switches):
             raise ValueError(
                 "stream=diff without upe.add_to_stream is the frozen model for ever: both streams stay equal"
             )
+        if self.uatt.ln_aux and self.uatt.stream == "static" and self.uatt.rank == 1:
+            raise ValueError("ln_aux of a code of one number is always 0: use a rank of 2 or more")
         if not isinstance(self.layers, str) and not self.layers:
             raise ValueError("layers names no layer")
         return self

@@ -161,6 +161,12 @@ def with_metadata(data: bytes, **entries: object) -> bytes:
         ({"packing": "int4", "shapes": '{"a": [0, 2]}'}, "shapes are not legal"),
         ({"packing": "int4", "shapes": '{"a": [2, 2]}'}, "tensor a is missing"),
         ({"statistics": "{}"}, "not a definition"),
+        (
+            {
+                "statistics": '{"patch": "wide", "bands": [], "indices": [], "stats": [], "use": "all", "base": []}'
+            },
+            "not a definition",
+        ),
     ],
 )
 def test_headers_that_cannot_be_believed_are_refused(
@@ -169,6 +175,28 @@ def test_headers_that_cannot_be_believed_are_refused(
     path = tmp_path / "a.safetensors"
     path.write_bytes(with_metadata(encode_adapter(trained("lora", encoder())), **entries))
     with pytest.raises((InputError, Corrupt), match=words):
+        load_adapter(path, encoder())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"patch": 8}, "patches of 8 pixels.*4"),
+        ({"bands": list(reversed(BANDS))}, "of other bands"),
+        ({"indices": [{"name": "a", "formula": "N * k", "bands": [["N", "nir"]], "constants": [["k", float("nan")]]}]},
+         "not finite"),
+        ({"indices": [{"name": "a", "formula": "N * k", "bands": [["N", "nir"]], "constants": [["k", 10**400]]}]},
+         "index"),
+    ],
+)  # fmt: skip
+def test_statistics_that_do_not_fit_the_adapter_are_refused(
+    change: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    adapted = trained("deflect", encoder())
+    path = tmp_path / "a.safetensors"
+    definition = {**adapted.upe.statistics.definition(), **change}  # type: ignore[union-attr, operator]
+    path.write_bytes(with_metadata(encode_adapter(adapted), statistics=json.dumps(definition)))
+    with pytest.raises((InputError, Corrupt), match=rf"a\.safetensors: .*{words}"):
         load_adapter(path, encoder())
 
 

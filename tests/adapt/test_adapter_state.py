@@ -138,6 +138,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unknown group": ({"uat__rank": 3}, "no setting uat__rank"),
     "unknown value": ({"norm__where": "between"}, "norm.where"),
     "diff that never learns": ({"uatt__stream": "diff"}, "add_to_stream"),
+    "one number, normalised": ({"uatt__ln_aux": True, "uatt__rank": 1}, "one number is always 0"),
     "heads after the projection": ({"norm__where": "post", "norm__per": "head"}, "no heads"),
 }
 
@@ -169,6 +170,16 @@ def test_pixels_of_another_number_of_bands_are_refused(method: Method) -> None:
     pixels, present, validity = batch_of()
     with pytest.raises(InputError, match="N×5×H×W in the order nir"):
         adapter(method)(pixels[:, :4], present[:, :4], validity)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_presence_and_validity_of_other_pixels_are_refused(method: Method) -> None:
+    pixels, present, validity = batch_of()
+    found = adapter(method)
+    with pytest.raises(InputError, match="presence or validity do not fit"):
+        found(pixels, present[:, :3], validity)
+    with pytest.raises(InputError, match="presence or validity do not fit"):
+        found(pixels, present, validity[:, :8])
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -42,4 +42,9 @@ def test_what_cannot_be_interpolated_is_refused() -> None:
         interpolated(pixels[:, :2], BANDS, ("w0500",))
     with pytest.raises(InputError, match="nanometre"):
         wavelength_names(500, BANDS)
+    with pytest.raises(InputError, match="nir is no wavelength"):
+        interpolated(pixels, BANDS, ("w0500", "nir"))
+    for count in (-1, 0, 1):
+        with pytest.raises(InputError, match="nanometre"):
+            wavelength_names(count, BANDS)
     assert CENTRES_NM["red"][0] == 665

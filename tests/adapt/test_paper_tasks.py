@@ -20,7 +20,7 @@ from codec.models.vit import Encoder, EncoderConfig
 from codec.models.weights import load_encoder, save_encoder
 from tests.data.paper_layouts import burn_scar_files, mados_files
 from tests.data.test_geobench import write_partition, write_sample, write_task
-from tests.models.foreign_files import small, weights
+from tests.models.foreign_files import small, swin_layout, weights
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::rasterio.errors.NotGeoreferencedWarning", "ignore::PendingDeprecationWarning"
@@ -207,11 +207,29 @@ def test_a_published_checkpoint_starts_from_its_layout(
     assert seen == {"gsd_m": 10.0}
 
 
+def test_a_pyramid_learns_a_class_for_each_token_that_comes_out(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Swin's tokens are twice as large as its patches here, and tiles are whole numbers of them."""
+    layout = swin_layout(depths=(1, 1), heads=(2, 2), width=8, window=3, patch=4, bands=3)
+    monkeypatch.setattr("codec.models.foreign.load.read_layout", lambda name: layout)
+    torch.save(weights(layout), tmp_path / "swin.pth")
+    run = command(
+        "train", "mados", files["mados"], tmp_path / "swin.pth", tmp_path / "out", "--layout", "swin"
+    )
+    assert main([*run, "--set", "methods.deflect.uatt.rank=4"]) == 0
+    report = json.loads((tmp_path / "out" / "deflect-seed-0" / "report.json").read_text())
+    assert report["tile"] == 40
+    assert np.array(report["score"]["confusion"]).sum() == 2 * (36 * 36 - 36)
+    assert main([*run, "--set", "tile=36"]) == 3
+
+
 @pytest.mark.parametrize(
     ("more", "code", "match"),
     [
         (("--set", "training.steps=0"), 2, "--set training.steps=0: input should be greater"),
         (("--set", "size"), 2, "--set size: give section.key=value"),
+        (("--threads", "0"), 2, "threads"),
         (("--set", "metric=macro F1"), 2, "macro f1 is for classes of pictures"),
         (("--set", "zoom=2"), 2, "zoom is for classes of pictures"),
         (("--method", "prompt"), 2, "no adapter is called 'prompt'"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from codec.adapt.indices import NEAR_ZERO
 from codec.adapt.patch_statistics import REACH, PatchStatistics
+from codec.adapt.types import UpeSwitches
 from codec.errors import Corrupt, InputError
 from codec.models.bands import S2_NANO_BANDS
 
@@ -240,13 +240,8 @@ def test_a_definition_of_another_form_is_refused() -> None:
 
 
 def test_switches_choose_what_is_described() -> None:
-    @dataclass(frozen=True)
-    class Switches:
-        bands: str = "aux"
-        indices: tuple[str, ...] = ("NDVI",)
-        stats: tuple[str, ...] = ("mean",)
-
-    module = PatchStatistics.of(BANDS, P, Switches())
+    switches = UpeSwitches(bands="aux", indices=("NDVI",), stats=("mean",))
+    module = PatchStatistics.of(BANDS, P, switches)
     assert module.feature_names == ("mean of nir", "mean of swir16", "mean of swir22", "mean of NDVI")
 
 

@@ -8,6 +8,7 @@ import torch
 
 from codec.adapt import apply
 from codec.adapt.training import NO_CLASS, Labelled, TaskRecipe, logits, train
+from codec.adapt.types import Method
 from codec.errors import InputError
 from codec.models.vit import Encoder, EncoderConfig
 
@@ -89,8 +90,44 @@ def test_unknown_labels_take_no_part() -> None:
         train(adapted, nothing, RECIPE)
 
 
+@pytest.mark.parametrize("method", ["frozen", "deflect"])
+def test_one_tile_teaches_without_answers_that_run_away(method: Method) -> None:
+    """No feature of its mean token varies over the training set, and a turn changes each of them a little."""
+    data = tiles(0)
+    adapted = apply(encoder(), method, BANDS)
+    head = train(adapted, data.part(np.arange(len(data)) == 0), RECIPE)
+    found = logits(adapted, head, tiles(1))
+    assert np.abs(found).max() < 50
+    assert (found[:, data.labels[0]] > found[:, 1 - data.labels[0]]).mean() > 0.9
+
+
+def test_a_class_that_is_only_asked_for_later_is_a_class_like_any_other() -> None:
+    data = tiles(0)
+    three = Labelled(data.pixels, data.present, data.validity, data.labels, (*data.classes, "never seen"))
+    adapted = apply(encoder(), "deflect", BANDS, layers="all")
+    head = train(adapted, three, RECIPE)
+    found = logits(adapted, head, tiles(1))
+    assert found.shape == (len(data), 3)
+    assert accuracy(found, tiles(1)) > 0.9
+
+
+def test_a_tile_without_a_valid_pixel_has_an_answer() -> None:
+    data = tiles(0)
+    pixels, validity = data.pixels.copy(), data.validity.copy()
+    pixels[3], validity[3] = np.nan, False
+    adapted = apply(encoder(), "deflect", BANDS)
+    partly = Labelled(pixels, data.present, validity, data.labels, data.classes)
+    head = train(adapted, partly, RECIPE.model_copy(update={"steps": 5}))
+    assert np.isfinite(logits(adapted, head, partly)).all()
+
+
 def test_what_does_not_fit_is_refused() -> None:
     data = tiles(0)
+    with pytest.raises(InputError, match="there is no tile"):
+        data.part(np.zeros(len(data), np.bool_))
+    coarse = Labelled(data.pixels, data.present, data.validity, np.zeros((24, 2, 2), np.int64), data.classes)
+    with pytest.raises(InputError, match=r"another grid than the tokens.*24×4×4.*24×2×2"):
+        train(apply(encoder(), "frozen", BANDS), coarse, RECIPE)
     with pytest.raises(InputError, match="outside the classes"):
         Labelled(data.pixels, data.present, data.validity, data.labels + 1, data.classes)
     with pytest.raises(InputError, match="validity"):

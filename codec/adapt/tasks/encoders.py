@@ -59,13 +59,13 @@ def tile_side(base: Base, task: PaperTask) -> int:
             )
         return side
     if task.tile is not None:
-        if task.tile % base.patch:
+        if task.tile % base.stride:
             raise InputError(
-                "a tile is a whole number of patches", expected=f"a multiple of {base.patch}", found=task.tile
+                "a tile is a whole number of tokens", expected=f"a multiple of {base.stride}", found=task.tile
             )
         return task.tile
-    whole = -(-task.size * task.zoom // base.patch) * base.patch
-    return min(whole, LARGEST_TILE // base.patch * base.patch)
+    whole = -(-task.size * task.zoom // base.stride) * base.stride
+    return min(whole, LARGEST_TILE // base.stride * base.stride)
 
 
 def _sha256(path: Path) -> str:

@@ -60,7 +60,7 @@ class Prepared:
         tile = tile_side(opened.base, task)
         learned, test = (read_split(task, data, split) for split in ("train", "test"))  # type: ignore[arg-type]
         names = "\n".join((*learned.names, "", *test.names))
-        tiles = training_tiles(learned, task, tile, opened.base.patch)
+        tiles = training_tiles(learned, task, tile, opened.base.stride)
         digest = hashlib.sha256(names.encode()).hexdigest()
         return cls(task, opened, tile, tiles, test, digest, time.monotonic() - started)
 

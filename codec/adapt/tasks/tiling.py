@@ -77,13 +77,14 @@ def joined(values: FloatArray, corners: Sequence[tuple[int, int]], height: int, 
 
 
 def token_classes(
-    labels: IntArray, validity: BoolArray, patch: int, classes: int, agreement: float
+    labels: IntArray, validity: BoolArray, stride: int, classes: int, agreement: float
 ) -> IntArray:
-    """n×T×T classes of pixels → n×h×w of tokens: the most frequent one among a token's labelled pixels that were measured,
-    the first of equals; NO_CLASS where there is none, or its share of them is below `agreement`.
+    """n×T×T classes of pixels → n×h×w of tokens of `stride` pixels a side: the most frequent one among a token's
+    labelled pixels that were measured, the first of equals; NO_CLASS where there is none, or its share of them is below
+    `agreement`.
     """
     n, side, _ = labels.shape
-    cells = np.where(validity, labels, NO_CLASS).reshape(n, side // patch, patch, side // patch, patch)
+    cells = np.where(validity, labels, NO_CLASS).reshape(n, side // stride, stride, side // stride, stride)
     counts = np.stack([(cells == value).sum((2, 4)) for value in range(classes)], axis=-1)
     most, known = counts.max(-1), counts.sum(-1)
     return np.where((known > 0) & (most >= agreement * known), counts.argmax(-1), NO_CLASS).astype(np.int64)
@@ -106,7 +107,7 @@ def _chosen(n: int, each: int, limit: int) -> Iterator[tuple[int, list[int] | No
             yield i, sorted(rng.choice(each, limit // n, replace=False).tolist())
 
 
-def training_tiles(samples: SampleSet, task: PaperTask, tile: int, patch: int) -> Labelled:
+def training_tiles(samples: SampleSet, task: PaperTask, tile: int, stride: int) -> Labelled:
     """What is learned from: at most `task.tiles` tiles, those without any label left out. InputError: none is left."""
     each = tiles_of_picture(task, tile)
     chosen = list(_chosen(len(samples), each, task.tiles))
@@ -119,7 +120,7 @@ def training_tiles(samples: SampleSet, task: PaperTask, tile: int, patch: int) -
         found = cut(samples[i], task, tile, only)
         classes = found.labels
         if classes.ndim == 3:
-            classes = token_classes(classes, found.validity, patch, task.classes, task.agreement)
+            classes = token_classes(classes, found.validity, stride, task.classes, task.agreement)
         keep = (classes.reshape(len(classes), -1) != NO_CLASS).any(1) & found.validity.any((1, 2))
         here = slice(n, n + int(keep.sum()))
         pixels[here], validity[here] = found.pixels[keep], found.validity[keep]
