@@ -13,7 +13,7 @@ The base is `rgb-small`, which saw red, green and blue alone; tiles have twelve 
 trained on them, frozen; of Galileo, the encoder with all its groups. Every answer is by a model that saw no tile of that
 place (`benchmarks.adapter_tasks`); answers are kept, so the same command goes on after anything. Rows are written at the
 end of a part, those of the average over all tasks among them; their `n` counts places. Intervals are paired and draw
-places and seeds; of the six places of `sky` a bootstrap makes them too narrow.
+places and seeds; `sky` and `landuse` have so few places that theirs come out too narrow.
 """
 
 from __future__ import annotations

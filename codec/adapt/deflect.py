@@ -144,14 +144,6 @@ class Deflected(Adapted):
     def stored_beside(self) -> dict[str, Tensor]:
         return {f"upe.statistics.{name}": b for name, b in self.upe.statistics.named_buffers()}
 
-    def auxiliary(self, pixels: Tensor, present: Tensor, validity: Tensor) -> Tensor:
-        """What the layers get to know of a patch beyond its RGB tokens: x_A N×h×w×D, or its code of r numbers where no
-        stream carries x_A.
-        """
-        s = self.upe.describe(pixels, present, validity)
-        x = self.upe.auxiliary(s)
-        return self.upe.codes(s).q if x is None else x
-
     def tokens(self, pixels: Tensor, present: Tensor, validity: Tensor) -> Tensor:
         settings = self.settings
         s = self.upe.describe(pixels, present, validity)

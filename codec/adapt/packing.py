@@ -39,11 +39,6 @@ class PackedMatrix:
     codes: npt.NDArray[np.uint8]
     scales: npt.NDArray[np.float16]
 
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self.codes.nbytes + self.scales.nbytes
-
 
 def pack_matrix(
     values: npt.NDArray[np.float32], packing: Packing, *, name: str = "the tensor"

@@ -9,7 +9,7 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -288,9 +288,3 @@ def _part_json(part: Part) -> list[Any]:
     if isinstance(part, Small):
         return ["small", part.length]
     return [part.kind, part.name, part.offset, part.length]
-
-
-def copies(body: Body) -> Iterator[Copy]:
-    """Every part of every file that is copied."""
-    for file in body.files:
-        yield from (part for part in file.parts if isinstance(part, Copy))

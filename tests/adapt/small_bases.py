@@ -158,6 +158,15 @@ def deflected(case: str = "own", *, double: bool = False, **settings: Any) -> De
     return adapted.double() if double else adapted
 
 
+def auxiliary_of(adapted: Deflected, batch: Batch) -> Tensor:
+    """What the layers get to know of a patch beyond its RGB tokens: x_A N×h×w×D, or its code of r numbers where no stream
+    carries x_A.
+    """
+    s = adapted.upe.describe(*batch)
+    x = adapted.upe.auxiliary(s)
+    return adapted.upe.codes(s).q if x is None else x
+
+
 def kicked(adapted: Adapted, size: float = 0.3, seed: int = 1) -> Any:
     """The same with every trained tensor moved away from where it started."""
     generator = torch.Generator().manual_seed(seed)

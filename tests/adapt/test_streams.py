@@ -10,7 +10,7 @@ from torch import Tensor
 
 from codec.adapt import deflect
 from codec.adapt.attention_forms import Displacements, four_products
-from tests.adapt.small_bases import batch_of, deflected, kicked
+from tests.adapt.small_bases import auxiliary_of, batch_of, deflected, kicked
 
 
 def seen(
@@ -45,7 +45,7 @@ def flat(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("mode", ["match", "off"])
 def test_a_twin_adds_what_came_from_its_own_values(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     adapted, streams, found = seen(monkeypatch, uatt__stream="twin", norm__mode=mode)
-    x_aux = adapted.auxiliary(*batch_of(dtype=torch.float64)).flatten(1, 2)
+    x_aux = auxiliary_of(adapted, batch_of(dtype=torch.float64)).flatten(1, 2)
     torch.testing.assert_close(streams[0].auxiliary, x_aux, atol=1e-13, rtol=0)
     first = found[0]
     reference, whole = flat(first.reference), flat(first.plain + first.auxiliary)
@@ -69,6 +69,6 @@ def test_a_difference_is_taken_to_a_run_without_adapter(monkeypatch: pytest.Monk
     assert streams[1].frozen is not None
     torch.testing.assert_close(streams[1].frozen, entering[0], atol=1e-12, rtol=0)
     first = streams[0].main - streams[0].frozen
-    x_aux = adapted.auxiliary(pixels, present, validity).flatten(1, 2)
+    x_aux = auxiliary_of(adapted, (pixels, present, validity)).flatten(1, 2)
     torch.testing.assert_close(first, x_aux, atol=1e-12, rtol=0)
     assert (streams[1].main - streams[1].frozen - first).abs().max() > 0.01

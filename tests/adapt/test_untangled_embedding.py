@@ -11,7 +11,7 @@ from torch import Tensor
 from codec.adapt import apply
 from codec.adapt.deflect import Deflected
 from codec.adapt.patch_statistics import PatchStatistics
-from tests.adapt.small_bases import BANDS, batch_of, deflected, kicked, own_encoder
+from tests.adapt.small_bases import BANDS, auxiliary_of, batch_of, deflected, kicked, own_encoder
 
 STREAMS: dict[str, dict[str, Any]] = {
     "code": {},
@@ -47,8 +47,8 @@ def test_the_order_of_pixels_in_a_patch_does_not_matter(settings: dict[str, Any]
     pixels, present, validity = batch_of()
     moved = shuffled_in_patches(torch.cat([pixels, validity[:, None]], dim=1), 4)
     assert not torch.equal(moved[:, :-1], pixels)
-    before = adapted.auxiliary(pixels, present, validity)
-    after = adapted.auxiliary(moved[:, :-1], present, moved[:, -1])
+    before = auxiliary_of(adapted, (pixels, present, validity))
+    after = auxiliary_of(adapted, (moved[:, :-1], present, moved[:, -1]))
     torch.testing.assert_close(after, before, atol=1e-5, rtol=1e-5)
     assert before.std() > 0.05
 
@@ -56,13 +56,13 @@ def test_the_order_of_pixels_in_a_patch_does_not_matter(settings: dict[str, Any]
 def test_moving_pixels_from_patch_to_patch_does_matter() -> None:
     adapted = adapted_with_real_statistics()
     pixels, present, validity = batch_of()
-    moved = adapted.auxiliary(pixels.roll(4, dims=-1), present, validity.roll(4, dims=-1))
-    assert (moved - adapted.auxiliary(pixels, present, validity)).abs().max() > 0.1
+    moved = auxiliary_of(adapted, (pixels.roll(4, dims=-1), present, validity.roll(4, dims=-1)))
+    assert (moved - auxiliary_of(adapted, (pixels, present, validity))).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("settings", STREAMS.values(), ids=list(STREAMS))
 def test_a_patch_without_a_valid_pixel_has_no_code(settings: dict[str, Any]) -> None:
-    found = adapted_with_real_statistics(**settings).auxiliary(*batch_of())
+    found = auxiliary_of(adapted_with_real_statistics(**settings), batch_of())
     assert torch.all(found[0, 0, 1] == 0)
     assert not torch.all(found[0, 1, 1] == 0)
 
