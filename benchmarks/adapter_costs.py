@@ -7,7 +7,7 @@
 Shares are of ViT-L/16, as in the published table; bytes, operations and time of ViT-B/16 at 224×224 pixels (196 tokens),
 ten bands, four adapted layers. Both have random weights: none of this depends on them. Agreement is of adapters that were
 trained on the evidence tasks, of `rgb-small` and of a ViT-B/16 that was never pretrained; a token agrees where the head
-gives it the same class with the adapter's tensors at 4 bits as with its own.
+gives it the same class with the adapter's tensors at 4 bits as with its own. Beside it: how many change without the adapter.
 """
 
 from __future__ import annotations
@@ -161,6 +161,14 @@ def _agreed(case: str, adapted: Adapted, data: Labelled, recipe: TaskRecipe) -> 
     head = train(adapted, data, recipe)
     head.pooled = False  # every token is asked, also where one answer a tile was learned
     own, state = logits(adapted, head, data).argmax(-1), adapted.state()
+    # An adapter that changes no answer would agree with anything: U = 0 is the frozen encoder.
+    without = {name: torch.zeros_like(v) if name.startswith("layers.") else v for name, v in state.items()}
+    adapted.load_state(without)
+    changed = logits(adapted, head, data).argmax(-1) != own
+    yield Row(
+        SUITE, f"costs/{case}/deflect", "tokens of another answer without the adapter", 100 * float(changed.mean()),
+        unit="% of tokens, of the head that learned with it", n=int(changed.size), seeds="0",
+    )  # fmt: skip
     for packing in ("int8", "int4"):
         packed, shapes = pack_state(state, packing)  # type: ignore[arg-type]
         adapted.load_state(unpack_state(packed, shapes, packing))  # type: ignore[arg-type]

@@ -58,7 +58,8 @@ LAYERS = tuple(
     Arm(f"deflect {rule}", "deflect", settings={"layers": rule})
     for rule in ("first-3", "first-half", "every-second", "last", "all")
 )
-# One switch at a time; the first is what all of them are held against.
+# One switch at a time, but for the diff stream, which begins with x_A in the stream (A18); the first is what all of them are
+# held against.
 SWITCHES = (
     _DEFLECT,
     *(
