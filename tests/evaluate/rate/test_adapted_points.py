@@ -13,7 +13,7 @@ import torch
 
 from codec.errors import InputError, InternalError, UsageError
 from codec.evaluate.rate.adapted import AdaptedPoints, AdaptedRun, opened_points
-from codec.evaluate.rate.adapted.__main__ import _given, _parser
+from codec.evaluate.rate.adapted.__main__ import _given, _label, _parser
 from codec.evaluate.rate.adapted.point_rows import point_rows
 from codec.evaluate.rate.embedding import embedding_methods
 from codec.evaluate.rate.plain_encoders import grid_validity
@@ -24,6 +24,7 @@ from codec.evaluate.rate.targets import Evidence, Target
 from codec.evaluate.rate.types import Planes, TileSet
 from codec.models.bands import S2_NANO_BANDS
 from codec.nec import __main__ as recipe_command
+from codec.nec.coding import recipe_of
 from codec.nec.patches import tiles_of
 from codec.nec.point import Place, open_point
 from codec.pretrain.labels import Pool, load_pool
@@ -235,6 +236,21 @@ def test_points_are_named_on_the_command_line() -> None:
     assert given.methods == (("a", (Path("x"), Path("y"))), ("b", (Path("z"),)))
     with pytest.raises(UsageError, match="NAME=RUN"):
         _given(_parser().parse_args([*options, "--points", "c"]))
+
+
+def test_points_are_compared_with_the_encoder_they_began_as(place: Place) -> None:
+    began = recipe_of(place.root / "fine" / "point.pt").start.encoder
+    options = ["--data", "d", "--start-weights", "s.pt", "--points", f"a={place.root / 'fine'}"]
+
+    def label(*more: str) -> str:
+        parsed = _parser().parse_args([*options, *more])
+        return _label(parsed, _given(parsed))
+
+    assert label() == label("--encoder", began) == began
+    with pytest.raises(UsageError, match=f"the points began as {began}"):
+        label("--encoder", "galileo_nano")
+    with pytest.raises(UsageError, match="for the collection"):
+        label("--layout", "potsdam", "--encoder", began)
 
 
 def test_rows_say_what_points_are_and_what_they_cost(place: Place, tmp_path: Path) -> None:

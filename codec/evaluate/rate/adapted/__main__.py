@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m codec.evaluate.rate.adapted", description=__doc__)
     shared_options.add_data(parser)
     shared_options.add_encoder(parser)
+    parser.set_defaults(encoder=None)  # the points say it
     parser.add_argument(
         "--points", action="append", required=True, metavar="NAME=RUN,RUN,…",
         help="a method's name and the folders of its points; again for more methods",
@@ -76,16 +77,22 @@ def _given(options: argparse.Namespace) -> Given:
 
 
 def _label(options: argparse.Namespace, given: Given) -> str:
-    """What rows call the encoder."""
-    if options.layout is None:
-        return str(options.encoder)
+    """What rows call the encoder, and the harness opens: the one that the points began as.
+
+    Others' embeddings beside theirs would be compared with scores that they never had.
+    """
     from codec.nec.coding import recipe_of
 
-    if options.set or options.encoder != shared_options.ENCODER:
+    began = recipe_of(given.methods[0][1][0] / "point.pt").start.encoder
+    if options.layout is not None and (options.set or options.encoder):
         raise UsageError(
             "--set and --encoder are for the collection", fix=f"leave them out with --layout {options.layout}"
         )
-    return recipe_of(given.methods[0][1][0] / "point.pt").start.encoder.replace("/", "_")
+    if options.encoder and began not in (options.encoder, Path(options.encoder).name):
+        raise UsageError(
+            f"the points began as {began}", found=options.encoder, fix=f"leave out --encoder, or give {began}"
+        )
+    return str(options.encoder or began) if options.layout is None else began.replace("/", "_")
 
 
 def _run(options: argparse.Namespace) -> None:
