@@ -22,24 +22,20 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
+from benchmarks.adapter_rows import NATIVE, OURS, RGB_ONLY, rows_of, summary
 from benchmarks.adapter_tasks import ALL_GROUPS, GALILEO, TASKS, Answered, Arm, Folders, Task, answer
-from benchmarks.results import FOLDER, Row
+from benchmarks.results import FOLDER
 from codec.adapt.training import TaskRecipe
 from codec.errors import SwathpackError, TryAgain
-from codec.evaluate.intervals import Interval, drawn_values
 from codec.evaluate.rows import as_text, save
 
-SUITE = "adapters"
-OURS, NATIVE = "deflect", "native"
 _LORA = Arm("lora r 8", "lora", settings={"rank": 8})
 _DEFLECT = Arm(OURS, "deflect")
 METHODS = (
-    Arm("rgb only", "frozen", settings={"inputs": "own"}),
+    Arm(RGB_ONLY, "frozen", settings={"inputs": "own"}),
     Arm("frozen", "frozen"),
     Arm("norm tuning", "norm"),
     Arm("bitfit", "bitfit"),
@@ -94,7 +90,7 @@ STARTS = tuple(
     for inputs in ("repeat", "rgb+random")
 )
 GROUPS = (
-    Arm("rgb only", "frozen", GALILEO, {"inputs": "own"}),
+    Arm(RGB_ONLY, "frozen", GALILEO, {"inputs": "own"}),
     Arm("frozen", "frozen", GALILEO),
     Arm("bitfit", "bitfit", GALILEO),
     Arm("lora r 8", "lora", GALILEO, {"rank": 8}),
@@ -105,7 +101,7 @@ GROUPS = (
 # Bands of a spectrometer: interpolated, so they hold no more than the twelve; what is asked is whether more cost anything.
 # Rivals have no filter for a band without constants of normalisation: LoRA stands beside them with the twelve.
 NARROW = (
-    Arm("rgb only", "frozen", settings={"inputs": "own"}),
+    Arm(RGB_ONLY, "frozen", settings={"inputs": "own"}),
     _DEFLECT,
     Arm("deflect, 120 narrow bands", "deflect", narrow=120),
     _LORA,
@@ -120,119 +116,6 @@ PARTS: Mapping[str, tuple[Sequence[Arm], int]] = {  # arms, and seeds of each
     "switches": (SWITCHES, 3),
     "narrow": (NARROW, 3),
 }
-# What DEFLECT is held against learns at most a tenth of the base; `native` is another encoder and no rival.
-MOST = 0.10
-
-
-def rows_of(
-    part: str, tasks: Sequence[Task], found: Mapping[tuple[str, str], list[Answered]]
-) -> Iterator[Row]:
-    """Scores of each task and arm, differences to DEFLECT (or to the first arm), and both for the average of the tasks."""
-    arms = list(dict.fromkeys(arm for arm, _ in found))
-    ours = OURS if OURS in arms else arms[0]
-    sums = {
-        (arm, task.name): task.sums(np.stack([one.answers for one in found[arm, task.name]]))
-        for arm in arms
-        for task in tasks
-    }
-    for arm in arms:
-        first = found[arm, tasks[0].name][0]
-        yield Row(
-            SUITE, f"{part}/{arm}", "trained parameters", first.trained, unit="numbers, without the head"
-        )
-        yield Row(
-            SUITE, f"{part}/{arm}", "trained share", 100 * first.trained / first.base, unit="% of the base"
-        )
-        for rival in (None, ours):
-            if rival == arm:
-                continue
-            values, draws = [], []
-            for number, task in enumerate(tasks):
-                name, statistic = task.score
-                other = None if rival is None else sums[rival, task.name]
-                value, drawn = drawn_values(sums[arm, task.name], other, statistic=statistic, seed=number)
-                values.append(value)
-                draws.append(drawn)
-                yield _row(
-                    f"{part}/{task.name}/{arm}",
-                    name,
-                    value,
-                    drawn,
-                    rival,
-                    task.places,
-                    found[arm, task.name],
-                )
-            yield _row(
-                f"{part}/average/{arm}", "score", float(np.mean(values)), np.mean(draws, axis=0), rival,
-                sum(task.places for task in tasks), found[arm, tasks[0].name],
-            )  # fmt: skip
-        seeds = np.stack([task.score[1](sums[arm, task.name].sum(1)) for task in tasks])
-        spread, low, high = spread_of(seeds)
-        yield Row(
-            SUITE, f"{part}/average/{arm}", "spread of seeds", 100 * spread, 100 * low, 100 * high,
-            f"points: standard deviation over {seeds.shape[1]} seeds, mean of {len(tasks)} tasks [95% interval, normal]",
-        )  # fmt: skip
-
-
-def spread_of(scores: np.ndarray) -> tuple[float, float, float]:
-    """Mean over T tasks of the standard deviation of S seeds, scores T×S, with its 95 % interval: of normal scores, each
-    task's (S − 1) s² / σ² is χ² with S − 1 degrees of freedom.
-    """
-    tasks, seeds = scores.shape
-    found = np.std(scores, axis=1, ddof=1)
-    chi2 = np.random.default_rng(0).chisquare(seeds - 1, (100_000, tasks))
-    low, high = np.percentile((found * np.sqrt((seeds - 1) / chi2)).mean(1), (2.5, 97.5))
-    return float(found.mean()), float(low), float(high)
-
-
-def _row(
-    case: str,
-    metric: str,
-    value: float,
-    drawn: np.ndarray,
-    rival: str | None,
-    n: int,
-    seeds: Sequence[Answered],
-) -> Row:
-    low, high = np.nanpercentile(drawn, (2.5, 97.5))
-    found = Interval(100 * value, 100 * float(low), 100 * float(high))
-    numbers = ",".join(str(seed) for seed in range(len(seeds)))
-    unit = "points [95% interval over places and seeds" + (", paired]" if rival else "]")
-    return Row(
-        SUITE, case, metric if rival is None else f"{metric}, difference", found.value, found.low, found.high,
-        unit, rival or "", n, numbers,
-    )  # fmt: skip
-
-
-def summary(part: str, rows: Sequence[Row]) -> Iterator[Row]:
-    """What the methods are held to: DEFLECT less the best rival of at most a tenth, and the share of the gap it closes."""
-    value = {(r.case, r.metric): r for r in rows}
-    share = {r.case.split("/")[1]: r.value for r in rows if r.metric == "trained share"}
-    rivals = [
-        arm for arm, of in share.items() if of <= 100 * MOST and not arm.startswith(OURS) and arm != NATIVE
-    ]
-    best = max(rivals, key=lambda arm: value[f"{part}/average/{arm}", "score"].value)
-    row = value[f"{part}/average/{best}", "score, difference"]
-    assert row.lo is not None
-    assert row.hi is not None
-    # The row is the rival less DEFLECT.
-    yield Row(
-        SUITE, f"{part}/average", "difference to the best rival of at most a tenth", -row.value, -row.hi, -row.lo,
-        row.unit, best, row.n, row.seeds,
-    )  # fmt: skip
-    half = (row.hi - row.lo) / 2
-    if 3 - row.value > 0:
-        # Of as many places of the same kind: half a width falls with the root of their number.
-        needed = math.ceil((row.n or 0) * (half / (3 - row.value)) ** 2)
-        yield Row(
-            SUITE, f"{part}/average", "places for a lower bound of -3 points", needed,
-            unit="places, at this difference", rival=best,
-        )  # fmt: skip
-    only, native, ours = (value[f"{part}/average/{arm}", "score"].value for arm in ("rgb only", NATIVE, OURS))
-    yield Row(
-        SUITE, f"{part}/average", "share of the gap from rgb only to native", (ours - only) / (native - only),
-        unit=f"of {native - only:.1f} points",
-    )  # fmt: skip
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -272,7 +155,7 @@ def _run(options: argparse.Namespace) -> None:
                 print(f"adapters: {task.name}, {arm.name}, seed {seed}: {name} {score:.3f}", flush=True)
     rows = list(rows_of(options.part, tasks, found))
     if options.part in ("methods", "galileo") and not options.task:
-        rows += summary(options.part, rows)
+        rows += summary(options.part, rows, tasks, found)
     print(as_text(rows))
     save(rows, options.results, ("swathpack", "numpy", "torch"), per_machine=False)
 

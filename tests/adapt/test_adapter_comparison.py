@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.adapter_rows import rows_of, spread_of, summary
 from benchmarks.adapter_tasks import ALL_GROUPS, GALILEO, Answered, Arm, Folders, Task, answer
-from benchmarks.adapters import PARTS, rows_of, spread_of, summary
+from benchmarks.adapters import PARTS
 from codec.adapt import apply
 from codec.adapt.training import Labelled, TaskRecipe, train
 from codec.models.bands import S2_NANO_BANDS
@@ -44,7 +45,7 @@ def test_rows_say_scores_differences_and_the_best_rival_of_at_most_a_tenth() -> 
         for of in tasks
     }
     rows = list(rows_of("methods", tasks, found))
-    rows += summary("methods", rows)
+    rows += summary("methods", rows, tasks, found)
     value = {(row.case, row.metric): row for row in rows}
     for arm, right in ARMS.items():
         each = [value[f"methods/{of.name}/{arm}", "accuracy"].value for of in tasks]
@@ -59,6 +60,9 @@ def test_rows_say_scores_differences_and_the_best_rival_of_at_most_a_tenth() -> 
     assert (held.value, held.lo) == (-difference.value, -difference.hi)
     gap = value["methods/average", "share of the gap from rgb only to native"].value
     assert gap == pytest.approx(0.6, abs=0.1)
+    beyond = value["methods/average", "points beyond half of the gap"]
+    assert beyond.value == pytest.approx(100 * (gap - 0.5) * 0.5, abs=4)  # the gap is half of all points
+    assert beyond.lo < beyond.value < beyond.hi  # type: ignore[operator]
     needed = ("methods/average", "places for a lower bound of -3 points")
     assert needed not in value  # ten points behind: no number of places would do
     assert value["methods/average/deflect", "score"].n == 60 + 45  # two tiles a place
@@ -72,7 +76,7 @@ def test_an_encoder_that_learns_nothing_is_a_rival_and_another_encoder_is_none()
         for arm in right
     }
     rows = list(rows_of("methods", tasks, found))
-    held = next(iter(summary("methods", rows)))
+    held = next(iter(summary("methods", rows, tasks, found)))
     assert held.rival == "frozen"
     assert held.n == 60
 

@@ -1,0 +1,151 @@
+"""What a comparison of adapters says: scores, paired differences, spreads, and what DEFLECT is held to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from benchmarks.adapter_tasks import Answered, Task
+from benchmarks.results import Row
+from codec.evaluate.intervals import Interval, drawn_values
+
+SUITE = "adapters"
+OURS, NATIVE, RGB_ONLY = "deflect", "native", "rgb only"
+# What DEFLECT is held against learns at most a tenth of the base; `native` is another encoder and no rival.
+MOST = 0.10
+
+
+def rows_of(
+    part: str, tasks: Sequence[Task], found: Mapping[tuple[str, str], list[Answered]]
+) -> Iterator[Row]:
+    """Scores of each task and arm, differences to DEFLECT (or to the first arm), and both for the average of the tasks."""
+    arms = list(dict.fromkeys(arm for arm, _ in found))
+    ours = OURS if OURS in arms else arms[0]
+    sums = {
+        (arm, task.name): task.sums(np.stack([one.answers for one in found[arm, task.name]]))
+        for arm in arms
+        for task in tasks
+    }
+    for arm in arms:
+        first = found[arm, tasks[0].name][0]
+        yield Row(
+            SUITE, f"{part}/{arm}", "trained parameters", first.trained, unit="numbers, without the head"
+        )
+        yield Row(
+            SUITE, f"{part}/{arm}", "trained share", 100 * first.trained / first.base, unit="% of the base"
+        )
+        for rival in (None, ours):
+            if rival == arm:
+                continue
+            values, draws = [], []
+            for number, task in enumerate(tasks):
+                name, statistic = task.score
+                other = None if rival is None else sums[rival, task.name]
+                value, drawn = drawn_values(sums[arm, task.name], other, statistic=statistic, seed=number)
+                values.append(value)
+                draws.append(drawn)
+                yield _row(
+                    f"{part}/{task.name}/{arm}",
+                    name,
+                    value,
+                    drawn,
+                    rival,
+                    task.places,
+                    found[arm, task.name],
+                )
+            yield _row(
+                f"{part}/average/{arm}", "score", float(np.mean(values)), np.mean(draws, axis=0), rival,
+                sum(task.places for task in tasks), found[arm, tasks[0].name],
+            )  # fmt: skip
+        seeds = np.stack([task.score[1](sums[arm, task.name].sum(1)) for task in tasks])
+        spread, low, high = spread_of(seeds)
+        yield Row(
+            SUITE, f"{part}/average/{arm}", "spread of seeds", 100 * spread, 100 * low, 100 * high,
+            f"points: standard deviation over {seeds.shape[1]} seeds, mean of {len(tasks)} tasks [95% interval, normal]",
+        )  # fmt: skip
+
+
+def spread_of(scores: np.ndarray) -> tuple[float, float, float]:
+    """Mean over T tasks of the standard deviation of S seeds, scores T×S, with its 95 % interval: of normal scores, each
+    task's (S − 1) s² / σ² is χ² with S − 1 degrees of freedom.
+    """
+    tasks, seeds = scores.shape
+    found = np.std(scores, axis=1, ddof=1)
+    chi2 = np.random.default_rng(0).chisquare(seeds - 1, (100_000, tasks))
+    low, high = np.percentile((found * np.sqrt((seeds - 1) / chi2)).mean(1), (2.5, 97.5))
+    return float(found.mean()), float(low), float(high)
+
+
+def _row(
+    case: str,
+    metric: str,
+    value: float,
+    drawn: np.ndarray,
+    rival: str | None,
+    n: int,
+    seeds: Sequence[Answered],
+) -> Row:
+    low, high = np.nanpercentile(drawn, (2.5, 97.5))
+    found = Interval(100 * value, 100 * float(low), 100 * float(high))
+    numbers = ",".join(str(seed) for seed in range(len(seeds)))
+    unit = "points [95% interval over places and seeds" + (", paired]" if rival else "]")
+    return Row(
+        SUITE, case, metric if rival is None else f"{metric}, difference", found.value, found.low, found.high,
+        unit, rival or "", n, numbers,
+    )  # fmt: skip
+
+
+def summary(
+    part: str, rows: Sequence[Row], tasks: Sequence[Task], found: Mapping[tuple[str, str], list[Answered]]
+) -> Iterator[Row]:
+    """What the methods are held to: DEFLECT less the best rival of at most a tenth, and the share of the gap it closes."""
+    value = {(r.case, r.metric): r for r in rows}
+    share = {r.case.split("/")[1]: r.value for r in rows if r.metric == "trained share"}
+    rivals = [
+        arm for arm, of in share.items() if of <= 100 * MOST and not arm.startswith(OURS) and arm != NATIVE
+    ]
+    best = max(rivals, key=lambda arm: value[f"{part}/average/{arm}", "score"].value)
+    row = value[f"{part}/average/{best}", "score, difference"]
+    assert row.lo is not None
+    assert row.hi is not None
+    # The row is the rival less DEFLECT.
+    yield Row(
+        SUITE, f"{part}/average", "difference to the best rival of at most a tenth", -row.value, -row.hi, -row.lo,
+        row.unit, best, row.n, row.seeds,
+    )  # fmt: skip
+    half = (row.hi - row.lo) / 2
+    if 3 - row.value > 0:
+        # Of as many places of the same kind: half a width falls with the root of their number.
+        needed = math.ceil((row.n or 0) * (half / (3 - row.value)) ** 2)
+        yield Row(
+            SUITE, f"{part}/average", "places for a lower bound of -3 points", needed,
+            unit="places, at this difference", rival=best,
+        )  # fmt: skip
+    (only, of_only), (native, of_native), (ours, of_ours) = (
+        _average(arm, tasks, found) for arm in (RGB_ONLY, NATIVE, OURS)
+    )
+    yield Row(
+        SUITE, f"{part}/average", "share of the gap from rgb only to native", (ours - only) / (native - only),
+        unit=f"of {100 * (native - only):.1f} points",
+    )  # fmt: skip
+    # Not the interval of a quotient whose denominator may be nearly 0: how far beyond the middle of the gap.
+    beyond, drawn = ours - (only + native) / 2, of_ours - (of_only + of_native) / 2
+    yield _row(
+        f"{part}/average", "points beyond half of the gap", beyond, drawn, None,
+        sum(task.places for task in tasks), found[OURS, tasks[0].name],
+    )  # fmt: skip
+
+
+def _average(
+    arm: str, tasks: Sequence[Task], found: Mapping[tuple[str, str], list[Answered]]
+) -> tuple[float, np.ndarray]:
+    """Mean score of all tasks, and that of each draw; draws of all arms are of the same places."""
+    values, draws = [], []
+    for number, task in enumerate(tasks):
+        sums = task.sums(np.stack([one.answers for one in found[arm, task.name]]))
+        value, drawn = drawn_values(sums, statistic=task.score[1], seed=number)
+        values.append(value)
+        draws.append(drawn)
+    return float(np.mean(values)), np.asarray(np.mean(draws, axis=0))
