@@ -155,7 +155,9 @@ class _AllGroups(Adapted):
         super().__init__("frozen", FrozenSettings(inputs="own"), S2_NANO_BANDS, base_of(encoder))
         self.encoder = encoder.requires_grad_(False)
 
-    def tokens(self, pixels: Tensor, present: Tensor, validity: Tensor) -> Tensor:
+    def tokens(
+        self, pixels: Tensor, present: Tensor, validity: Tensor, described: Tensor | None = None
+    ) -> Tensor:
         found: Tensor = self.encoder.teacher(pixels, S2_NANO_BANDS)
         return found
 

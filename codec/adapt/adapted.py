@@ -32,10 +32,20 @@ class Adapted(nn.Module, ABC):
         self.base_parameters = sum(p.numel() for p in base.encoder.parameters())
 
     @abstractmethod
-    def tokens(self, pixels: Tensor, present: Tensor, validity: Tensor) -> Tensor:
+    def tokens(
+        self, pixels: Tensor, present: Tensor, validity: Tensor, described: Tensor | None = None
+    ) -> Tensor:
         """N×h×w×D."""
 
-    def forward(self, pixels: Tensor, present: Tensor, validity: Tensor) -> dict[str, Tensor]:
+    def described(self, pixels: Tensor, present: Tensor, validity: Tensor) -> Tensor | None:
+        """What of a tile no learning changes, N×h×w×F, turned as the tile is; `forward` may be given it instead of finding
+        it again. None where a method has no such thing.
+        """
+        return None
+
+    def forward(
+        self, pixels: Tensor, present: Tensor, validity: Tensor, described: Tensor | None = None
+    ) -> dict[str, Tensor]:
         if pixels.ndim != 4 or pixels.shape[1] != len(self.bands):
             raise InputError(
                 "pixels do not fit the adapter",
@@ -49,7 +59,7 @@ class Adapted(nn.Module, ABC):
                 expected=f"N×{len(self.bands)} and N×{'×'.join(map(str, pixels.shape[2:]))}",
                 found=f"{'×'.join(map(str, present.shape))} and {'×'.join(map(str, validity.shape))}",
             )
-        return {"tokens": self.tokens(pixels, present, validity)}
+        return {"tokens": self.tokens(pixels, present, validity, described)}
 
     def train(self: _Kind, mode: bool = True) -> _Kind:
         """As every module; bases stay in evaluation mode, since what they are must not depend on it."""

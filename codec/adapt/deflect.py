@@ -144,9 +144,14 @@ class Deflected(Adapted):
     def stored_beside(self) -> dict[str, Tensor]:
         return {f"upe.statistics.{name}": b for name, b in self.upe.statistics.named_buffers()}
 
-    def tokens(self, pixels: Tensor, present: Tensor, validity: Tensor) -> Tensor:
+    def described(self, pixels: Tensor, present: Tensor, validity: Tensor) -> Tensor:
+        return self.upe.describe(pixels, present, validity)
+
+    def tokens(
+        self, pixels: Tensor, present: Tensor, validity: Tensor, described: Tensor | None = None
+    ) -> Tensor:
         settings = self.settings
-        s = self.upe.describe(pixels, present, validity)
+        s = self.upe.describe(pixels, present, validity) if described is None else described
         static = settings.uatt.stream == "static"
         codes = Codes(*(self.live.spread(c) for c in self.upe.codes(s))) if static else None
         x_aux = self.upe.auxiliary(s)

@@ -43,7 +43,9 @@ class Rival(Adapted):
         self.live = base.twin() if own else base.inflated(bands, settings.inputs, settings.seed)
         _let_learn(self.live, settings)
 
-    def tokens(self, pixels: Tensor, present: Tensor, validity: Tensor) -> Tensor:
+    def tokens(
+        self, pixels: Tensor, present: Tensor, validity: Tensor, described: Tensor | None = None
+    ) -> Tensor:
         if len(self.own) < len(self.bands):
             pixels, present = pixels.index_select(1, self.own), present.index_select(1, self.own)
         out: Tensor = self.live(pixels, present, validity)

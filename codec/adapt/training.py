@@ -143,6 +143,7 @@ def train(
         adapted.fit_statistics(data.batches(), constant="zero")
     adapted.train()
     head = LinearTokenHead(adapted.width, len(data.classes), pooled=of_tiles)
+    described = _described(adapted, data)
     with torch.no_grad():
         seen = torch.cat([head.features(adapted(*batch)["tokens"]) for batch in data.batches()])
     if seen.shape[:-1] != data.labels.shape:
@@ -163,11 +164,11 @@ def train(
     peaks = [group["lr"] for group in optimiser.param_groups]
     for step in range(recipe.steps):
         rng = np.random.default_rng([recipe.seed, step])
-        pixels, present, validity, labels = _drawn(data, useful, recipe, rng)
+        inputs, labels = _drawn(data, described, useful, recipe, rng)
         share = _schedule(step, recipe)
         for group, peak in zip(optimiser.param_groups, peaks, strict=True):
             group["lr"] = share * peak
-        answers = head(adapted(pixels, present, validity)["tokens"])
+        answers = head(adapted(*inputs)["tokens"])
         loss = F.cross_entropy(answers.flatten(0, -2), labels.flatten(), ignore_index=NO_CLASS)
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -203,20 +204,34 @@ def _inputs(data: Labelled, index: npt.NDArray[np.int64]) -> tuple[Tensor, Tenso
     )
 
 
+@torch.no_grad()
+def _described(adapted: Adapted, data: Labelled) -> Tensor | None:
+    """What of every tile stays as it is, found once and not at every step: for DEFLECT a third of a step."""
+    found = [adapted.described(*batch) for batch in data.batches()]
+    kept = [part for part in found if part is not None]
+    return torch.cat(kept) if kept else None
+
+
 def _drawn(
-    data: Labelled, useful: npt.NDArray[np.int64], recipe: TaskRecipe, rng: np.random.Generator
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A batch of different tiles, all turned alike."""
+    data: Labelled,
+    described: Tensor | None,
+    useful: npt.NDArray[np.int64],
+    recipe: TaskRecipe,
+    rng: np.random.Generator,
+) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor | None], Tensor]:
+    """What an adapter takes of a batch of different tiles, and their labels, all turned alike."""
     size = min(recipe.batch, len(useful))
     index = rng.choice(useful, size, replace=False)
     pixels, present, validity = _inputs(data, index)
     labels = torch.from_numpy(np.ascontiguousarray(data.labels[index]))
+    known = None if described is None else described[torch.from_numpy(index)]
     if recipe.turns and pixels.shape[2] == pixels.shape[3]:
         quarter, mirror = int(rng.integers(4)), bool(rng.integers(2))
         turned = [_turned(x, quarter, mirror) for x in (pixels, validity)]
         pixels, validity = turned
         labels = _turned(labels, quarter, mirror) if labels.ndim == 3 else labels
-    return pixels, present, validity, labels
+        known = None if known is None else _turned(known.movedim(-1, 1), quarter, mirror).movedim(1, -1)
+    return (pixels, present, validity, known), labels
 
 
 def _turned(x: Tensor, quarter: int, mirror: bool) -> Tensor:

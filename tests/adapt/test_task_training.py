@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from codec.adapt import apply
+from codec.adapt import Adapted, apply
+from codec.adapt.deflect import Deflected
 from codec.adapt.training import NO_CLASS, Labelled, TaskRecipe, logits, train
 from codec.adapt.types import Method
 from codec.errors import InputError
@@ -74,6 +75,22 @@ def test_labels_turn_with_their_tiles() -> None:
         lambda _, loss: losses.append(loss),
     )
     assert np.mean(losses[-10:]) < 0.2 * losses[0]
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_what_is_found_once_is_what_every_step_would_find(
+    dense: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Statistics turn with their tile, whichever way."""
+    losses: list[list[float]] = []
+    for once in (True, False):
+        if not once:
+            monkeypatch.setattr(Deflected, "described", Adapted.described)
+        adapted = apply(encoder(), "deflect", BANDS, layers="all")
+        losses.append([])
+        train(adapted, tiles(0, dense=dense), RECIPE, lambda step, loss: losses[-1].append(loss))
+    assert losses[0] != [losses[0][0]] * len(losses[0])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
 
 
 def test_unknown_labels_take_no_part() -> None:
