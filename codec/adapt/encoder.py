@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from codec.adapt.adapted import Adapted
 from codec.adapt.files import AdapterFile, read_adapter, restored
 from codec.errors import SwathpackError
-from codec.models.bands import NORMALISED_RANGE, REFLECTANCE_MEAN, REFLECTANCE_SPREAD
+from codec.models.bands import NORMALISED_RANGE, normalisation
 from codec.models.vit import Encoder
 from codec.models.weights import load_encoder
 from codec.package.files import sha256_of
@@ -27,7 +27,7 @@ class AdaptedEncoder(nn.Module):
     """Called as `codec.models.vit.Encoder`: (pixels, bands, validity) → {"tokens", "spectral"}, of the adapter's bands.
 
     `config` is the base's with these bands. Raises InputError for a band without constants of normalisation
-    (`codec.models.bands`), by its name.
+    (`codec.models.bands.normalisation`), by its name.
     """
 
     mean: Tensor  # C×1
@@ -37,10 +37,7 @@ class AdaptedEncoder(nn.Module):
         super().__init__()
         self.adapted = adapted
         self.config = replace(base.config, bands=adapted.bands)
-        mean, spread = (
-            torch.tensor([of[band] for band in adapted.bands]).reshape(-1, 1)
-            for of in (REFLECTANCE_MEAN, REFLECTANCE_SPREAD)
-        )
+        mean, spread = torch.tensor([normalisation(b) for b in adapted.bands]).reshape(-1, 2, 1).unbind(1)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("inverse_spread", 1.0 / spread, persistent=False)
 

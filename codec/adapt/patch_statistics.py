@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from codec.adapt.band_names import resolved_indices
+from codec.adapt.dated_indices import resolved_indices
 from codec.adapt.indices import BandIndex
 from codec.adapt.types import DEFAULT_INDICES, UpeSwitches
 from codec.errors import InputError, SwathpackError

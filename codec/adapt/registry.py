@@ -8,7 +8,6 @@ from typing import Any, cast
 from torch import nn
 
 from codec.adapt.adapted import Adapted
-from codec.adapt.band_names import check_names
 from codec.adapt.base import Base
 from codec.adapt.deflect import Deflected
 from codec.adapt.foreign_base import VitBase
@@ -32,6 +31,7 @@ from codec.models.foreign.galileo import GalileoEncoder
 from codec.models.foreign.scale_mae import ScaleMaeEncoder
 from codec.models.foreign.swin import SwinEncoder
 from codec.models.vit import Encoder
+from codec.scene.band_names import check_names
 
 
 def base_of(encoder: nn.Module, **side: Any) -> Base:

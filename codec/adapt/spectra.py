@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codec.adapt.band_names import WAVELENGTH
 from codec.errors import InputError
 from codec.models.wavelengths import CENTRES_NM
+from codec.scene.band_names import wavelength_name, wavelength_nm
 from codec.types import FloatArray
 
 
@@ -26,7 +26,7 @@ def wavelength_names(count: int, bands: Sequence[str]) -> tuple[str, ...]:
         raise InputError(
             "so many bands are not a nanometre apart", expected="2 to the span in nm", found=count
         )
-    return tuple(f"w{nm:04d}" for nm in found)
+    return tuple(wavelength_name(nm) for nm in found)
 
 
 def interpolated(pixels: FloatArray, bands: Sequence[str], names: Sequence[str]) -> FloatArray:
@@ -40,10 +40,10 @@ def interpolated(pixels: FloatArray, bands: Sequence[str], names: Sequence[str])
             "one band per plane of the pixels is needed", expected=len(bands), found=pixels.shape
         )
     order = np.argsort(centres)
-    strange = [name for name in names if not WAVELENGTH.fullmatch(name)]
+    strange = [name for name in names if wavelength_nm(name) is None]
     if strange:
         raise InputError(f"{strange[0]} is no wavelength", expected="names as w0705, of four digits")
-    wanted = np.array([float(name.removeprefix("w")) for name in names])
+    wanted = np.array([float(wavelength_nm(name) or 0) for name in names])
     low, high = float(centres.min()), float(centres.max())
     # Half a nanometre: names are rounded to whole ones.
     outside = (wanted < low - 0.5) | (wanted > high + 0.5)

@@ -15,6 +15,9 @@ from codec.types import PlaneKind, PlaneSpec, TileGrid
 _HEAD = struct.Struct("<BH")
 _MANDATORY = 0x80
 MAX_SOURCE_NAME = 128  # bytes of UTF-8
+FIELD_BANDS = 64  # those of the fixed field
+MAX_WIDE_MASK = 64  # bytes of the bands beyond it
+MAX_BANDS = FIELD_BANDS + 8 * MAX_WIDE_MASK
 
 
 class ExtensionNumber(IntEnum):
@@ -26,12 +29,18 @@ class ExtensionNumber(IntEnum):
     RATIONAL_POLYNOMIALS = 4  # reserved
     SENSOR_REFERENCE = 5  # reserved
     SOURCE_NAME = 6
-    WIDE_BAND_MASK = 7  # reserved
+    WIDE_BAND_MASK = 7
     ARRAY = 8
 
 
 UNDERSTOOD = frozenset(
-    {ExtensionNumber.MEAN_VECTOR, ExtensionNumber.WKT2, ExtensionNumber.SOURCE_NAME, ExtensionNumber.ARRAY}
+    {
+        ExtensionNumber.MEAN_VECTOR,
+        ExtensionNumber.WKT2,
+        ExtensionNumber.SOURCE_NAME,
+        ExtensionNumber.WIDE_BAND_MASK,
+        ExtensionNumber.ARRAY,
+    }
 )
 
 
@@ -77,6 +86,13 @@ def source_name_extension(name: str) -> Extension:
 def mean_vector_extension(plane: int, payload: bytes) -> Extension:
     """The mean vector of `plane`; `payload` comes from codec.bitstream.mean_vector."""
     return Extension(ExtensionNumber.MEAN_VECTOR, True, bytes([plane]) + payload)
+
+
+def wide_mask_extension(beyond: int) -> Extension:
+    """Bit i of `beyond` (not 0): band 64 + i of the package's list was there."""
+    return Extension(
+        ExtensionNumber.WIDE_BAND_MASK, True, beyond.to_bytes((beyond.bit_length() + 7) // 8, "little")
+    )
 
 
 def array_extension(array: ArrayShape) -> Extension:
@@ -160,6 +176,15 @@ def check(
             if epsg == 0:
                 _require_bit(extension, True, path)
             _require_text(extension, 0, 0xFFFF, path)
+        elif extension.number == ExtensionNumber.WIDE_BAND_MASK:
+            _require_bit(extension, True, path)
+            if not 1 <= len(extension.data) <= MAX_WIDE_MASK or not extension.data[-1]:
+                raise Corrupt(
+                    f"{extension.label} has an illegal length",
+                    path=path,
+                    expected=f"1 to {MAX_WIDE_MASK} bytes, the last not 0",
+                    found=len(extension.data),
+                )
         elif extension.number == ExtensionNumber.ARRAY:
             _require_bit(extension, False, path)
             ArrayShape.decode(extension.data, path).check(tuple(planes), grid, path)

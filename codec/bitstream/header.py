@@ -38,6 +38,7 @@ MAX_LADDER_INDEX = 254
 _FIXED = struct.Struct("<8s BBHBBH 16s Q 8s I II HH q 6d I")
 _PLANE = struct.Struct("<8s BBHBB")
 _CRC = struct.Struct("<I")
+_FIELD_MASK = (1 << ext.FIELD_BANDS) - 1
 _LENGTH_END = 12  # bytes up to and with the header length field
 _SENSOR = re.compile(rb"[a-z0-9-]{1,16}\Z")
 _RESERVED_FLAGS = {2: "per-symbol table indices", 4: "contexts"}
@@ -48,7 +49,8 @@ assert (_FIXED.size, _PLANE.size) == (124, 14)
 class FileHeader:
     """Header of a `.nec` file; equal headers have equal bytes and one `file_id`.
 
-    `extensions` is complete and in file order; a WKT in `georeference` that has no extension yet gets its own.
+    `extensions` is complete and in file order; a WKT in `georeference` and bands beyond the first 64 that have no extension
+    yet get their own.
     Building one with illegal values raises InputError; `decode` raises by the kinds of §3 instead.
     """
 
@@ -71,14 +73,16 @@ class FileHeader:
         _require(
             "a ladder index lies in 0 to 254", self.ladder_index, 0 <= self.ladder_index <= MAX_LADDER_INDEX
         )
-        _require("the band mask has 64 bits", self.band_mask, 0 <= self.band_mask < 2**64)
+        bands = self.band_mask
+        _require(f"the band mask has {ext.MAX_BANDS} bits", bands, 0 <= bands < 1 << ext.MAX_BANDS)
         _require("the run number has 32 bits", self.run, 0 <= self.run < 2**32)
         _require("the time has 64 bits", self.time_us, -(2**63) <= self.time_us < 2**63)
         _require("only flag bit 0, and bit 3 with it, are defined", self.flags, self.flags in (0, 1, 9))
         _require("scene sides have 32 bits", self.grid, max(self.grid.height, self.grid.width) < 2**32)
         cores = max(self.grid.core_height, self.grid.core_width)
         _require("a tile's core has at most 65535 pixels a side", cores, cores < 2**16)
-        object.__setattr__(self, "extensions", _with_wkt(self.extensions, self.georeference))
+        own = _with_wide_mask(_with_wkt(self.extensions, self.georeference), self.band_mask)
+        object.__setattr__(self, "extensions", own)
         try:
             ext.check(self.extensions, planes=self.planes, grid=self.grid, epsg=self.georeference.epsg)
         except (Corrupt, UnsupportedVersion) as error:
@@ -146,8 +150,9 @@ class FileHeader:
         grid = self.grid
         body = _FIXED.pack(
             MAGIC, VERSION, self.flags, length, len(self.planes), self.ladder_index, 0, self.sensor.encode("ascii"),
-            self.band_mask, self.codec_id, self.run, grid.height, grid.width, grid.core_height, grid.core_width,
-            self.time_us, *self.georeference.transform, self.georeference.epsg,
+            self.band_mask & _FIELD_MASK, self.codec_id, self.run,
+            grid.height, grid.width, grid.core_height, grid.core_width, self.time_us,
+            *self.georeference.transform, self.georeference.epsg,
         )  # fmt: skip
         for p in self.planes:
             body += _PLANE.pack(p.space_id, p.rows, p.cols, p.channels, p.n_layers, p.kind)
@@ -193,10 +198,12 @@ class FileHeader:
         grid = TileGrid(height, width, core_height, core_width)
         ext.check(found, planes=planes, grid=grid, epsg=epsg, path=path)
         wkt = next((e.data.decode() for e in found if e.number == ExtensionNumber.WKT2), "")
+        beyond = next((e.data for e in found if e.number == ExtensionNumber.WIDE_BAND_MASK), b"")
         header = FileHeader(
             sensor=name.decode("ascii"), codec_id=codec_id, grid=grid,
             georeference=Georeference(affine, epsg, wkt), planes=planes, ladder_index=ladder_index,
-            band_mask=band_mask, run=run, time_us=time_us, flags=flags, extensions=found,
+            band_mask=band_mask | int.from_bytes(beyond, "little") << ext.FIELD_BANDS, run=run, time_us=time_us,
+            flags=flags, extensions=found,
         )  # fmt: skip
         return header, length
 
@@ -256,6 +263,18 @@ def _with_wkt(extensions: tuple[Extension, ...], georeference: Georeference) -> 
         return tuple(sorted((*extensions, own), key=lambda e: e.number))
     if texts and texts[0] != georeference.wkt.encode():
         raise InputError("the WKT extension and the georeference differ", fix="give the WKT in one of them")
+    return extensions
+
+
+def _with_wide_mask(extensions: tuple[Extension, ...], band_mask: int) -> tuple[Extension, ...]:
+    """With what of the mask the fixed field does not hold."""
+    there = [e.data for e in extensions if e.number == ExtensionNumber.WIDE_BAND_MASK]
+    beyond = band_mask >> ext.FIELD_BANDS
+    own = ext.wide_mask_extension(beyond) if beyond else None
+    if not there and own is not None:
+        return tuple(sorted((*extensions, own), key=lambda e: e.number))
+    if there and (own is None or there[0] != own.data):
+        raise InputError("the wide band mask and the band mask differ", fix="give the mask alone")
     return extensions
 
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from codec.errors import InputError
+from codec.models.wavelengths import CENTRES_NM
+from codec.scene.band_names import split_date, wavelength_nm
+
 # Canonical (STAC common) names; Sentinel-2 B01 … B12 without B10, which is almost empty.
 S2_NANO_BANDS: tuple[str, ...] = (
     "coastal",
@@ -39,5 +45,27 @@ REFLECTANCE_SPREAD: dict[str, float] = dict(
         strict=True,
     )
 )
+
+
+def normalisation(band: str) -> tuple[float, float]:
+    """Mean and spread of a band's reflectance; of another date (nir@1) those of the band, of a wavelength (w0705) those of
+    the two named bands around it, weighted by distance, and beyond the outermost centre those of its band.
+
+    Raises InputError for a band without constants, by its name.
+    """
+    name, _ = split_date(band)
+    nm = wavelength_nm(name)
+    if nm is None and name not in REFLECTANCE_MEAN:
+        raise InputError(f"no normalisation constants for band {band}", expected=", ".join(REFLECTANCE_MEAN))
+    if nm is None:
+        return REFLECTANCE_MEAN[name], REFLECTANCE_SPREAD[name]
+    centres = [CENTRES_NM[known][0] for known in S2_NANO_BANDS]  # ascending
+    mean, spread = (
+        float(np.interp(nm, centres, [of[known] for known in S2_NANO_BANDS]))
+        for of in (REFLECTANCE_MEAN, REFLECTANCE_SPREAD)
+    )
+    return mean, spread
+
+
 # Clouds and snow reach z of 10 and more; beyond 12 there is only saturation.
 NORMALISED_RANGE: tuple[float, float] = (-4.0, 12.0)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from codec.errors import InputError
-from codec.models.bands import NORMALISED_RANGE, REFLECTANCE_MEAN, REFLECTANCE_SPREAD, S2_NANO_BANDS
+from codec.models.bands import NORMALISED_RANGE, S2_NANO_BANDS, normalisation
 
 STEMS = ("single", "grouped")
 BAND_GROUPS: tuple[tuple[str, ...], ...] = (
@@ -43,11 +43,8 @@ class EncoderConfig:
     stem: str = "single"  # "grouped": one token per patch and group of bands, averaged at the end
 
     def __post_init__(self) -> None:
-        unknown = [band for band in self.bands if band not in REFLECTANCE_MEAN]
-        if unknown:
-            raise InputError(
-                f"no normalisation constants for band {unknown[0]}", expected=", ".join(REFLECTANCE_MEAN)
-            )
+        for band in self.bands:
+            normalisation(band)
         if self.tile % self.patch or self.width % self.heads or self.width % 4:
             raise InputError("tile must be a multiple of patch, width of heads and of 4", found=asdict(self))
         if self.stem not in STEMS or self.registers < 0:
@@ -128,8 +125,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config = config or EncoderConfig()
         n_bands, width = len(config.bands), config.width
-        mean = torch.tensor([REFLECTANCE_MEAN[b] for b in config.bands]).reshape(-1, 1)
-        spread = torch.tensor([REFLECTANCE_SPREAD[b] for b in config.bands]).reshape(-1, 1)
+        mean, spread = torch.tensor([normalisation(b) for b in config.bands]).reshape(-1, 2, 1).unbind(1)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("inverse_spread", 1.0 / spread, persistent=False)
         # One filter bank per band: over zero-filled bands a linear map is their sum over the present ones. A module of

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from codec.errors import InputError
+from codec.scene.band_names import LONGEST_NM, SHORTEST_NM
 from codec.types import BoolArray, FloatArray
 
-# Reflected sunlight; what lies outside is emitted heat, or a wavelength in the wrong unit.
-SHORTEST_NM, LONGEST_NM = 380.0, 2500.0
 # Centre and the largest distance from it, nm: Sentinel-2B's centres (product metadata); wide enough for the like-named
 # bands of Landsat 5 to 9, NAIP and common cameras, and never overlapping a neighbour of the same width class.
 CENTRES_NM: dict[str, tuple[float, float]] = {

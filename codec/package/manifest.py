@@ -29,6 +29,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from codec.bitstream.extensions import MAX_BANDS
 from codec.errors import Corrupt, IdentityError, InputError, Truncated, UnsupportedVersion
 from codec.package import identity
 from codec.package.files import MAX_FILES, FileEntry, check_name
@@ -156,7 +157,7 @@ def parse(data: bytes, path: Path) -> Manifest:
     names = [plane.name for plane in (*planes, *refining)]
     if not planes or len(names) > 8 or len(set(names)) != len(names):
         read.fail("planes", "1 to 8 planes with different names", names)
-    bands = tuple(read.items(raw, "bands", 64))
+    bands = tuple(read.items(raw, "bands", MAX_BANDS))
     if not all(isinstance(band, str) and band for band in bands) or len(set(bands)) != len(bands):
         read.fail("bands", "different names", bands)
     tile = read.table(raw, "tile")

@@ -77,7 +77,9 @@ class Scene:
         A number counts what the sensor delivers (2 bytes; 1 for 8-bit products), even where the file spends
         more on it, so that a ratio against it never gains from a float64 file.
         """
-        return sum(self._bands[name].raw_bytes for name in bands)
+        chosen = [self._bands[name] for name in bands]
+        # A narrow band may stand for a broad one, too.
+        return sum({(band.source.name, band.source.index): band.raw_bytes for band in chosen}.values())
 
     def read(self, window: Window, bands: Sequence[str]) -> tuple[FloatArray, BoolArray]:
         """Reflectance C×H×W float32 and validity H×W of a window of the scene's grid, in the order of `bands`.

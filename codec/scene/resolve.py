@@ -73,7 +73,7 @@ def without_alpha(
     alphas = [source for source in sources if source.alpha]
     if not alphas:
         return list(sources), []
-    asked = {id(_place(sources, text, place)) for text, place in (mapping or {}).items()}
+    asked = {id(place_of(sources, text, place)) for text, place in (mapping or {}).items()}
     measured = [
         source
         for source in alphas
@@ -149,13 +149,14 @@ def _explicit(sensor: Sensor, sources: Sequence[Source], mapping: Mapping[str, s
         band = find(sensor, text)
         if band.name in chosen:
             raise InputError(f"band {band.name} is given twice", found=text, fix="name each band once")
-        chosen[band.name] = _place(sources, text, place)
+        chosen[band.name] = place_of(sources, text, place)
     if not chosen:
         raise InputError("the mapping of bands is empty", fix="name at least one band")
     return {name: chosen[name] for name in sensor.band_names if name in chosen}
 
 
-def _place(sources: Sequence[Source], text: str, place: str) -> Source:
+def place_of(sources: Sequence[Source], text: str, place: str) -> Source:
+    """The source that a mapping's PLACE means."""
     files = {source.name for source in sources}
     if place.isdecimal():
         if len(files) > 1:

@@ -14,6 +14,7 @@ import numpy as np
 from codec.errors import InputError
 from codec.scene.georeference import Affine6, same_place, to_georeference
 from codec.scene.names import find
+from codec.scene.own_names import own_bands
 from codec.scene.pixel_sample import sample_dn
 from codec.scene.plausible import check_plausible
 from codec.scene.product_names import ProductName
@@ -22,7 +23,7 @@ from codec.scene.resample import GridMap, grid_map
 from codec.scene.resolve import choose_sensor, read_products, resolve, without_alpha
 from codec.scene.safe import SafeProduct, is_safe, read_safe
 from codec.scene.scaling import SceneFacts, choose_decodings, invalid_numbers
-from codec.scene.sensors import Role, Sensor
+from codec.scene.sensors import NAMED_BANDS, Role, Sensor
 from codec.scene.sensors import sensor as sensor_named
 from codec.scene.sources import RASTER_SUFFIXES, Source, probe, probe_name
 
@@ -88,7 +89,10 @@ def open_scene(
         what = sensor_named(sensor)
         sources, said = without_alpha(what, sources, bands)
         notes += said
-        named, said = resolve(what, sources, bands, strict=strict)
+        if what.name == NAMED_BANDS:
+            what, named, said = own_bands(sources, bands)
+        else:
+            named, said = resolve(what, sources, bands, strict=strict)
         notes += said
     chosen = _chosen(what, named, use, explicit=bands is not None)
     notes += dict.fromkeys(note for source in chosen.values() for note in source.notes)

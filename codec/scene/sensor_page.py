@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from codec.atomic import write_atomic
-from codec.scene.sensors import SENSORS, Scaling, Sensor
+from codec.scene.sensors import NAMED_BANDS, SENSORS, Scaling, Sensor
 
 _INTRODUCTION = """# Sensors
 
@@ -29,6 +29,13 @@ themselves. What stays open is refused, with the names of the scalings to choose
 `reflectance`: floating-point numbers that are reflectance already.
 """
 
+_OWN_NAMES = """\
+A band is what its description says: a name of the first columns above (`red`), `w0705` for a centre at 705 nm, `nir@1`
+for `nir` on a second date; or it has the wavelength of its attributes (ENVI's `wavelength` with units, GDAL's
+`CENTRAL_WAVELENGTH_UM`) or of words such as `channel 36 (705.3 nm)`, rounded to nm. Where bands are narrow, the broad
+bands of Sentinel-2 are the nearest narrow ones within 10 nm, and the scene's notes say which. It is never chosen unasked.
+"""
+
 
 def page() -> str:
     """The whole page."""
@@ -37,20 +44,7 @@ def page() -> str:
 
 def _section(sensor: Sensor) -> str:
     lines = [f"## {sensor.name}", "", f"{sensor.title}.", ""]
-    lines += _table(
-        ("name", "native", "wavelength nm", "GSD m", "role", "also"),
-        (
-            (
-                band.name,
-                band.native,
-                f"{band.wavelength_nm:g}",
-                f"{band.gsd_m:g}",
-                band.role.value,
-                ", ".join(band.aliases),
-            )
-            for band in sensor.bands
-        ),
-    )
+    lines += [_OWN_NAMES] if sensor.name == NAMED_BANDS else _bands(sensor)
     lines += _table(
         ("scaling", "gain", "offset", "nodata DN", "saturated DN", "number types"),
         (_scaling(sensor, scaling) for scaling in sensor.scalings),
@@ -65,6 +59,23 @@ def _section(sensor: Sensor) -> str:
             ((name, f"{r.lmin:g}", f"{r.lmax:g}", f"{r.esun:g}") for name, r in sensor.radiance.items()),
         )
     return "\n".join(lines)
+
+
+def _bands(sensor: Sensor) -> list[str]:
+    return _table(
+        ("name", "native", "wavelength nm", "GSD m", "role", "also"),
+        (
+            (
+                band.name,
+                band.native,
+                f"{band.wavelength_nm:g}",
+                f"{band.gsd_m:g}",
+                band.role.value,
+                ", ".join(band.aliases),
+            )
+            for band in sensor.bands
+        ),
+    )
 
 
 def _scaling(sensor: Sensor, scaling: Scaling) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ CANONICAL_BANDS = (
 )
 # fmt: on
 
+NAMED_BANDS = "named-bands"  # the sensor whose bands are what its files say
+
 
 class Role(Enum):
     """Why a band is there; only surface bands are opened unless another is asked for by name."""
@@ -201,6 +203,8 @@ _RED_GREEN_BLUE = (
 _NAIP_8BIT = Scaling("dn8", 0.4 / 255, 0.0, saturation=255, saturated_is_valid=True, dtypes=("uint8",))
 _RGB_8BIT = Scaling("dn8", 0.3 / 255, 0.0, saturation=255, saturated_is_valid=True, dtypes=("uint8",))
 _EXPORT_8BIT = Scaling("dn8", 0.4 / 255, 0.0, nodata=255, saturation=255, dtypes=("uint8",))
+# As spectrometers' surface products are delivered.
+_NAMED_1E4 = Scaling("sr-1e4", 1e-4, 0.0, nodata=-9999, dtypes=("int16", "uint16"))
 # The gain is not constant: it follows from radiance, irradiance, sun and date (`radiance.py`).
 _L7_RADIANCE = Scaling(
     "radiance8", 1.0, 0.0, nodata=0, saturation=255, saturated_is_valid=True, needs_sun=True
@@ -246,6 +250,13 @@ _ALL = (
         dn_max=255,
     ),
     Sensor("rgb", "any red, green, blue picture, 8-bit", _RED_GREEN_BLUE, (_RGB_8BIT,), dn_max=255),
+    # Bands are what a file says (`codec.scene.own_names`).
+    Sensor(
+        NAMED_BANDS,
+        "any imager whose bands say what they are, by name, wavelength or date: spectrometers, stacks of dates",
+        (),
+        (_NAMED_1E4,),
+    ),
     Sensor("s2-export8", "Sentinel-2, 8-bit display export", _s2("l1c"), (_EXPORT_8BIT,), dn_max=255),
 )
 

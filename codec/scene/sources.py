@@ -127,6 +127,11 @@ def _tags(dataset: Any, *index: int) -> dict[str, str]:
     return {key.rsplit("#", 1)[-1].lower(): str(value) for key, value in dataset.tags(*index).items()}
 
 
+def _imagery(dataset: Any, index: int) -> dict[str, str]:
+    """What GDAL's drivers know of a band's wavelength."""
+    return {key.lower(): str(value) for key, value in dataset.tags(index, ns="IMAGERY").items()}
+
+
 def _crs(dataset: Any, tags: Mapping[str, str]) -> tuple[Any, tuple[str, ...]]:
     from rasterio.crs import CRS
     from rasterio.errors import CRSError
@@ -167,7 +172,7 @@ def _bands(dataset: Any, name: str, file: str, stem: str) -> list[Source]:
     common = _tags(dataset)
     sources = []
     for index in dataset.indexes:
-        own = _tags(dataset, index)
+        own = {**_tags(dataset, index), **_imagery(dataset, index)}
         tags = {**common, **own}
         crs, crs_notes = _crs(dataset, tags)
         transform, transform_notes = _transform(dataset, tags)

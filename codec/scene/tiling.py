@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from codec.errors import InputError
+from codec.scene.band_names import check_names
 from codec.scene.reader import Scene
-from codec.scene.sensors import CANONICAL_BANDS
 from codec.types import BoolArray, FloatArray, Georeference, Tile, TileGrid
 
 
@@ -39,9 +39,7 @@ def tiles(
         )
     if margin < 0:
         raise InputError("the margin cannot be negative", found=margin)
-    unknown = [name for name in band_list if name not in CANONICAL_BANDS]
-    if unknown:
-        raise InputError(f"unknown band {', '.join(unknown)}", fix=f"known are {', '.join(CANONICAL_BANDS)}")
+    check_names(band_list)
     positions = [i for i, name in enumerate(band_list) if name in scene.bands]
     if not positions:
         raise InputError(

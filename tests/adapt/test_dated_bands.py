@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from codec.adapt import apply
-from codec.adapt.band_names import check_names, dated, resolved_indices, split_date
+from codec.adapt.dated_indices import resolved_indices
 from codec.adapt.files import decode_adapter, encode_adapter
 from codec.adapt.patch_statistics import PatchStatistics
 from codec.errors import InputError
 from codec.models.vit import Encoder, EncoderConfig
+from codec.scene.band_names import check_names, dated, split_date
 
 BANDS = ("blue", "green", "red", "nir", "red@1", "nir@1", "nir@2")
 
@@ -32,7 +33,7 @@ def test_names_and_dates() -> None:
     "band", ["nir@0", "nir@", "nir@01", "nir@-1", "nir@1000", "nir@1@2", "@1", "near@1", "w705@1"]
 )
 def test_what_is_no_band_is_refused(band: str) -> None:
-    with pytest.raises(InputError, match="there is no band"):
+    with pytest.raises(InputError, match="unknown band"):
         check_names(["red", band])
 
 

@@ -151,7 +151,10 @@ def with_extensions(*extensions: Extension, epsg: int = 32633) -> bytes:
 EXTENSIONS = [
     ("unknown mandatory", (Extension(9, True, b""),), UnsupportedVersion),
     ("reserved mandatory", (Extension(3, True, b"x"),), UnsupportedVersion),
-    ("wide band mask", (Extension(7, True, bytes(16)),), UnsupportedVersion),
+    ("wide band mask of nothing", (Extension(7, True, bytes(16)),), Corrupt),
+    ("empty wide band mask", (Extension(7, True, b""),), Corrupt),
+    ("wide band mask of 65 bytes", (Extension(7, True, b"\x01" * 65),), Corrupt),
+    ("optional wide band mask", (Extension(7, False, b"\x01"),), Corrupt),
     ("disorder", (Extension(10, False, b""), Extension(9, False, b"")), Corrupt),
     ("unknown repeated", (Extension(9, False, b""), Extension(9, False, b"")), Corrupt),
     ("name repeated", (Extension(6, False, b"a"), Extension(6, False, b"a")), Corrupt),
@@ -236,7 +239,8 @@ def test_a_header_that_is_too_long_says_what_to_drop() -> None:
 ILLEGAL_TO_BUILD = [
     {"sensor": ""}, {"sensor": "seventeen-letters"}, {"sensor": "Naip"}, {"sensor": "é"}, {"codec_id": b"short"},
     {"planes": ()}, {"planes": (SMALL[0].spec(),) * 9}, {"ladder_index": 255}, {"ladder_index": -1},
-    {"band_mask": 2**64}, {"run": 2**32}, {"time_us": 2**63}, {"flags": 2}, {"grid": TileGrid(2**32, 1, 65536, 1)},
+    {"band_mask": 2**576}, {"band_mask": 2**64, "extensions": (Extension(7, True, b"\x02"),)},
+    {"run": 2**32}, {"time_us": 2**63}, {"flags": 2}, {"grid": TileGrid(2**32, 1, 65536, 1)},
     {"grid": TileGrid(10, 10, 65536, 1)},
 ]  # fmt: skip
 
@@ -245,6 +249,23 @@ ILLEGAL_TO_BUILD = [
 def test_a_header_with_an_illegal_value_cannot_be_built(fields: dict[str, object]) -> None:
     with pytest.raises(InputError):
         header(**fields)
+
+
+@pytest.mark.parametrize("mask", [1 << 64, 1 << 71 | 1, 1 << 72, (1 << 140) - 1, 1 << 575, (1 << 576) - 1])
+def test_a_mask_of_more_than_64_bands_round_trips(mask: int) -> None:
+    there = header(band_mask=mask)
+    data = there.encode()
+    assert FileHeader.decode(data)[0] == there
+    assert FileHeader.decode(data)[0].band_mask == mask
+    assert struct.unpack_from("<Q", data, 32) == (mask & 2**64 - 1,)
+    assert there.extensions[-1].data == (mask >> 64).to_bytes((mask.bit_length() - 64 + 7) // 8, "little")
+    there.check_band_mask(576)
+    with pytest.raises(Corrupt, match="illegal header field"):
+        there.check_band_mask(mask.bit_length() - 1)
+
+
+def test_a_mask_of_64_bands_needs_no_extension() -> None:
+    assert header(band_mask=2**64 - 1).extensions == header().extensions
 
 
 def test_a_band_mask_beyond_the_package_is_corrupt() -> None:

@@ -68,7 +68,7 @@ def test_a_scene_smaller_than_a_tile_is_one_tile(scene: Scene) -> None:
 def test_no_common_band_and_unknown_bands_are_refused(scene: Scene) -> None:
     with pytest.raises(InputError, match="none of the bands swir16, red; it has blue, nir"):
         next(tiles(scene, ["swir16", "red"], core=32, margin=0))
-    with pytest.raises(InputError, match="unknown band B02; known are coastal"):
+    with pytest.raises(InputError, match="unknown band B02"):
         next(tiles(scene, ["B02"], core=32, margin=0))
 
 

@@ -52,7 +52,7 @@ PLANE_BYTES = 14
 
 FLAG_EMBEDDED_TABLES = 1
 FLAG_EMBEDDED_TRANSFORM = 8
-MEAN_VECTOR, CRS_WKT2, SOURCE_NAME, ARRAY = 1, 2, 6, 8
+MEAN_VECTOR, CRS_WKT2, SOURCE_NAME, WIDE_BAND_MASK, ARRAY = 1, 2, 6, 7, 8
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def decode_header(data: bytes) -> Header:
     (epsg,) = field["EPSG"]
     planes = tuple(_decode_plane(data, PLANES_OFFSET + PLANE_BYTES * index) for index in range(n_planes))
     extensions = data[PLANES_OFFSET + PLANE_BYTES * n_planes : length - 4]
-    mean_vectors, wkt, source_name, skipped, array = _decode_extensions(extensions, planes, epsg)
+    mean_vectors, wkt, source_name, skipped, beyond, array = _decode_extensions(extensions, planes, epsg)
     if array is not None:
         check_array(array, planes, (height, width), (core_height, core_width))
     return Header(
@@ -158,7 +158,7 @@ def decode_header(data: bytes) -> Header:
         flags=flags,
         ladder_index=ladder_index,
         sensor=_decode_sensor(field["sensor"][0]),
-        band_mask=field["band mask"][0],
+        band_mask=field["band mask"][0] + (beyond << 64),
         codec_id=field["codec_id"][0],
         run=field["run"][0],
         height=height,
@@ -202,11 +202,12 @@ def _decode_plane(data: bytes, start: int) -> Plane:
 
 def _decode_extensions(
     data: bytes, planes: tuple[Plane, ...], epsg: int
-) -> tuple[dict[int, bytes], str | None, str | None, tuple[int, ...], Array | None]:
+) -> tuple[dict[int, bytes], str | None, str | None, tuple[int, ...], int, Array | None]:
     mean_vectors: dict[int, bytes] = {}
     wkt: str | None = None
     source_name: str | None = None
     skipped: list[int] = []
+    beyond = 0
     array: Array | None = None
     before = -1
     position = 0
@@ -242,6 +243,12 @@ def _decode_extensions(
             if not 1 <= length <= 128:
                 raise Corrupt(f"a source name of {length} bytes")
             source_name = _utf8(content)
+        elif number == WIDE_BAND_MASK:
+            if not must:
+                raise Corrupt("the wide band mask is marked optional")
+            if not 1 <= length <= 64 or content[-1] == 0:
+                raise Corrupt(f"a wide band mask of {length} bytes")
+            beyond = sum(byte << 8 * i for i, byte in enumerate(content))
         elif number == ARRAY:
             if must:
                 raise Corrupt("the array extension is marked mandatory")
@@ -250,7 +257,7 @@ def _decode_extensions(
             raise Unsupported(f"extension {number} must be understood")
         else:
             skipped.append(number)
-    return mean_vectors, wkt, source_name, tuple(skipped), array
+    return mean_vectors, wkt, source_name, tuple(skipped), beyond, array
 
 
 def _utf8(content: bytes) -> str:

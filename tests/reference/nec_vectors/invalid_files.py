@@ -84,6 +84,9 @@ def _fields() -> list[Invalid]:
         _with_header("affine-nan", "a NaN in the affine transform", affine=nan_affine),
         _with_header("affine-infinite", "an infinite coefficient", affine=infinite),
         _with_header("band-12", "a band beyond the package's twelve", band_mask=1 << 12, needs="bands"),
+        _with_header(
+            "band-64", "band 64 of twelve", extensions=parts.extension(7, b"\x01", must=True), needs="bands"
+        ),
         _with_header("band-63", "the highest bit of the band mask", band_mask=1 << 63 | 1, needs="bands"),
     ]
 
@@ -112,10 +115,14 @@ def _extensions() -> list[Invalid]:
 
     source = parts.extension(6, b"a", must=False)
     wkt = parts.extension(2, b"a crs", must=False)
-    unknown, reserved = (parts.extension(number, b"x", must=True) for number in (42, 7))
+    unknown, reserved = (parts.extension(number, b"x", must=True) for number in (42, 3))
     return [
         extended("unknown-mandatory", "number 42 must be understood", unknown, "unsupported"),
-        extended("reserved-mandatory", "number 7, wide band mask, is reserved", reserved, "unsupported"),
+        extended("reserved-mandatory", "number 3, ground control points, is reserved", reserved, "unsupported"),
+        extended("wide-optional", "a wide band mask that may be skipped", parts.extension(7, b"\x01", must=False)),
+        extended("wide-empty", "a wide band mask of no bytes", parts.extension(7, b"", must=True)),
+        extended("wide-last-zero", "a wide band mask that ends in zero", parts.extension(7, b"\x01\x00", must=True)),
+        extended("wide-65", "a wide band mask of 65 bytes", parts.extension(7, b"\x01" * 65, must=True)),
         extended("head-overruns", "two bytes are no extension", b"\x06\x01"),
         extended("content-overruns", "an extension longer than the header", b"\x06\x05\x00abcd"),
         extended("disorder", "number 2 behind number 6", source + wkt),

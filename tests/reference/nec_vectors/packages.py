@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,7 @@ ONE = PackageOut(
     TablesIn(LADDER, HAND, (PlaneIn(1, 1, 1, (0,), (0,), ((0,),), ((10,),)),)),
     (([[[0.5]]], [[-1.0]]),),
 )
+SPECTRAL = replace(ONE, name="spectral", reason="`one` of a spectrometer's 140 bands", n_bands=140)
 
 _THREE_PLANE = PlaneIn(
     rows=2,
@@ -306,6 +307,6 @@ LOW = PackageOut(
 )
 
 PACKAGES = (
-    ONE, THREE, TWO, WIDE, MASK, INTEGER_NONE, INTEGER_LEFT, INTEGER_LINEAR, INTEGER_NEIGHBOURS, INTEGER_CHANNELS, LIST,
-    BIG, DIGITS, DIGITS_ASTRAY, TURNED, TURNED_SKEW, ONE_LOW, LOW,
+    ONE, SPECTRAL, THREE, TWO, WIDE, MASK, INTEGER_NONE, INTEGER_LEFT, INTEGER_LINEAR, INTEGER_NEIGHBOURS, INTEGER_CHANNELS,
+    LIST, BIG, DIGITS, DIGITS_ASTRAY, TURNED, TURNED_SKEW, ONE_LOW, LOW,
 )  # fmt: skip

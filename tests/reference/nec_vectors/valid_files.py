@@ -9,7 +9,7 @@ from nec_encoder.payload import TileIn, encode_payload
 
 from nec_vectors.expected import embed_three
 from nec_vectors.files import Grid, Plan, Vector, assemble, draw, head, outcomes, plane
-from nec_vectors.packages import ONE, THREE, PackageOut
+from nec_vectors.packages import ONE, SPECTRAL, THREE, PackageOut
 from nec_vectors.valid import E_THREE, three_records
 
 C_OK, T_OK, I_OK, S_OK = ("coefficients", "ok"), ("tables", "ok"), ("index", "ok"), ("seal", "ok")
@@ -84,6 +84,7 @@ def _headers() -> list[Vector]:
     one = one_plane([1])
     bare = head(ONE, scene=(8, 8))
     same_as_epsg = parts.extension(2, b"an equal definition", must=False)
+    wide = parts.extension(7, bytes([1, 0, 0, 0, 1 << 4, 0, 0, 0, 0, 1 << 3]), must=True)
     longest = parts.extension(100, bytes(800 - 142 - 3), must=False)
     return [
         Vector(
@@ -102,6 +103,14 @@ def _headers() -> list[Vector]:
             "header-800-bytes", "the longest header", ONE,
             assemble(head(ONE, scene=(8, 8), extensions=longest), [one_record([1])]),
             Plan(records=outcomes(1), planes=[one]),
+        ),
+        Vector(
+            "header-wide-bands", "bands 3, 64, 100 and 139 of 140", SPECTRAL,
+            assemble(head(SPECTRAL, scene=(8, 8), band_mask=1 << 3, extensions=wide), [one_record([1])]),
+            Plan(
+                records=outcomes(1), planes=[one],
+                header={"band_mask": 1 << 3 | 1 << 64 | 1 << 100 | 1 << 139},
+            ),
         ),
         Vector(
             "header-only", "no record has arrived yet: all tiles missing, not an error", ONE, bare,

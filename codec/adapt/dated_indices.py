@@ -1,8 +1,4 @@
-"""What bands of an adapter are called, and which spectral indices they give.
-
-    nir      a band that some sensor of the registry has (`codec.scene.sensors`)
-    w0705    a band centred on 705 nm
-    nir@1    the same place on another date: `nir` is the first date, `nir@1` the second, …
+"""Which spectral indices bands give, of which date.
 
 To an adapter a date is more bands: one code for each token says what all dates show there, and each index is computed on
 every date that has its bands. A date that is missing or under cloud is absent, like any band.
@@ -10,41 +6,12 @@ every date that has its bands. A date that is missing or under cloud is absent, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from codec.adapt.indices import BandIndex, choose
 from codec.errors import InputError
-from codec.scene.sensors import CANONICAL_BANDS
-
-WAVELENGTH = re.compile(r"w[0-9]{4}")
-_DATE = re.compile(r"@([1-9][0-9]{0,2})")
-
-
-def split_date(band: str) -> tuple[str, int]:
-    """`nir@2` → (nir, 2); no date is 0."""
-    name, at, number = band.partition("@")
-    found = _DATE.fullmatch(at + number)
-    return (name, int(found[1])) if found else (band, 0)
-
-
-def dated(name: str, date: int) -> str:
-    """The name of a band, or of an index, on a date."""
-    return f"{name}@{date}" if date else name
-
-
-def check_names(bands: Sequence[str]) -> None:
-    """Raises InputError for what is no band."""
-    for band in bands:
-        name, _ = split_date(band)
-        if name not in CANONICAL_BANDS and not WAVELENGTH.fullmatch(name):
-            raise InputError(
-                f"there is no band {band!r}",
-                expected=", ".join(CANONICAL_BANDS),
-                found=band,
-                fix="use these names, or w0705 for a band centred on 705 nm; nir@1 is nir on a second date",
-            )
+from codec.scene.band_names import dated, split_date
 
 
 def resolved_indices(
