@@ -28,6 +28,7 @@ from codec.models.bands import BAND_LISTS, S2_NANO_BANDS
 from codec.models.foreign.galileo import GalileoEncoder
 from codec.models.foreign.load import load_foreign
 from codec.models.weights import load_encoder
+from codec.types import FloatArray
 
 FOLDS = 3
 GALILEO, ALL_GROUPS = "galileo_nano", "galileo_nano, all groups"
@@ -125,27 +126,40 @@ def answer(arm: Arm, task: Task, recipe: TaskRecipe, where: Folders, out: Path) 
         recipe = recipe.model_copy(update={"rate": arm.rate})
     encoder = where.encoder(arm.encoder)
     task, bands = task.narrow(arm.narrow) if arm.narrow else (task, S2_NANO_BANDS)
-    adapted = _adapter(arm, encoder, recipe, bands)
+    adapted = adapter(arm, encoder, recipe, bands)
     decides = [arm.method, adapted.settings.model_dump(mode="json"), recipe.model_dump(mode="json")]
     key = json.dumps([*decides, arm.encoder, adapted.base_sha256, _fingerprint(task), FOLDS], sort_keys=True)
     path = out / f"{task.name}-{arm.name}-{recipe.seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
     if path.exists():
         with np.load(path) as kept:
             return Answered(kept["answers"], int(kept["trained"]), int(kept["base"]))
-    fold = grouped_folds(task.groups, FOLDS, 0)
-    answers = np.full(task.data.labels.shape, NO_CLASS, np.int64)
+    scores = held_out(arm, encoder, bands, task.data, task.groups, recipe)
+    found = Answered(scores.argmax(-1), adapted.n_trained, adapted.base_parameters)
+    keep(path, answers=found.answers, trained=found.trained, base=found.base)
+    return found
+
+
+def held_out(
+    arm: Arm, encoder: nn.Module, bands: tuple[str, ...], data: Labelled, groups: IntArray, recipe: TaskRecipe
+) -> FloatArray:
+    """Logits N×K, or N×h×w×K, of every tile by an adapter that learned from the tiles of other folds."""
+    fold = grouped_folds(groups, FOLDS, 0)
+    found = np.zeros((*data.labels.shape, len(data.classes)), np.float32)
     for number in np.unique(fold):
         held = fold == number
-        adapted = _adapter(arm, encoder, recipe, bands)
-        head = train(adapted, task.data.part(~held), recipe)
-        answers[held] = logits(adapted, head, task.data.part(held)).argmax(-1)
-    found = Answered(answers, adapted.n_trained, adapted.base_parameters)
-    out.mkdir(parents=True, exist_ok=True)
+        adapted = adapter(arm, encoder, recipe, bands)
+        head = train(adapted, data.part(~held), recipe)
+        found[held] = logits(adapted, head, data.part(held))
+    return found
+
+
+def keep(path: Path, **arrays: Any) -> None:
+    """Write an .npz whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     with part.open("wb") as file:
-        np.savez(file, answers=answers, trained=found.trained, base=found.base)
+        np.savez(file, **arrays)
     part.replace(path)
-    return found
 
 
 class _AllGroups(Adapted):
@@ -162,7 +176,8 @@ class _AllGroups(Adapted):
         return found
 
 
-def _adapter(arm: Arm, encoder: nn.Module, recipe: TaskRecipe, bands: tuple[str, ...]) -> Adapted:
+def adapter(arm: Arm, encoder: nn.Module, recipe: TaskRecipe, bands: tuple[str, ...]) -> Adapted:
+    """The arm's adapter, before it learns."""
     if arm.encoder == ALL_GROUPS:
         assert isinstance(encoder, GalileoEncoder)
         return _AllGroups(encoder)
