@@ -22,7 +22,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -54,7 +54,6 @@ class DatedArm:
 
 
 _ONE = Arm("deflect", "deflect")
-# The first is what all others are held against.
 ARMS = (
     DatedArm("deflect, dates averaged", _ONE, "alone", averaged=True),
     DatedArm("deflect, all dates", _ONE, "all"),
@@ -64,6 +63,11 @@ ARMS = (
         "rgb only, dates averaged", Arm("rgb only", "frozen", settings={"inputs": "own"}), "alone", True
     ),
 )
+# Whom each is held against: dates averaged, and of what sees all dates also the first of them alone.
+RIVALS: Mapping[str, Sequence[str]] = {
+    ARMS[0].name: tuple(arm.name for arm in ARMS[1:]),
+    "deflect, first date": ("deflect, all dates",),
+}
 
 
 class PlaceTask(Task):
@@ -142,10 +146,14 @@ def _scores(
 
 
 def date_rows(series: Series, found: Mapping[str, list[Answered]]) -> list[Row]:
-    """Scores of the arms and their differences to averaged dates; of one task there is no average over tasks."""
+    """Scores of the arms and their differences to each of RIVALS; of one task there is no average over tasks."""
     data, _ = series.until(series.present.shape[1])
     task = PlaceTask(series.name, data, series.groups)
-    rows = rows_of(PART, [task], {(name, series.name): seeds for name, seeds in found.items()})
+    rows: list[Row] = []
+    for rival, arms in RIVALS.items():
+        # Of the arms it is given, `rows_of` holds all against the first.
+        fresh = rows_of(PART, [task], {(arm, series.name): found[arm] for arm in (rival, *arms)})
+        rows += [row for row in fresh if row.rival or not any(row.key == old.key for old in rows)]
     return [row for row in rows if not row.case.startswith(f"{PART}/average/")]
 
 

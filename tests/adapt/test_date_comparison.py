@@ -200,7 +200,12 @@ def test_rows_hold_every_arm_against_averaged_dates() -> None:
         ]
         for arm in ARMS
     }
-    rows = {(row.case, row.metric): row for row in date_rows(of, found)}
+    made = date_rows(of, found)
+    assert len({row.key for row in made}) == len(made)
+    further = next(row for row in made if row.rival == "deflect, first date")
+    assert further.case == "dates/made/deflect, all dates"
+    assert further.lo is not None and further.lo > 0  # noqa: PT018
+    rows = {(row.case, row.metric): row for row in made if row.rival != "deflect, first date"}
     assert not [case for case, _ in rows if "average/" in case]
     assert {row.suite for row in rows.values()} == {"adapters"}
     best = rows["dates/made/deflect, all dates", "mean IoU, difference"]
