@@ -130,7 +130,7 @@ def encode_scene(
             grid=grid,
             georeference=scene.georeference,
             sensor=scene.sensor.name,
-            band_mask=int(sum(1 << i for i in np.flatnonzero(present))),
+            band_mask=sum(1 << int(i) for i in np.flatnonzero(present)),
             time_us=to_microseconds(scene.time),
             ladder_index=ladder_index,
             bytes_per_tile=bytes_per_tile,

@@ -308,3 +308,36 @@ def test_the_bands_are_the_adapters_own_and_the_rest_is_the_bases(base: Package,
     assert not any(p.requires_grad for p in encoder.parameters())
     with pytest.raises(InputError, match="pixels do not fit the adapter"):
         encoder(torch.zeros(1, 3, 48, 48), torch.ones(1, 3), torch.ones(1, 48, 48))
+
+
+def test_the_harness_runs_a_packages_adapter(root: Path, tmp_path: Path) -> None:
+    """An adapted package is never scored by its base alone."""
+    from codec.adapt.files import save_adapter
+    from codec.evaluate.rate.encoders import open_encoder
+    from codec.evaluate.rate.types import TileSet
+    from codec.models.weights import load_encoder
+    from codec.package import refresh
+    from tests.adapt.small_bases import kicked
+
+    folder = Path(shutil.copytree(root / "models" / "rgb-small", tmp_path / "adapted"))
+    weights = folder / "encoder.safetensors"
+    adapted = apply(load_encoder(weights), "bitfit", BANDS)
+    save_adapter(kicked(adapted, 0.2), folder / "adapter.safetensors", encoder_sha256=sha256_of(weights))
+    refresh(folder)
+    rng = np.random.default_rng(0)
+    pixels = rng.uniform(0.05, 0.4, (3, len(BANDS), 64, 64)).astype(np.float32)
+    one = np.arange(3)
+    tiles = TileSet(
+        "made", BANDS, pixels, np.ones((3, len(BANDS)), bool), np.ones((3, 64, 64), bool), one,
+        np.zeros((3, 2), np.int64), one,
+    )  # fmt: skip
+    found, plain = open_encoder(str(folder)), open_encoder("rgb-small")
+    assert found.identity != plain.identity
+    ones = torch.ones(3, len(BANDS)), torch.ones(3, 64, 64)
+    with torch.no_grad():
+        expected = load_adapted_encoder(weights, folder / "adapter.safetensors")(
+            torch.from_numpy(pixels), *ones
+        )
+    tokens = found(tiles).values["tokens"]
+    np.testing.assert_allclose(tokens, expected["tokens"].numpy(), atol=1e-5)
+    assert np.abs(tokens - plain(tiles).values["tokens"]).max() > 0.01

@@ -1,7 +1,7 @@
 """Encoders by name: TileSet → Planes, with what a cache must know of them.
 
     s2-nano, rgb-small, …        a shipped model package, by name
-    PATH                         a folder of a model package, or an encoder.safetensors
+    PATH                         a folder of a model package (with its adapter, if it has one), or an encoder.safetensors
     onnx@PACKAGE                 the exported graph of a package (taken anyhow where it has no weights)
     galileo_nano                 the frozen teacher of the collection; its position code is left in
     pixel-statistics             log mean, log deviation, minimum, maximum of each band and patch
@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from codec.adapt.encoder import AdaptedEncoder, load_adapted_encoder
 from codec.errors import InputError
 from codec.evaluate.features import random_twin
 from codec.evaluate.rate import plain_encoders as plain
@@ -33,10 +34,11 @@ from codec.evaluate.rate.plane_encoder import Basis, Batches, PlaneEncoder, basi
 from codec.evaluate.rate.types import Planes, TileSet
 from codec.models import bands as constants
 from codec.models.galileo import TEACHER_BANDS, load_teacher
+from codec.models.vit import Encoder
 from codec.models.weights import load_encoder
 from codec.package import Package
 from codec.package import load as load_package
-from codec.package.manifest import TRANSFORM
+from codec.package.manifest import ADAPTER, TRANSFORM
 
 __all__ = ["OPENERS", "Basis", "PlaneEncoder", "basis_of", "check_planes", "open_encoder"]
 
@@ -81,7 +83,7 @@ def _digest(*parts: object) -> str:
 
 def _constants(bands: tuple[str, ...]) -> str:
     """Name of the normalisation by band name, with a hash of the constants of these bands."""
-    table = [(b, constants.REFLECTANCE_MEAN[b], constants.REFLECTANCE_SPREAD[b]) for b in bands]
+    table = [(b, *constants.normalisation(b)) for b in bands]
     return f"reflectance-by-band-name-1/{_digest(table, constants.NORMALISED_RANGE)[:8]}"
 
 
@@ -122,14 +124,22 @@ def _of_model(name: str, model: str) -> PlaneEncoder:
     path = _weights(model)
     if path is None:
         return _of_graph(name, model)
-    encoder = load_encoder(path)
+    title = path.resolve().parent.name if Path(model).exists() else name
+    if path != Path(model) and ADAPTER in (package := _package(model)).names():
+        return with_adapter(title, path, package.path(ADAPTER))
+    return _of_weights(title, hashlib.sha256(path.read_bytes()).hexdigest(), load_encoder(path))
+
+
+def with_adapter(name: str, weights: Path, adapter: Path) -> PlaneEncoder:
+    """An encoder of this project with an adapter. Raises as `codec.adapt.encoder.load_adapted_encoder`."""
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (weights, adapter)]
+    return _of_weights(name, _digest(*digests), load_adapted_encoder(weights, adapter))
+
+
+def _of_weights(name: str, identity: str, encoder: Encoder | AdaptedEncoder) -> PlaneEncoder:
     bands = encoder.config.bands
     return PlaneEncoder(
-        path.resolve().parent.name if Path(model).exists() else name,
-        hashlib.sha256(path.read_bytes()).hexdigest(),
-        _constants(bands),
-        lambda tiles: planes_of(encoder, tiles),
-        _normalised(bands),
+        name, identity, _constants(bands), lambda tiles: planes_of(encoder, tiles), _normalised(bands)
     )
 
 

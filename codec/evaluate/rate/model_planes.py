@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from codec.adapt.encoder import AdaptedEncoder
 from codec.errors import InputError
 from codec.evaluate.rate.plain_encoders import grid_validity
 from codec.evaluate.rate.types import Planes, TileSet
@@ -64,7 +65,7 @@ def through(tiles: TileSet, bands: tuple[str, ...], side: int, run: Run) -> dict
     return {plane: np.concatenate(parts) for plane, parts in found.items()}
 
 
-def planes_of(encoder: Encoder, tiles: TileSet) -> Planes:
+def planes_of(encoder: Encoder | AdaptedEncoder, tiles: TileSet) -> Planes:
     """All planes of a model from its weights."""
 
     @torch.inference_mode()

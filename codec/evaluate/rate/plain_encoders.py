@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from codec.errors import InputError
 from codec.evaluate.rate.types import TileSet
-from codec.models.bands import NORMALISED_RANGE, REFLECTANCE_MEAN, REFLECTANCE_SPREAD
+from codec.models.bands import NORMALISED_RANGE, REFLECTANCE_MEAN, normalisation
 from codec.scene.tiling import token_validity
 from codec.types import BoolArray, FloatArray
 
@@ -41,17 +41,7 @@ def normalised_batches(
 
     Absent bands and invalid pixels are 0. Raises InputError where a tile has none of the bands, or a band no constants.
     """
-    unknown = [band for band in bands if band not in REFLECTANCE_MEAN]
-    if unknown:
-        raise InputError(
-            f"no normalisation constants for band {unknown[0]}",
-            expected=", ".join(REFLECTANCE_MEAN),
-            found=unknown,
-        )
-    mean, spread = (
-        np.array([table[b] for b in bands], np.float32)[:, None, None]
-        for table in (REFLECTANCE_MEAN, REFLECTANCE_SPREAD)
-    )
+    mean, spread = np.array([normalisation(band) for band in bands], np.float32).T[:, :, None, None]
     there = [(k, tiles.bands.index(band)) for k, band in enumerate(bands) if band in tiles.bands]
     for start in range(0, len(tiles), batch):
         stop = min(start + batch, len(tiles))

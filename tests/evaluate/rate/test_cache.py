@@ -103,7 +103,6 @@ def test_a_planted_cache_of_another_normalisation_is_refused_by_name(
     with monkeypatch.context() as patch:
         spread = {band: 2 * value for band, value in bands.REFLECTANCE_SPREAD.items()}
         patch.setattr(bands, "REFLECTANCE_SPREAD", spread)
-        patch.setattr("codec.evaluate.rate.plain_encoders.REFLECTANCE_SPREAD", spread)
         wrong = open_encoder("s2-nano")
         PlaneCache(tmp_path).planes(wrong, tiles)
     assert wrong.normalisation != encoder.normalisation
