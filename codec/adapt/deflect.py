@@ -141,6 +141,11 @@ class Deflected(Adapted):
         """
         self.upe.statistics.fit(batches, constant=constant)  # type: ignore[operator]
 
+    @property
+    def fitted(self) -> bool:
+        """Whether the pixel statistics of a training set are there."""
+        return bool(self.upe.statistics.fitted)
+
     def stored_beside(self) -> dict[str, Tensor]:
         return {f"upe.statistics.{name}": b for name, b in self.upe.statistics.named_buffers()}
 

@@ -130,7 +130,8 @@ def train(
     recipe: TaskRecipe = _DEFAULT,
     tell: Callable[[int, float], None] = lambda step, loss: None,
 ) -> LinearTokenHead:
-    """Learn; `adapted` is changed, its base is not. Returns the head, in evaluation mode.
+    """Learn; `adapted` is changed, its base is not. Returns the head, in evaluation mode. DEFLECT's statistics are those of
+    these data, unless they were fitted before.
 
     Raises InputError where no label is known or labels are not one a tile or a token, InternalError where the loss is not
     finite.
@@ -139,7 +140,8 @@ def train(
     if not known.any():
         raise InputError("no tile has a label", fix="give labelled tiles")
     of_tiles = data.labels.ndim == 1
-    if isinstance(adapted, Deflected):
+    # One that was trained before goes on with the statistics it knows.
+    if isinstance(adapted, Deflected) and not adapted.fitted:
         adapted.fit_statistics(data.batches(), constant="zero")
     adapted.train()
     head = LinearTokenHead(adapted.width, len(data.classes), pooled=of_tiles)

@@ -93,6 +93,16 @@ def test_what_is_found_once_is_what_every_step_would_find(
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)
 
 
+def test_an_adapter_goes_on_with_the_statistics_it_was_trained_with() -> None:
+    adapted = apply(encoder(), "deflect", BANDS)
+    train(adapted, tiles(0), RECIPE.model_copy(update={"steps": 1}))
+    before = {name: value.clone() for name, value in adapted.stored_beside().items()}
+    darker = tiles(1)
+    darker.pixels[:] *= 0.5
+    train(adapted, darker, RECIPE.model_copy(update={"steps": 1}))
+    assert all(torch.equal(before[name], value) for name, value in adapted.stored_beside().items())
+
+
 def test_unknown_labels_take_no_part() -> None:
     data = tiles(0, dense=True)
     labels = data.labels.copy()
