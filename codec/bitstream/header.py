@@ -81,10 +81,13 @@ class FileHeader:
         _require("scene sides have 32 bits", self.grid, max(self.grid.height, self.grid.width) < 2**32)
         cores = max(self.grid.core_height, self.grid.core_width)
         _require("a tile's core has at most 65535 pixels a side", cores, cores < 2**16)
-        own = _with_wide_mask(_with_wkt(self.extensions, self.georeference), self.band_mask)
-        object.__setattr__(self, "extensions", own)
+        given = self.extensions
+        object.__setattr__(
+            self, "extensions", _with_wide_mask(_with_wkt(given, self.georeference), self.band_mask)
+        )
         try:
-            ext.check(self.extensions, planes=self.planes, grid=self.grid, epsg=self.georeference.epsg)
+            for extensions in (given, self.extensions):
+                ext.check(extensions, planes=self.planes, grid=self.grid, epsg=self.georeference.epsg)
         except (Corrupt, UnsupportedVersion) as error:
             raise InputError(f"illegal header extensions: {error}") from error
 
@@ -267,15 +270,12 @@ def _with_wkt(extensions: tuple[Extension, ...], georeference: Georeference) -> 
 
 
 def _with_wide_mask(extensions: tuple[Extension, ...], band_mask: int) -> tuple[Extension, ...]:
-    """With what of the mask the fixed field does not hold."""
-    there = [e.data for e in extensions if e.number == ExtensionNumber.WIDE_BAND_MASK]
+    """With what of the mask the fixed field does not hold; the mask decides, not what stood there before."""
+    others = tuple(e for e in extensions if e.number != ExtensionNumber.WIDE_BAND_MASK)
     beyond = band_mask >> ext.FIELD_BANDS
-    own = ext.wide_mask_extension(beyond) if beyond else None
-    if not there and own is not None:
-        return tuple(sorted((*extensions, own), key=lambda e: e.number))
-    if there and (own is None or there[0] != own.data):
-        raise InputError("the wide band mask and the band mask differ", fix="give the mask alone")
-    return extensions
+    if not beyond:
+        return others
+    return tuple(sorted((*others, ext.wide_mask_extension(beyond)), key=lambda e: e.number))
 
 
 def _legal_sensor(name: str) -> bool:

@@ -101,10 +101,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _margin(encoder: Path) -> int:
-    """Of the package an encoder lies in; 0 for a loose file."""
+    """Of the package an encoder lies in; 0 for a loose file. Raises InputError for a package with an adapter."""
     from codec.package import load
+    from codec.package.manifest import ADAPTER
 
-    return load(encoder.parent).tile.margin if (encoder.parent / "manifest.json").is_file() else 0
+    if not (encoder.parent / "manifest.json").is_file():
+        return 0
+    package = load(encoder.parent)
+    if ADAPTER in package.names():
+        raise InputError(
+            f"package {package.name!r} has an adapter, which these protocols do not run",
+            path=encoder,
+            fix="use python -m codec.evaluate rate",
+        )
+    return package.tile.margin
 
 
 def _encoder(options: argparse.Namespace) -> None:
@@ -126,7 +136,8 @@ def _encoder(options: argparse.Namespace) -> None:
     found = identity(paths)
     if options.split in RELEASE_SPLITS and options.results:
         refuse_another(options.results, subject, found, again=options.again)
-    margin = _margin(paths[0]) if options.margin is None else options.margin
+    stated = _margin(paths[0])
+    margin = stated if options.margin is None else options.margin
     bank = Bank(subject, encoders, options.data, rivals=options.rival or RIVALS, margin=margin)
     others = {path.resolve().parent.name: [load_encoder(path)] for path in options.against}
     setting = Setting(options.split, options.samples, others)

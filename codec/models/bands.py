@@ -47,6 +47,12 @@ REFLECTANCE_SPREAD: dict[str, float] = dict(
 )
 
 
+def is_known(band: str) -> bool:
+    """Whether `normalisation` has constants for a band."""
+    name, _ = split_date(band)
+    return name in REFLECTANCE_MEAN or wavelength_nm(name) is not None
+
+
 def normalisation(band: str) -> tuple[float, float]:
     """Mean and spread of a band's reflectance; of another date (nir@1) those of the band, of a wavelength (w0705) those of
     the two named bands around it, weighted by distance, and beyond the outermost centre those of its band.

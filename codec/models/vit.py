@@ -52,6 +52,10 @@ class EncoderConfig:
                 f"stem is one of {', '.join(STEMS)}; registers is not negative", found=asdict(self)
             )
 
+        alone = [b for b in self.bands if self.stem == "grouped" and not any(b in g for g in BAND_GROUPS)]
+        if alone:
+            raise InputError(f"band {alone[0]} is in no group of a grouped stem", fix="use the stem single")
+
     @property
     def side(self) -> int:
         """Tokens a side."""

@@ -24,6 +24,7 @@ from codec.models.galileo import GROUPS, TEACHER_BANDS, GalileoTeacher, load_tea
 from codec.models.vit import Encoder
 from codec.models.weights import load_encoder
 from codec.nec.patches import Tiles, take
+from codec.package.manifest import ADAPTER
 
 # Width, blocks, heads: nano is ours, the others those of arXiv 2010.11929 (S: 2012.12877).
 SIZES: dict[str, tuple[int, int, int]] = {
@@ -226,6 +227,12 @@ def open_masked(start: str, *, root: Path, data: Path | None = None) -> MaskedEn
     path = Path(start)
     if path.suffix != ".safetensors":
         path = (path if path.is_dir() else root / start) / "encoder.safetensors"
+        if path.with_name(ADAPTER).exists():
+            raise InputError(
+                "this package has an adapter, which the recipe does not run",
+                path=path.parent,
+                fix="start from the package that it was made from",
+            )
     return OurEncoder(load_encoder(path))
 
 

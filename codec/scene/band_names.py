@@ -50,5 +50,6 @@ def check_names(bands: Sequence[str]) -> None:
             raise InputError(
                 f"unknown band {band}",
                 expected=", ".join(CANONICAL_BANDS),
+                found=band,
                 fix="use these names, or w0705 for a band centred on 705 nm; nir@1 is nir on a second date",
             )

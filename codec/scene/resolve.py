@@ -6,7 +6,7 @@ green, blue, because there the file itself says which band is which.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,29 +63,29 @@ def band_place(text: str) -> tuple[str, str]:
 
 
 def without_alpha(
-    sensor: Sensor, sources: Sequence[Source], mapping: Mapping[str, str] | None
+    sensor: Sensor,
+    sources: Sequence[Source],
+    mapping: Mapping[str, str] | None,
+    named: Callable[[Source], bool] | None = None,
 ) -> tuple[list[Source], list[str]]:
     """The sources but for alpha bands, which are masks; and notes.
 
     GDAL calls the fourth of four 8-bit bands alpha where nobody said otherwise, near infrared too. One that `mapping` asks
-    for, or whose words name a band of the sensor, is a measurement, and masks nothing.
+    for, or whose words name a band of the sensor, is a measurement, and masks nothing. `named` decides the latter for
+    sensors without a list of bands.
     """
+    named = named or (lambda one: any(len(matches_within(sensor, word)) == 1 for word in one.words))
     alphas = [source for source in sources if source.alpha]
     if not alphas:
         return list(sources), []
     asked = {id(place_of(sources, text, place)) for text, place in (mapping or {}).items()}
-    measured = [
-        source
-        for source in alphas
-        if id(source) in asked
-        or (mapping is None and any(len(matches_within(sensor, word)) == 1 for word in source.words))
-    ]
+    measured = [source for source in alphas if id(source) in asked or (mapping is None and named(source))]
     unmasked = {source.name for source in measured}
     notes = [
         f"band {source.index} of {source.file} is a mask by its colour interpretation (alpha); "
         "if it was measured, give the mapping of bands to files"
         for source in alphas
-        if source not in measured and source.dtype == "uint8" and len(sensor.bands) > 3
+        if source not in measured and source.dtype == "uint8" and len(sensor.bands) != 3
     ]
     kept = [source for source in sources if not source.alpha or source in measured]
     return [

@@ -90,8 +90,12 @@ def choose_decodings(
     if evidence and evidence.scaling not in (None, scaling.name):
         notes.append(f"the pixels speak for {evidence.scaling} instead: {evidence.reason}")
     lines, said = _lines(sensor, scaling, chosen, facts)
+    # A product's flag far below every reflectance means the same in files of fractions.
+    flag = sensor.scalings[0].nodata
+    flags = (flag,) if scaling is REFLECTANCE and flag is not None and flag < -1 else ()
     return {
-        name: Decoding(*lines[name], invalid_numbers(source, scaling)) for name, source in chosen.items()
+        name: Decoding(*lines[name], (*invalid_numbers(source, scaling), *flags))
+        for name, source in chosen.items()
     }, notes + said
 
 
@@ -126,7 +130,8 @@ def _choose(
                 fix="give the scaling: no-offset or plus1000",
             )
         return sensor.scaling(evidence.scaling), f"judged by the pixels, no metadata tells: {evidence.reason}"
-    if len(sensor.scalings) == 1:
+    # Of 8-bit products there is one scaling and a largest number to check it by; of others the kind of number must fit.
+    if len(sensor.scalings) == 1 and (fitting or sensor.dn_max is not None):
         return sensor.scalings[0], "the only one of this sensor"
     if len(fitting) == 1:
         return fitting[0], f"the only one of {sensor.name} with {', '.join(sorted(dtypes))} numbers"

@@ -14,7 +14,7 @@ import numpy as np
 from codec.errors import InputError
 from codec.scene.georeference import Affine6, same_place, to_georeference
 from codec.scene.names import find
-from codec.scene.own_names import own_bands
+from codec.scene.own_names import names_itself, own_bands
 from codec.scene.pixel_sample import sample_dn
 from codec.scene.plausible import check_plausible
 from codec.scene.product_names import ProductName
@@ -87,10 +87,11 @@ def open_scene(
             if product.sensor not in (None, sensor):
                 notes.append(f"taken as {sensor}, though the name {product.source} says {product.sensor}")
         what = sensor_named(sensor)
-        sources, said = without_alpha(what, sources, bands)
+        own = what.name == NAMED_BANDS
+        sources, said = without_alpha(what, sources, bands, names_itself if own else None)
         notes += said
-        if what.name == NAMED_BANDS:
-            what, named, said = own_bands(sources, bands)
+        if own:
+            what, named, said = own_bands(sources, bands, strict=strict)
         else:
             named, said = resolve(what, sources, bands, strict=strict)
         notes += said

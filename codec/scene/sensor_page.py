@@ -31,9 +31,12 @@ themselves. What stays open is refused, with the names of the scalings to choose
 
 _OWN_NAMES = """\
 A band is what its description says: a name of the first columns above (`red`), `w0705` for a centre at 705 nm, `nir@1`
-for `nir` on a second date; or it has the wavelength of its attributes (ENVI's `wavelength` with units, GDAL's
-`CENTRAL_WAVELENGTH_UM`) or of words such as `channel 36 (705.3 nm)`, rounded to nm. Where bands are narrow, the broad
-bands of Sentinel-2 are the nearest narrow ones within 10 nm, and the scene's notes say which. It is never chosen unasked.
+for `nir` on a second date; or it has the wavelength of its own attributes (ENVI's `wavelength` with units, GDAL's
+`CENTRAL_WAVELENGTH_UM`) or of a description such as `705.3 nm` or `channel 36 (705.3 nm)`. Wavelengths are rounded to whole
+nanometres, by which a package's bands are found: a sensor calibrated otherwise has other bands. ENVI's bad bands are left
+out, its reflectance scale factor is used. Where bands are narrow, the broad bands of Sentinel-2 are the nearest narrow ones
+within 10 nm, and the scene's notes say which. A pixel without data in one band is invalid in all. This sensor is never
+chosen unasked.
 """
 
 

@@ -51,6 +51,7 @@ class Source:
     colour: str  # colour interpretation, where it names a colour
     alpha: bool
     tags: Mapping[str, str]  # of the file and of the band, keys in lower case
+    band_tags: Mapping[str, str]  # of the band alone, or of a file of one band
     notes: tuple[str, ...]
 
     @property
@@ -128,8 +129,21 @@ def _tags(dataset: Any, *index: int) -> dict[str, str]:
 
 
 def _imagery(dataset: Any, index: int) -> dict[str, str]:
-    """What GDAL's drivers know of a band's wavelength."""
-    return {key.lower(): str(value) for key, value in dataset.tags(index, ns="IMAGERY").items()}
+    """What GDAL's drivers know of a band's wavelength; `bad_band` where ENVI's list says so."""
+    found = {key.lower(): str(value) for key, value in dataset.tags(index, ns="IMAGERY").items()}
+    good = re.findall(r"[-+.\w]+", dataset.tags(ns="ENVI").get("bbl", ""))
+    if len(good) == dataset.count and good[index - 1] in ("0", "0.0"):
+        found["bad_band"] = "1"
+    return found
+
+
+def _scale(dataset: Any, index: int) -> float:
+    """Of the band, or what ENVI's `reflectance scale factor` makes of it."""
+    own = float(dataset.scales[index - 1])
+    stated = dataset.tags(ns="ENVI").get("reflectance_scale_factor", "")
+    if own == 1.0 and re.fullmatch(r"\d{1,9}(?:\.\d{1,9})?", stated) and float(stated) > 0:
+        return 1.0 / float(stated)
+    return own
 
 
 def _crs(dataset: Any, tags: Mapping[str, str]) -> tuple[Any, tuple[str, ...]]:
@@ -205,13 +219,14 @@ def _bands(dataset: Any, name: str, file: str, stem: str) -> list[Source]:
                 nodata=dataset.nodatavals[index - 1],
                 has_mask=MaskFlags.per_dataset in flags or MaskFlags.alpha in flags,
                 mask_is_alpha=MaskFlags.alpha in flags,
-                scale=dataset.scales[index - 1],
+                scale=_scale(dataset, index),
                 offset=dataset.offsets[index - 1],
                 words=tuple(dict.fromkeys(word for word in words if word)),
                 numbers=tuple(dict.fromkeys(per_band[key] for key in _NUMBER_TAGS if key in per_band)),
                 colour=interpretation.name if interpretation.name in _COLOURS else "",
                 alpha=interpretation is ColorInterp.alpha,
                 tags=tags,
+                band_tags=per_band,
                 notes=(*crs_notes, *transform_notes),
             )
         )

@@ -22,13 +22,13 @@ from codec.evaluate.rate.utility import Judge
 GROUPS, SETTINGS = 30, (400.0, 200.0, 100.0, 50.0)
 
 
-def reached(bytes_of: float, share: float, resamples: int = 2) -> Reached:
+def reached(bytes_of: float, share: float) -> Reached:
     """Right answers of 100 a place: the whole share uncompressed, 4 points fewer at each halving of the bytes."""
     right = np.array([share - 0.04 * i for i in range(len(SETTINGS))])
     sums = np.stack([100 * right, np.full(len(SETTINGS), 100.0)], axis=-1)  # S×2
-    every = np.broadcast_to(sums[None, :, None], (resamples, len(SETTINGS), GROUPS, 2)).copy()
+    every = np.broadcast_to(sums[None, :, None], (1, len(SETTINGS), GROUPS, 2)).copy()
     sizes = np.stack([np.full((GROUPS, 2), (size * bytes_of, 1.0)) for size in SETTINGS])
-    whole = np.broadcast_to(np.array([100 * share, 100.0]), (resamples, GROUPS, 2)).copy()
+    whole = np.broadcast_to(np.array([100 * share, 100.0]), (1, GROUPS, 2)).copy()
     return Reached(Measured(every, sizes), whole)
 
 
@@ -72,15 +72,34 @@ def test_a_better_encoder_reaches_the_others_accuracy_with_fewer_bytes(judge: Ju
     assert own.value == pytest.approx(400 * 2 ** (-3 / 4))
 
 
-def test_seeds_count_as_training_sets_at_their_mean_bytes() -> None:
+def test_seeds_of_adapters_stand_side_by_side_at_their_mean_bytes() -> None:
     both = joined([reached(1, 0.8), reached(0.5, 0.7)])
-    assert both.measured.sums.shape[0] == both.uncompressed.shape[0] == 4
+    assert both.measured.sums.shape[0] == both.uncompressed.shape[0] == 2
     np.testing.assert_allclose(both.measured.sizes[0, :, 0], 300)
-    assert reached(1, 0.8).repeated(3).measured.sums.shape[0] == 6
     short = reached(1, 0.8)
     short = Reached(Measured(short.measured.sums[:, :2], short.measured.sizes[:2]), short.uncompressed)
     with pytest.raises(InternalError, match="different numbers of settings"):
         joined([reached(1, 0.8), short])
+
+
+def test_heads_are_no_seeds(judge: Judge) -> None:
+    """Five heads of one adapter are one value, and an encoder without seeds scatters over places alone."""
+    low, high = reached(1, 0.7), reached(1, 0.9)
+    heads = Reached.mean_of_heads(
+        Measured(np.concatenate([low.measured.sums, high.measured.sums]), low.measured.sizes),
+        np.concatenate([low.uncompressed, high.uncompressed]),
+    )
+    assert heads.measured.sums.shape[0] == 1
+    (row,) = [
+        r for r in rows_of("made", judge, {"rgb only": heads.beside(3)}, 3) if "uncompressed" in r.metric
+    ]
+    assert (row.value, row.lo, row.hi) == pytest.approx((0.8, 0.8, 0.8))  # all places are alike
+    seeds = joined([reached(1, share) for share in (0.7, 0.8, 0.9)])
+    (row,) = [r for r in rows_of("made", judge, {"deflect": seeds}, 3) if "uncompressed" in r.metric]
+    assert row.lo is not None
+    assert row.hi is not None
+    assert row.lo < 0.65  # three seeds of standard deviation 0.1: Student's interval of their mean
+    assert row.hi > 0.95
 
 
 def test_an_adapter_learns_from_the_training_part_alone(
@@ -94,8 +113,12 @@ def test_an_adapter_learns_from_the_training_part_alone(
 
     monkeypatch.setattr(module, "train", train)
     weights = root / "models" / "rgb-small" / "encoder.safetensors"
-    path = learned(evidence, TaskRecipe(steps=1), weights, tmp_path / "a" / "b.safetensors")
+    path = learned(evidence, TaskRecipe(steps=1), weights, tmp_path / "adapters")
     assert path.exists()
     assert len(seen[0]) == (evidence.split == "train").sum() == 4
-    assert learned(evidence, TaskRecipe(steps=1), weights, path) == path
+    assert learned(evidence, TaskRecipe(steps=1), weights, path.parent) == path
     assert len(seen) == 1  # kept
+    assert learned(evidence, TaskRecipe(steps=2), weights, path.parent) != path
+    evidence.tiles.pixels[0] += 0.1
+    assert learned(evidence, TaskRecipe(steps=1), weights, path.parent) != path
+    assert len(seen) == 3

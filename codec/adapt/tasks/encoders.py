@@ -15,6 +15,7 @@ from codec.models.foreign.load import load_foreign
 from codec.models.foreign.scale_mae import ScaleMaeEncoder
 from codec.models.weights import load_encoder
 from codec.package import load
+from codec.package.manifest import ADAPTER
 
 LARGEST_TILE = 224  # of encoders that take any: what published ones were trained on
 
@@ -42,6 +43,12 @@ def open_encoder(where: str, layout: str | None, task: PaperTask) -> Opened:
     if path.is_file():
         return Opened(base_of(load_encoder(path)), path.stem, _sha256(path))
     package = load(where)
+    if ADAPTER in package.names():
+        raise InputError(
+            f"package {package.name!r} has an adapter already, which this command does not run",
+            path=package.folder,
+            fix="adapt the package that it was made from",
+        )
     path = package.path("encoder.safetensors")
     return Opened(base_of(load_encoder(path)), package.name, _sha256(path))
 

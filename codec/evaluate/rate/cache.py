@@ -41,6 +41,8 @@ CODE = (
     "codec.evaluate.rate.encoders",
     "codec.evaluate.rate.model_planes",
     "codec.evaluate.rate.plain_encoders",
+    "codec.adapt",
+    "codec.models.bands",
     "codec.models.vit",
     "codec.models.galileo",
 )

@@ -124,6 +124,12 @@ def _of_model(name: str, model: str) -> PlaneEncoder:
     path = _weights(model)
     if path is None:
         return _of_graph(name, model)
+    if path == Path(model) and path.with_name(ADAPTER).exists():
+        raise InputError(
+            "these weights lie beside an adapter, without which they are another encoder",
+            path=path,
+            fix="give the package's folder",
+        )
     title = path.resolve().parent.name if Path(model).exists() else name
     if path != Path(model) and ADAPTER in (package := _package(model)).names():
         return with_adapter(title, path, package.path(ADAPTER))

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from codec.errors import InputError
 from codec.evaluate.rate.types import TileSet
-from codec.models.bands import NORMALISED_RANGE, REFLECTANCE_MEAN, normalisation
+from codec.models.bands import NORMALISED_RANGE, is_known, normalisation
 from codec.scene.tiling import token_validity
 from codec.types import BoolArray, FloatArray
 
@@ -60,7 +60,7 @@ def normalised_batches(
 
 def known_bands(tiles: TileSet) -> tuple[str, ...]:
     """The bands of a set that the normalisation knows, in its own order: what encoders without weights see."""
-    return tuple(band for band in tiles.bands if band in REFLECTANCE_MEAN)
+    return tuple(band for band in tiles.bands if is_known(band))
 
 
 def patch_statistics(tiles: TileSet) -> FloatArray:
