@@ -113,9 +113,10 @@ def compiled(build: Build, arch: int) -> Resources:
 
 def builds() -> tuple[Build, ...]:
     """Of every kernel."""
+    from kernels.constrained_projection import builds as constrained_projection
     from kernels.dual_attention import builds as dual_attention
 
-    return dual_attention.builds()
+    return (*dual_attention.builds(), *constrained_projection.builds())
 
 
 def every(architectures: Sequence[int], only: str = "") -> Iterator[Resources]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -313,9 +315,12 @@ def test_the_bands_are_the_adapters_own_and_the_rest_is_the_bases(base: Package,
 def test_the_harness_runs_a_packages_adapter(root: Path, tmp_path: Path) -> None:
     """An adapted package is never scored by its base alone."""
     from codec.adapt.files import save_adapter
+    from codec.adapt.tasks.encoders import open_encoder as task_encoder
+    from codec.evaluate.__main__ import _margin
     from codec.evaluate.rate.encoders import open_encoder
     from codec.evaluate.rate.types import TileSet
     from codec.models.weights import load_encoder
+    from codec.nec.encoders import open_masked
     from codec.package import refresh
     from tests.adapt.small_bases import kicked
 
@@ -341,3 +346,12 @@ def test_the_harness_runs_a_packages_adapter(root: Path, tmp_path: Path) -> None
     tokens = found(tiles).values["tokens"]
     np.testing.assert_allclose(tokens, expected["tokens"].numpy(), atol=1e-5)
     assert np.abs(tokens - plain(tiles).values["tokens"]).max() > 0.01
+    refused: tuple[tuple[Callable[..., object], tuple[Any, ...]], ...] = (
+        (open_encoder, (str(weights),)),  # the base under the adapted package's name
+        (task_encoder, (str(folder), None, None)),
+        (partial(open_masked, root=folder), (str(folder),)),
+        (_margin, (weights,)),
+    )
+    for command, arguments in refused:
+        with pytest.raises(InputError, match="adapter"):
+            command(*arguments)
