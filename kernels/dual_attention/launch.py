@@ -26,7 +26,7 @@ class Tile:
     stages: int
 
 
-HALF, SINGLE = Tile(64, 32, 4, 3), Tile(16, 16, 4, 2)
+HALF, SINGLE = Tile(64, 32, 4, 3), Tile(16, 16, 8, 2)
 
 
 def tile_for(kind: torch.dtype) -> Tile:
