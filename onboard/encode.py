@@ -40,6 +40,11 @@ class EncodeReport:
     skipped: dict[str, object] | None = None  # where rules were given
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def tiles_coded(self) -> int:
+        """Tiles that have bytes of their own."""
+        return self.tiles - self.tiles_without_data - self.tiles_invalid
+
     def as_json(self) -> dict[str, object]:
         return asdict(self)
 

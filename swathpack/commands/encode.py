@@ -170,8 +170,7 @@ def run(
     if as_json:
         print_json(report.as_json())
     else:
-        n_coded = report.tiles - report.tiles_without_data - report.tiles_invalid
-        what = "with data"
+        n_coded, what = report.tiles_coded, "with data"
         if encoded.skipped:
             n_coded, what = n_coded - encoded.skipped.skipped_tiles, "that are sent"
         each = f" ({report.nec_bytes / n_coded:.1f} a tile)" if n_coded else ""

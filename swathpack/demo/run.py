@@ -107,7 +107,7 @@ def common_rows(result: SceneResult, transfer: Transfer) -> None:
     result.add("tiles without data", report.tiles_without_data)
     result.add("raw bytes of the bands used", report.raw_bytes, "B")
     result.add(".nec", report.nec_bytes, "B")
-    result.add(".nec per tile with data", report.nec_bytes / (report.tiles - report.tiles_without_data), "B")
+    result.add(".nec per tile with data", report.nec_bytes / report.tiles_coded, "B")
     result.add("on the link, repair packets included", transfer.link_bytes, "B")
     result.add("ratio raw / .nec", report.raw_bytes / report.nec_bytes, "×")
     result.add("ratio raw / link", report.raw_bytes / transfer.link_bytes, "×")
