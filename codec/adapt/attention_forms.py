@@ -14,7 +14,8 @@ A5: with `products=sum` the last product uses the same q_A and k_A; with `separa
     [q + c U_q | q U_k^T + c U_q' U_k'^T]  against keys [k | c] and values [v | c]
 
 and the reference branch is the same attention with [q | 0]: the same operation on the same shapes, so that U = 0 gives the
-same bits. *stacked*: both branches as 2 M queries of one call.
+same bits. *stacked*: both branches as 2 M queries of one call. *fused*: the block up to its MLP as two GPU kernels
+(`kernels.dual_attention`, `kernels.constrained_projection`), for the settings that they know; elsewhere as their twins.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from torch.nn import functional as F
 from codec.adapt.base import Site
 from codec.errors import InputError
 
-Form = Literal["four-products", "folded", "stacked"]
+Form = Literal["four-products", "folded", "stacked", "fused"]
 
 
 class Projected(NamedTuple):
@@ -123,6 +124,7 @@ def stacked(site: Site, reference: Projected, live: Projected, codes: Codes, ups
     return _unfolded(of_reference, adapted, live.q.shape[-1], ups)
 
 
+# Of the attention alone; `fused` takes the projection, too (`codec.adapt.fused`).
 FORMS: Mapping[Form, Callable[[Site, Projected, Projected, Codes, Ups], Displacements]] = {
     "four-products": four_products,
     "folded": folded,

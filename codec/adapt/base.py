@@ -77,6 +77,10 @@ class Site(Protocol):
         """Output projection with its bias."""
         ...
 
+    def output_weight(self) -> Tensor:
+        """The matrix in `output`, D×D."""
+        ...
+
     def output_bias(self) -> Tensor | None:
         """The bias in `output`."""
         ...

@@ -22,6 +22,7 @@ from codec.adapt.adapted import Adapted
 from codec.adapt.attention_forms import FORMS, Codes, Displacements, Form, Projected, Ups
 from codec.adapt.base import Base, Site, site_width
 from codec.adapt.deflection import length_ratio
+from codec.adapt.fused import after_attention, unfusable
 from codec.adapt.layer_choice import chosen_layers
 from codec.adapt.low_rank import add_lora
 from codec.adapt.trained_parts import train_biases, train_norms
@@ -113,8 +114,10 @@ class Deflected(Adapted):
 
     def use(self, form: Form) -> Deflected:
         """Choose how untangled attention is computed. InputError: no such form, or one the settings do not allow."""
-        if form not in FORMS:
-            raise InputError(f"there is no form {form!r}", expected=", ".join(FORMS))
+        if form not in (*FORMS, "fused"):
+            raise InputError(f"there is no form {form!r}", expected=", ".join((*FORMS, "fused")))
+        if form == "fused" and (why := unfusable(self.settings, self.live is self.base, self.base.sites())):
+            raise InputError(f"no kernel knows {why}", fix='use the form "folded", which knows every setting')
         if form == "stacked" and not self._one_projection:
             raise InputError(
                 "one stacked call needs a frozen branch with the same keys and values",
@@ -196,12 +199,15 @@ class Deflected(Adapted):
     ) -> tuple[Tensor, Tensor | None]:
         """One adapted block: the main stream after it, and z_A of a twin."""
         norm, z = self.settings.norm, streams.main
-        live, reference = self._projections(site, frozen_site, streams)
         codes = self._codes(layer, streams) if codes is None else codes
         if self.settings.uatt.ln_aux and self.settings.uatt.stream == "static":
             codes = Codes(*(F.layer_norm(c, c.shape[-1:]) for c in codes))
         codes = Codes(*(site.arrange(c) for c in codes))
         ups = layer.ups(site.heads)
+        if self.form == "fused":
+            z = after_attention(site, z, codes, ups, norm)
+            return z + site.second(z), streams.auxiliary
+        live, reference = self._projections(site, frozen_site, streams)
         found = FORMS[self.form](site, reference, live, codes, ups)
         first, from_auxiliary = self._first(site, frozen_site, found)
         z = z + first

@@ -44,6 +44,9 @@ class OwnSite(PlainSite):
         out: Tensor = self.block.proj(merged)
         return out
 
+    def output_weight(self) -> Tensor:
+        return self.block.proj.weight
+
     def output_bias(self) -> Tensor | None:
         return self.block.proj.bias
 

@@ -89,6 +89,9 @@ class SwinSite(PlainSite):
         out: Tensor = self.block.attn.proj(merged)
         return out
 
+    def output_weight(self) -> Tensor:
+        return self.block.attn.proj.weight
+
     def output_bias(self) -> Tensor | None:
         return self.block.attn.proj.bias
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from codec.adapt.attention_forms import FORMS, Codes, Form, Projected, Ups
+from codec.adapt.fused import unfusable
 from codec.adapt.own_base import OwnSite
 from codec.errors import InputError
 from codec.models.vit import Block
@@ -120,4 +121,39 @@ def test_forms_of_a_whole_encoder_agree(case: str, switches: dict[str, Any]) -> 
 
 
 def _allowed(adapted: Any) -> Sequence[Form]:
-    return [form for form in FORMS if form != "stacked" or adapted._one_projection]
+    fusable = not unfusable(adapted.settings, adapted.live is adapted.base, adapted.base.sites())
+    return [
+        *(form for form in FORMS if form != "stacked" or adapted._one_projection),
+        *(("fused",) if fusable else ()),  # type: ignore[list-item]
+    ]
+
+
+@pytest.mark.parametrize("case", ["own", "MAE"])
+def test_the_kernels_know_the_settings_that_differ_by_numbers_alone(case: str) -> None:
+    """Others are refused by what it is, never computed as something else."""
+    known = {"defaults", "A2 mlp", "A14 detached", "A15 clip", "A17 normalised", "A18 in the stream"}
+    for name, switches in SWITCHES.items():
+        adapted = deflected(case, **switches)
+        if name in known:
+            assert adapted.use("fused").form == "fused"
+            continue
+        with pytest.raises(InputError, match="no kernel knows"):
+            adapted.use("fused")
+        assert adapted.form == "folded"
+
+
+def test_biases_of_positions_are_not_fused() -> None:
+    settings = deflected("own").settings
+    assert unfusable(settings, True, [BiasedSite()]) == "biases of positions"
+
+
+@pytest.mark.parametrize("switches", [{}, {"norm__mode": "clip"}, {"norm__detach_ref": True}], ids=str)
+def test_what_the_kernels_teach_is_what_the_other_forms_teach(switches: dict[str, Any]) -> None:
+    gradients = []
+    for form in ("folded", "fused"):
+        adapted = kicked(deflected("own", double=True, **switches)).use(form)  # type: ignore[arg-type]
+        adapted(*batch_of(dtype=torch.float64))["tokens"].square().sum().backward()
+        gradients.append({name: p.grad for name, p in adapted.trained().items()})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, found in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], found, atol=1e-10, rtol=1e-10)
