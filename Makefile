@@ -123,6 +123,7 @@ bench-entropy: setup bench-peers ## the entropy core against its rivals: one thr
 	$(BIN)/python -m pytest benchmarks -m entropy -s
 
 gpu: setup ## GPU tests and benchmarks; says what it needs where there is none
+	$(BIN)/python -m pytest tests/kernels -m gpu
 	$(BIN)/python -m pytest benchmarks --benchmark-only -m gpu
 
 numbers: $(V)/.dev ## measured numbers against their targets
