@@ -131,3 +131,13 @@ def test_what_does_not_belong_together_is_refused(place: int, wrong: Tensor, wor
     given[place] = wrong
     with pytest.raises(InputError, match=words):
         constrained_projection(*given)
+
+
+def test_what_the_benchmark_times_gives_one_answer() -> None:
+    """On the CPU all contenders are plain PyTorch; bfloat16 leaves them some thousandths apart."""
+    from benchmarks.test_adapted_segment import Segment, eager, fused, stacked
+
+    given = Segment.drawn(10, 2, "cpu")
+    answer = stacked(given).float()
+    for contender in (eager, fused):
+        assert float((contender(given).float() - answer).norm() / answer.norm()) < 1e-2
