@@ -10,7 +10,7 @@ stay not measured.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -91,6 +91,15 @@ def eager(s: Segment) -> Any:
     return s.stream + linear(scale * merged, s.weight, s.bias)
 
 
+def apart(contender: Callable[[Segment], Any], given: Segment) -> float:
+    """Of what is added to the stream, how far a contender is from the stacked form, over its length."""
+    import torch
+
+    alone = replace(given, stream=torch.zeros_like(given.stream), bias=torch.zeros_like(given.bias))
+    answer = stacked(alone).float()
+    return float((contender(alone).float() - answer).norm() / answer.norm())
+
+
 def memory(run: Callable[[], Any]) -> int:
     """Bytes that a call holds at most beyond what it is given."""
     import torch
@@ -113,12 +122,14 @@ def test_adapted_segment(benchmark: Any, record: Callable[[Row], None], n: int, 
     triton = pytest.importorskip("triton")
     given = Segment.drawn(n, batch)
     compiled = torch.compile(stacked, mode="max-autotune")
+    # Graphs keep their memory in a pool of their own, where it is not seen.
+    without_graphs = torch.compile(stacked, mode="max-autotune-no-cudagraphs")
     with torch.inference_mode():
-        answer = stacked(given).float()
         for contender in (fused, eager, compiled):
-            difference = contender(given).float() - answer
-            assert float(difference.norm() / answer.norm()) < 1e-2, contender
-        held = {name: memory(partial(of, given)) for name, of in (("ours", fused), ("theirs", compiled))}
+            assert apart(contender, given) < 2e-2, contender
+        held = {
+            name: memory(partial(of, given)) for name, of in (("ours", fused), ("theirs", without_graphs))
+        }
         times = {
             name: triton.testing.do_bench(partial(of, given), warmup=100, rep=500, quantiles=(0.5, 0.2, 0.8))
             for name, of in (("ours", fused), ("compiled", compiled), ("eager", eager))

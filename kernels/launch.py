@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -39,6 +40,8 @@ def on_gpu(first: Tensor, obstacle: str) -> bool:
     """Whether the kernel runs for these tensors; `obstacle`: what of them it cannot do, which is said once."""
     if first.device.type != "cuda":
         return False
+    if not obstacle and (torch.version.hip or torch.cuda.get_device_capability(first.device) < (8, 0)):
+        obstacle = "kernels are for NVIDIA GPUs of compute capability 8.0 and later"
     if obstacle:
         said_once(f"{obstacle}: its PyTorch twin runs instead")
         return False

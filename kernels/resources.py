@@ -1,7 +1,7 @@
 """What kernels take of a GPU, found without one: `python -m kernels.resources`.
 
     python -m kernels.resources                       # every build for sm_80, sm_87 and sm_90
-    python -m kernels.resources --arch 87 --out DIR   # and the cubins, for boards without the triton package
+    python -m kernels.resources --arch 87 --out DIR   # and the cubins
 
 Each build is compiled ahead of time and its registers, stack, local and shared memory are read from the machine code.
 Stack or local memory means spilled registers. Exit 1 where a build exceeds its ceilings.
@@ -73,17 +73,11 @@ class Resources:
 
 def compiled(build: Build, arch: int) -> Resources:
     """Compile ahead of time. Raises BackendUnavailable without triton, or in a process whose Triton interprets."""
-    try:
-        import triton
-        from triton import knobs
-        from triton.backends.compiler import GPUTarget
-        from triton.compiler import ASTSource
-    except ImportError as error:
-        raise BackendUnavailable(
-            "kernels are compiled by triton, which is not installed", fix="pip install triton"
-        ) from error
-    if knobs.runtime.interpret:
-        raise BackendUnavailable("Triton interprets in this process", fix="unset TRITON_INTERPRET")
+    _check_triton()
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
     function = triton.jit(build.function)
     names = function.arg_names
     signature = {name: build.types.get(name, "constexpr") for name in names}
@@ -111,6 +105,17 @@ def compiled(build: Build, arch: int) -> Resources:
     return Resources(build, arch, registers, stack, local, shared, made.asm["cubin"], made.asm["ptx"])
 
 
+def _check_triton() -> None:
+    try:
+        from triton import knobs
+    except ImportError as error:
+        raise BackendUnavailable(
+            "kernels are compiled by triton, which is not installed", fix="pip install triton"
+        ) from error
+    if knobs.runtime.interpret:
+        raise BackendUnavailable("Triton interprets in this process", fix="unset TRITON_INTERPRET")
+
+
 def builds() -> tuple[Build, ...]:
     """Of every kernel."""
     from kernels.constrained_projection import builds as constrained_projection
@@ -120,7 +125,8 @@ def builds() -> tuple[Build, ...]:
 
 
 def every(architectures: Sequence[int], only: str = "") -> Iterator[Resources]:
-    """All builds whose name begins with `only`."""
+    """All builds whose name begins with `only`. Raises as `compiled`."""
+    _check_triton()
     for build in builds():
         if build.name.startswith(only):
             for arch in architectures:

@@ -59,6 +59,8 @@ class Site(Protocol):
         """N×L×C → W×M×C, as `project` arranges tokens."""
         ...
 
+    biased: bool  # whether `bias` gives something
+
     def bias(self) -> Tensor | None:
         """Added to the scaled products, broadcast to W×heads×M×M; None: nothing."""
         ...
@@ -96,6 +98,7 @@ class PlainSite:
     block: nn.Module
     heads: int
     head_width: int
+    biased = False
 
     def enter(self, values: Tensor) -> Tensor:
         return values

@@ -27,7 +27,7 @@ def unfusable(settings: DeflectSettings, nothing_else_learns: bool, sites: Seque
         "the reference of another run": norm.ref != "same",
         "an MLP whose length is held": norm.mlp,
         "parts of the base that learn": not nothing_else_learns,
-        "biases of positions": any(site.bias() is not None for site in sites),
+        "biases of positions": any(site.biased for site in sites),
     }
     return next((what for what, is_so in unknown.items() if is_so), "")
 
@@ -37,9 +37,11 @@ def after_attention(site: Site, z: Tensor, codes: Codes, ups: Ups, norm: NormSwi
     assert ups.v is not None
     q, k, v = site.project(site.normed(z))
     scale = site.query_scale * site.key_scale
-    found = dual_attention(q, k, v, codes.q, ups.q, ups.k, ups.v, scale)
+    # Under autocast the base's projections are of another kind than what learns, and than the stream.
+    code, up_q, up_k, up_v = (x.to(q.dtype) for x in (codes.q, ups.q, ups.k, ups.v))
+    found = dual_attention(q, k, v, code, up_q, up_k, up_v, scale)
     reference = found.reference_square.detach() if norm.detach_ref else found.reference_square
     return constrained_projection(
-        z, found.adapted, reference, found.adapted_square, site.output_weight(), site.output_bias(),
+        z, found.adapted.to(z.dtype), reference, found.adapted_square, site.output_weight(), site.output_bias(),
         clip=norm.mode == "clip",
     )  # fmt: skip

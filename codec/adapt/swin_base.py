@@ -39,6 +39,8 @@ class SwinSite(PlainSite):
 
     block: SwinBlock
 
+    biased = True  # of relative positions, and of windows that shift
+
     def __init__(self, block: SwinBlock, merging: PatchMerging | None) -> None:
         self.block, self.merging = block, merging
         self.heads = block.attn.heads

@@ -19,7 +19,7 @@ def builds() -> tuple[Build, ...]:
         tile = tile_for(_KINDS[kind])
         types = {
             **dict.fromkeys(("stream", "displacement", "weight", "bias", "out"), f"*{kind}"),
-            "squares": "*fp32",
+            **dict.fromkeys(("reference_square", "adapted_square"), "*fp32"),
             **dict.fromkeys("mnk", "i32"),
         }
         constants = {

@@ -8,7 +8,8 @@ import triton.language as tl
 def constrained_projection_kernel(
     stream,  # (M, N)
     displacement,  # (M, K)
-    squares,  # (2, M, H) float32: of the frozen, of the adapted branch
+    reference_square,  # (M, H) float32, of the frozen branch
+    adapted_square,  # (M, H) float32
     weight,  # (N, K)
     bias,  # (N,); not read without one
     out,  # (M, N)
@@ -53,10 +54,10 @@ def constrained_projection_kernel(
 
     # Heads are added in one order, whoever runs first.
     head = tl.arange(0, HP)
-    at = squares + wide_rows[:, None] * H + head[None, :]
+    at = wide_rows[:, None] * H + head[None, :]
     there = is_row[:, None] & (head < H)[None, :]
-    reference = tl.sum(tl.load(at, mask=there, other=0.0), 1)
-    adapted = tl.sum(tl.load(at + m.to(tl.int64) * H, mask=there, other=0.0), 1)
+    reference = tl.sum(tl.load(reference_square + at, mask=there, other=0.0), 1)
+    adapted = tl.sum(tl.load(adapted_square + at, mask=there, other=0.0), 1)
     # As the twin: a true division and a rounded root, so that equal squares give exactly 1.
     ratio = tl.div_rn(reference, tl.maximum(adapted, 1e-24))
     scale = tl.sqrt_rn(tl.maximum(ratio, 1e-24))

@@ -15,7 +15,7 @@ GROUP = 8
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """Rows, columns and inner numbers of a block. These compile without spills for sm_80, sm_87 and sm_90."""
+    """Rows, columns and inner numbers of a block. `kernels.resources` compiles them."""
 
     rows: int
     cols: int
@@ -47,14 +47,15 @@ def run_constrained_projection(
     heads = reference_square.shape[2]
     n, k = weight.shape
     stream, displacement, weight = stream.contiguous(), displacement.contiguous(), weight.contiguous()
-    squares = torch.stack([reference_square, adapted_square]).float()
+    reference_square, adapted_square = reference_square.contiguous(), adapted_square.contiguous()
     m = stream.numel() // n
     out = torch.empty_like(stream)
-    exact = torch.get_float32_matmul_precision() == "highest"
-    jitted(constrained_projection_kernel)[(-(-m // tile.rows) * -(-n // tile.cols),)](
-        stream, displacement, squares, weight, weight if bias is None else bias.contiguous(), out, m, n, k,
-        H=heads, HP=power_of_two(heads), HAS_BIAS=bias is not None, CLIP=clip, BM=tile.rows, BN=tile.cols, BK=tile.inner,
-        GROUP=GROUP, UPCAST=upcast, PRECISION="ieee" if exact else "tf32",
-        num_warps=tile.warps, num_stages=tile.stages, enable_fp_fusion=True,
-    )  # fmt: skip
+    with torch.cuda.device_of(stream):
+        jitted(constrained_projection_kernel)[(-(-m // tile.rows) * -(-n // tile.cols),)](
+            stream, displacement, reference_square, adapted_square, weight,
+            weight if bias is None else bias.contiguous(), out, m, n, k,
+            H=heads, HP=power_of_two(heads), HAS_BIAS=bias is not None, CLIP=clip, BM=tile.rows, BN=tile.cols,
+            BK=tile.inner, GROUP=GROUP, UPCAST=upcast, PRECISION="ieee",
+            num_warps=tile.warps, num_stages=tile.stages, enable_fp_fusion=True,
+        )  # fmt: skip
     return out

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from codec.errors import InputError
 from kernels.constrained_projection.launch import KINDS, run_constrained_projection
@@ -34,7 +35,8 @@ def _op(
 ) -> Tensor:  # fmt: skip
     obstacle = "" if stream.dtype in KINDS else f"constrained_projection has no kernel for {stream.dtype}"
     run = run_constrained_projection if on_gpu(stream, obstacle) else constrained_projection_twin
-    return run(stream, displacement, reference_square, adapted_square, weight, bias, clip)
+    with torch.autocast(stream.device.type, enabled=False):  # kinds are the caller's
+        return run(stream, displacement, reference_square, adapted_square, weight, bias, clip)
 
 
 @_op.register_fake
@@ -42,7 +44,7 @@ def _(
     stream: Tensor, displacement: Tensor, reference_square: Tensor, adapted_square: Tensor, weight: Tensor,
     bias: Tensor | None, clip: bool,
 ) -> Tensor:  # fmt: skip
-    return torch.empty_like(stream)
+    return stream.new_empty(stream.shape)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -50,8 +52,9 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.clip = inputs[6]
 
 
+@once_differentiable  # type: ignore[untyped-decorator]
 def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    with torch.enable_grad():
+    with torch.enable_grad(), torch.autocast(gradient.device.type, enabled=False):
         inputs = [
             None if x is None else x.detach().requires_grad_(need)
             for x, need in zip(ctx.saved_tensors, ctx.needs_input_grad[:6], strict=True)
@@ -86,11 +89,20 @@ def _check(
                 expected=tuple(displacement.shape[:3]),
                 found=tuple(square.shape),
             )
+        kind = torch.promote_types(stream.dtype, torch.float32)
+        if square.dtype != kind or square.device != stream.device:
+            raise InputError(
+                "squares are kept in single precision, where the stream is",
+                expected=f"{kind} on {stream.device}",
+                found=f"{square.dtype} on {square.device}",
+            )
     expected = (stream.shape[2], displacement.shape[2] * displacement.shape[3])
-    if weight.shape != expected or (bias is not None and bias.shape != expected[:1]):
+    if weight.shape != expected:
         raise InputError(
             "the projection does not fit the displacement", expected=expected, found=tuple(weight.shape)
         )
+    if bias is not None and bias.shape != expected[:1]:
+        raise InputError("the bias does not fit the stream", expected=expected[:1], found=tuple(bias.shape))
     parts = [stream, displacement, weight, *([] if bias is None else [bias])]
     if len({(x.dtype, x.device) for x in parts}) > 1:
         raise InputError(

@@ -30,4 +30,5 @@ def constrained_projection_twin(
     product = displacement.flatten(2) @ weight.mT
     wide = torch.promote_types(product.dtype, scale.dtype)
     found = scale.unsqueeze(-1) * product.to(wide) + stream.to(wide)
-    return (found if bias is None else found + bias.to(wide)).to(stream.dtype)
+    found = found if bias is None else found + bias.to(wide)
+    return found.to(stream.dtype).contiguous()

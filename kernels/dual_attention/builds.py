@@ -28,8 +28,8 @@ def builds() -> tuple[Build, ...]:
         tile, (d0, d1) = tile_for(_KINDS[kind]), parts_of(width)
         types = {
             **dict.fromkeys(("q", "k", "v", "code", "up_q", "up_k", "up_v", "out"), f"*{kind}"),
-            "squares": "*fp32",
-            **dict.fromkeys((*_STRIDES, "batch", "n"), "i32"),
+            **dict.fromkeys(("reference_square", "adapted_square"), "*fp32"),
+            **dict.fromkeys((*_STRIDES, "n"), "i32"),
             "scale": "fp32",
         }
         constants = {

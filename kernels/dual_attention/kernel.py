@@ -19,11 +19,12 @@ def dual_attention_kernel(
     up_k,  # (H, R, D)
     up_v,  # (H, R, D)
     out,  # (B, N, H, D)
-    squares,  # (2, B, N, H) float32: of the frozen, of the adapted branch
+    reference_square,  # (B, N, H) float32, of the frozen branch
+    adapted_square,  # (B, N, H) float32
     q_batch, q_head, q_row,
     k_batch, k_head, k_row,
     v_batch, v_head, v_row,
-    batch, n,
+    n,
     scale,  # of the logits, times log2 e
     H: tl.constexpr,
     D0: tl.constexpr,  # the largest power of two in the head's width
@@ -38,9 +39,11 @@ def dual_attention_kernel(
     D: tl.constexpr = D0 + D1
     kind = q.dtype.element_ty
     operand = tl.float32 if UPCAST else kind
-    b = (tl.program_id(1) // H).to(tl.int64)
-    h = (tl.program_id(1) % H).to(tl.int64)
-    rows = tl.program_id(0) * BM + tl.arange(0, BM)
+    # One grid dimension: the others end at 65,535. Tiles of one head follow each other and share its keys.
+    tiles = tl.cdiv(n, BM)
+    sequence = tl.program_id(0) // tiles
+    b, h = (sequence // H).to(tl.int64), (sequence % H).to(tl.int64)
+    rows = tl.program_id(0) % tiles * BM + tl.arange(0, BM)
     is_row = rows < n
     wide_rows = rows.to(tl.int64)
     d0, r = tl.arange(0, D0), tl.arange(0, RP)
@@ -139,6 +142,6 @@ def dual_attention_kernel(
         of_ref += tl.sum(ref1 * ref1, 1)
         of_ada += tl.sum(ada1 * ada1, 1)
         tl.store(out_at + d1[None, :], ada1.to(kind), mask=is_row[:, None])
-    square_at = squares + (b * n + wide_rows) * H + h
-    tl.store(square_at, of_ref, mask=is_row)
-    tl.store(square_at + batch.to(tl.int64) * n * H, of_ada, mask=is_row)
+    square_at = (b * n + wide_rows) * H + h
+    tl.store(reference_square + square_at, of_ref, mask=is_row)
+    tl.store(adapted_square + square_at, of_ada, mask=is_row)

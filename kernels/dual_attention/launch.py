@@ -18,7 +18,7 @@ KINDS = (torch.float16, torch.bfloat16, torch.float32)
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """BM queries meet BN keys at a time. These compile without spills for sm_80, sm_87 and sm_90 (`kernels.resources`)."""
+    """BM queries meet BN keys at a time. `kernels.resources` compiles them, and says for which widths and ranks."""
 
     queries: int
     keys: int
@@ -65,14 +65,14 @@ def run_dual_attention(
     q, k, v = (x if x.stride(3) == 1 else x.contiguous() for x in (q, k, v))
     code, up_q, up_k, up_v = (x.contiguous() for x in (code, up_q, up_k, up_v))
     out = torch.empty((batch, n, heads, width), dtype=q.dtype, device=q.device)
-    squares = torch.empty((2, batch, n, heads), dtype=torch.float32, device=q.device)
+    # Of their own memory: an op's results may not be views of each other.
+    squares = [torch.empty((batch, n, heads), dtype=torch.float32, device=q.device) for _ in range(2)]
     d0, d1 = parts_of(width)
-    exact = torch.get_float32_matmul_precision() == "highest"
-    jitted(dual_attention_kernel)[(-(-n // tile.queries), batch * heads)](
-        q, k, v, code, up_q, up_k, up_v, out, squares,
-        *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], batch, n, scale * math.log2(math.e),
-        H=heads, D0=d0, D1=d1, R=code.shape[2], RP=padded_rank(code.shape[2]), BM=tile.queries, BN=tile.keys,
-        UPCAST=upcast, PRECISION="ieee" if exact else "tf32",
-        num_warps=tile.warps, num_stages=tile.stages, enable_fp_fusion=True,
-    )  # fmt: skip
-    return DualAttention(out, squares[0], squares[1])
+    with torch.cuda.device_of(q):
+        jitted(dual_attention_kernel)[(-(-n // tile.queries) * batch * heads,)](
+            q, k, v, code, up_q, up_k, up_v, out, *squares,
+            *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], n, scale * math.log2(math.e),
+            H=heads, D0=d0, D1=d1, R=code.shape[2], RP=padded_rank(code.shape[2]), BM=tile.queries, BN=tile.keys,
+            UPCAST=upcast, PRECISION="ieee", num_warps=tile.warps, num_stages=tile.stages, enable_fp_fusion=True,
+        )  # fmt: skip
+    return DualAttention(out, *squares)

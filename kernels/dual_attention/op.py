@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from codec.errors import InputError
 from kernels.dual_attention.launch import obstacle, run_dual_attention
@@ -32,7 +33,8 @@ def _op(
 ) -> tuple[Tensor, Tensor, Tensor]:
     arguments = (q, k, v, code, up_q, up_k, up_v, scale)
     run = run_dual_attention if on_gpu(q, obstacle(q, code)) else dual_attention_twin
-    return tuple(run(*arguments))  # type: ignore[return-value]
+    with torch.autocast(q.device.type, enabled=False):  # kinds are the caller's
+        return tuple(run(*arguments))  # type: ignore[return-value]
 
 
 @_op.register_fake
@@ -50,9 +52,10 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     ctx.scale = inputs[7]
 
 
+@once_differentiable  # type: ignore[untyped-decorator]
 def _backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     """Through one stacked call, made again: keeping what it holds costs more memory than making it."""
-    with torch.enable_grad():
+    with torch.enable_grad(), torch.autocast(gradients[0].device.type, enabled=False):
         q, k, v, code, up_q, up_k, up_v = inputs = [
             x.detach().requires_grad_(need)
             for x, need in zip(ctx.saved_tensors, ctx.needs_input_grad[:7], strict=True)

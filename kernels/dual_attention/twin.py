@@ -21,8 +21,8 @@ class DualAttention(NamedTuple):
     """What both branches leave: the adapted displacement, and of each head the square that both add to a token's length."""
 
     adapted: Tensor  # B×n×h×hd, not yet projected, of the kind of q
-    reference_square: Tensor  # B×n×h, float32
-    adapted_square: Tensor  # B×n×h, float32
+    reference_square: Tensor  # B×n×h, float32, or float64 of float64
+    adapted_square: Tensor  # the same
 
 
 def dual_attention_twin(

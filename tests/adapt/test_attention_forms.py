@@ -1,4 +1,4 @@
-"""Untangled attention against the paper's sums written as loops in NumPy, and its three forms against each other."""
+"""Untangled attention against the paper's sums written as loops in NumPy, and its forms against each other."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from codec.adapt.own_base import OwnSite
 from codec.errors import InputError
 from codec.models.vit import Block
 from tests.adapt.small_bases import SWITCHES, batch_of, deflected, kicked
+from tests.adapt.small_swin import adapted as swin_adapted
 
 W, HEADS, M, HD, R = 2, 3, 7, 4, 5
 Array = NDArray[np.float64]
@@ -24,6 +25,8 @@ Array = NDArray[np.float64]
 
 class BiasedSite(OwnSite):
     """A site with an additive bias per window, as windows with relative positions and masks have it."""
+
+    biased = True
 
     def __init__(self) -> None:
         super().__init__(Block(HEADS * HD, HEADS, 2))
@@ -143,8 +146,18 @@ def test_the_kernels_know_the_settings_that_differ_by_numbers_alone(case: str) -
 
 
 def test_biases_of_positions_are_not_fused() -> None:
-    settings = deflected("own").settings
-    assert unfusable(settings, True, [BiasedSite()]) == "biases of positions"
+    with pytest.raises(InputError, match="no kernel knows biases of positions"):
+        swin_adapted().use("fused")  # type: ignore[attr-defined]
+
+
+def test_the_kernels_take_what_autocast_gives() -> None:
+    adapted = kicked(deflected("own"))
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        tokens = [adapted.use(form)(*batch_of())["tokens"].float() for form in ("folded", "fused")]  # type: ignore[arg-type]
+    with torch.no_grad():
+        exact = adapted.use("folded")(*batch_of())["tokens"]
+    near = float((tokens[0] - exact).norm() / exact.norm())
+    assert float((tokens[1] - exact).norm() / exact.norm()) < 2 * near + 1e-3
 
 
 @pytest.mark.parametrize("switches", [{}, {"norm__mode": "clip"}, {"norm__detach_ref": True}], ids=str)

@@ -12,7 +12,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from codec.errors import InputError  # noqa: E402
-from kernels.dual_attention import dual_attention, dual_attention_twin  # noqa: E402
+from kernels.dual_attention import (  # noqa: E402
+    dual_attention,
+    dual_attention_twin,
+    op,
+)
 from kernels.dual_attention.launch import Tile, obstacle, parts_of, run_dual_attention  # noqa: E402
 
 Tensor = torch.Tensor
@@ -96,6 +100,24 @@ def test_half_precision_is_as_near_as_its_digits(
     torch.testing.assert_close(
         found.reference_square.double(), expected.reference_square, atol=near, rtol=near
     )
+
+
+def test_the_op_takes_what_the_kernel_gives(interpreted: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: through the dispatcher, whose results may not share memory."""
+    monkeypatch.setattr(op, "on_gpu", lambda first, obstacle: not obstacle)
+    monkeypatch.setattr(op, "dual_attention_twin", None)
+    given = tensors(1, 1, 1, 32, 8, torch.float32)  # one token of one picture: integers that are 1
+    for a, b in zip(dual_attention(*given, 0.2), dual_attention_twin(*given, 0.2), strict=True):
+        torch.testing.assert_close(a, b, atol=5e-6, rtol=5e-6)
+
+
+def test_a_gradient_of_a_gradient_is_refused() -> None:
+    given = [x.detach().clone().requires_grad_() for x in tensors(1, 2, 4, 8, 3, torch.float32)]
+    (first,) = torch.autograd.grad(
+        dual_attention(*given, 0.3).adapted.square().sum(), given[4], create_graph=True
+    )
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.square().sum().backward()
 
 
 def test_without_an_adapter_both_branches_are_the_same_bits(interpreted: None) -> None:
