@@ -54,8 +54,17 @@ def test_what_exceeds_a_ceiling_is_said(
     assert took.excess == "120 registers, at most 100; 16 bytes of stack, at most 0"
     monkeypatch.setattr(resources, "builds", lambda: (build,))
     monkeypatch.setattr(resources, "compiled", lambda one, arch: took)
+    monkeypatch.setattr(resources, "_check_triton", lambda: None)
     assert main(["--arch", "80"]) == 1
     assert "120 registers, at most 100" in capsys.readouterr().err
+
+
+def test_without_triton_it_is_said_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "triton", None)
+    assert main(["--arch", "80"]) == 8
+    assert "triton, which is not installed" in capsys.readouterr().err
 
 
 def test_a_process_that_interprets_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
