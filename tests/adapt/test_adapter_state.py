@@ -126,7 +126,7 @@ def test_the_hash_of_weights_depends_on_every_tensor_and_name() -> None:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "unknown band": ({"bands": (*BANDS, "purple")}, "no band 'purple'.*w0705"),
+    "unknown band": ({"bands": (*BANDS, "purple")}, "unknown band purple.*w0705"),
     "missing own band": ({"bands": ("nir", "red", "green")}, "lack blue"),
     "band twice": ({"bands": (*BANDS, "nir")}, "named twice"),
     "rank": ({"uatt__rank": 25}, "rank 25 exceeds the width.*1 to 24"),
