@@ -22,8 +22,9 @@ from typing import get_args
 
 import numpy as np
 
+from benchmarks.command import finished
 from benchmarks.results import FOLDER, Row, load
-from codec.errors import SwathpackError, TryAgain
+from codec.errors import TryAgain
 from codec.evaluate.rows import as_text, save
 
 RECIPE = "nec-2024-repaired"
@@ -158,15 +159,7 @@ def _run(options: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run what is left; a SwathpackError becomes one line and its exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        import torch
-
-        torch.set_num_threads(1)
-        _run(options)
-    except SwathpackError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return int(error.exit_code)
-    return 0
+    return finished(partial(_run, options))
 
 
 if __name__ == "__main__":

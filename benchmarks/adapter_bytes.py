@@ -30,11 +30,12 @@ import numpy as np
 
 from benchmarks.adapter_rows import NATIVE, OURS, RGB_ONLY, SUITE
 from benchmarks.adapter_tasks import Task
+from benchmarks.command import finished
 from benchmarks.results import FOLDER, Row
 from codec.adapt import apply
 from codec.adapt.files import save_adapter
 from codec.adapt.training import Labelled, TaskRecipe, train
-from codec.errors import InternalError, SwathpackError
+from codec.errors import InternalError
 from codec.evaluate.intervals import Statistic
 from codec.evaluate.rate.curve_intervals import Bootstrap, Measured, bytes_interval, point_intervals
 from codec.evaluate.rate.digests import of_code
@@ -208,15 +209,7 @@ def _run(options: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run what is left; a SwathpackError becomes one line and its exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        import torch
-
-        torch.set_num_threads(1)
-        _run(options)
-    except SwathpackError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return int(error.exit_code)
-    return 0
+    return finished(partial(_run, options))
 
 
 if __name__ == "__main__":

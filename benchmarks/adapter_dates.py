@@ -24,6 +24,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -32,10 +33,10 @@ import numpy.typing as npt
 
 from benchmarks.adapter_rows import rows_of
 from benchmarks.adapter_tasks import FOLDS, Answered, Arm, Folders, IntArray, Task, adapter, held_out, keep
+from benchmarks.command import finished
 from benchmarks.dated_series import Series, read
 from benchmarks.results import FOLDER, Row
 from codec.adapt.training import NO_CLASS, Labelled, TaskRecipe
-from codec.errors import SwathpackError
 from codec.evaluate.rows import as_text, save
 from codec.types import FloatArray
 
@@ -186,15 +187,7 @@ def _run(options: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run what is left; a SwathpackError becomes one line and its exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        import torch
-
-        torch.set_num_threads(1)
-        _run(options)
-    except SwathpackError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return int(error.exit_code)
-    return 0
+    return finished(partial(_run, options))
 
 
 if __name__ == "__main__":

@@ -23,13 +23,15 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks.adapter_rows import NATIVE, OURS, RGB_ONLY, rows_of, summary
 from benchmarks.adapter_tasks import ALL_GROUPS, GALILEO, TASKS, Answered, Arm, Folders, Task, answer
+from benchmarks.command import finished
 from benchmarks.results import FOLDER
 from codec.adapt.training import TaskRecipe
-from codec.errors import SwathpackError, TryAgain
+from codec.errors import TryAgain
 from codec.evaluate.rows import as_text, save
 
 _LORA = Arm("lora r 8", "lora", settings={"rank": 8})
@@ -163,15 +165,7 @@ def _run(options: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run what is left; a SwathpackError becomes one line and its exit code."""
     options = _parser().parse_args(arguments)
-    try:
-        import torch
-
-        torch.set_num_threads(1)
-        _run(options)
-    except SwathpackError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return int(error.exit_code)
-    return 0
+    return finished(partial(_run, options))
 
 
 if __name__ == "__main__":
