@@ -19,6 +19,11 @@ def jitted(function: Callable[..., None]) -> Any:
     return triton.jit(function)
 
 
+def power_of_two(n: int) -> int:
+    """The smallest that is not less."""
+    return 1 << (n - 1).bit_length()
+
+
 @cache
 def has_triton() -> bool:
     """Whether the package is there; its absence is said once."""

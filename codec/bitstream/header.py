@@ -49,8 +49,8 @@ assert (_FIXED.size, _PLANE.size) == (124, 14)
 class FileHeader:
     """Header of a `.nec` file; equal headers have equal bytes and one `file_id`.
 
-    `extensions` is complete and in file order; a WKT in `georeference` and bands beyond the first 64 that have no extension
-    yet get their own.
+    `extensions` is complete and in file order; a WKT in `georeference` that has no extension yet gets its own, and that of
+    bands beyond the first 64 follows `band_mask`.
     Building one with illegal values raises InputError; `decode` raises by the kinds of §3 instead.
     """
 

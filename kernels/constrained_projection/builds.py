@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from kernels.constrained_projection.kernel import constrained_projection_kernel
-from kernels.constrained_projection.launch import GROUP, power_of_two, tile_for
+from kernels.constrained_projection.launch import GROUP, tile_for
+from kernels.launch import power_of_two
 from kernels.resources import Build
 
 _KINDS = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}

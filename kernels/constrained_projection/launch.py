@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kernels.launch import jitted
+from kernels.launch import jitted, power_of_two
 
 KINDS = (torch.float16, torch.bfloat16, torch.float32)
 GROUP = 8
@@ -29,11 +29,6 @@ HALF, SINGLE = Tile(128, 128, 32, 8, 3), Tile(64, 64, 32, 4, 2)
 
 def tile_for(kind: torch.dtype) -> Tile:
     return SINGLE if kind == torch.float32 else HALF
-
-
-def power_of_two(n: int) -> int:
-    """The smallest that is not less."""
-    return 1 << (n - 1).bit_length()
 
 
 def run_constrained_projection(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kernels.dual_attention.twin import DualAttention
-from kernels.launch import jitted
+from kernels.launch import jitted, power_of_two
 
 HEAD_WIDTHS = (32, 64, 80)
 MOST_RANK = 32
@@ -41,7 +41,7 @@ def parts_of(head_width: int) -> tuple[int, int]:
 
 def padded_rank(rank: int) -> int:
     """Matrix products want 16 at least."""
-    return max(16, 1 << (rank - 1).bit_length())
+    return max(16, power_of_two(rank))
 
 
 def obstacle(q: Tensor, code: Tensor) -> str:

@@ -57,15 +57,6 @@ def test_equal_lengths_scale_by_one_to_the_bit() -> None:
     assert torch.equal(token_scale(squares, squares.clone(), clip=False), torch.ones(5, 9))
 
 
-@pytest.fixture
-def interpreted() -> None:
-    pytest.importorskip("triton")
-    from triton import knobs
-
-    if not knobs.runtime.interpret:
-        pytest.skip("Triton compiles in this process: a GPU is there")
-
-
 # One token; a row and a column beyond a tile; three heads, which no range has; a projection to another width.
 SHAPES = [(1, 1, 1, 32, None), (2, 17, 3, 16, None), (1, 33, 2, 40, 50)]
 

@@ -60,16 +60,6 @@ def test_the_twin_is_the_method() -> None:
         torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
 
 
-@pytest.fixture
-def interpreted() -> None:
-    """A process whose Triton interprets; `tests/conftest.py` sees to it where there is no GPU."""
-    pytest.importorskip("triton")
-    from triton import knobs
-
-    if not knobs.runtime.interpret:
-        pytest.skip("Triton compiles in this process: a GPU is there")
-
-
 # Awkward on purpose: one token, a token beyond a tile, fewer codes than a product wants, heads of 64 + 16.
 SHAPES = [(1, 1, 1, 32, 8), (2, 2, 17, 32, 8), (1, 2, 49, 80, 16), (1, 1, 33, 64, 32), (2, 1, 16, 64, 3)]
 

@@ -67,10 +67,6 @@ def test_without_triton_it_is_said_what_is_missing(
     assert "triton, which is not installed" in capsys.readouterr().err
 
 
-def test_a_process_that_interprets_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    from triton import knobs
-
-    if not knobs.runtime.interpret:
-        pytest.skip("Triton compiles in this process: a GPU is there")
+def test_a_process_that_interprets_is_refused(interpreted: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--arch", "80"]) != 0
     assert "unset TRITON_INTERPRET" in capsys.readouterr().err
