@@ -1,0 +1,47 @@
+"""The power source and the facts of this machine, whichever it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.energy.machine import Ask, Machine, ask, jetson, with_card
+from benchmarks.energy.nvml import NvmlGpu
+from benchmarks.energy.rails import rail_power
+from benchmarks.energy.source import PowerSource
+from benchmarks.results import hardware
+from codec.errors import BackendUnavailable, SwathpackError
+
+
+def power_source(root: Path = Path("/"), uuid: str | None = None, library: Any = None) -> PowerSource:
+    """Rails where there are any, since they hold the whole module; else the GPU by NVML.
+
+    Raises BackendUnavailable, saying what both lack; and what the rails raise where they are there but wrong.
+    """
+    try:
+        return rail_power(root)
+    except BackendUnavailable as no_rail:
+        try:
+            gpu = NvmlGpu(uuid, library)
+            gpu.watts()
+        except BackendUnavailable as no_gpu:
+            raise BackendUnavailable(
+                f"energy cannot be measured: {no_rail.what}; {no_gpu.what}",
+                fix="run on a Jetson, or on a machine with an NVIDIA card and its driver",
+            ) from no_gpu
+        return gpu
+
+
+def this_machine(
+    *, gpu: bool, root: Path = Path("/"), uuid: str | None = None, library: Any = None, ask: Ask = ask
+) -> Machine:
+    """What rows say of it; `gpu`: whether they were measured on one."""
+    board = jetson(root, ask)
+    if board is not None:
+        return board
+    if not gpu:
+        return Machine(hardware())
+    try:
+        return with_card(NvmlGpu(uuid, library))
+    except SwathpackError:  # a GPU whose driver tells nothing of it: its own name comes from torch
+        return Machine(hardware())

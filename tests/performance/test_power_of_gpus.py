@@ -1,0 +1,174 @@
+"""NVML through a library that answers and refuses as the driver does, and which source of energy is chosen."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.energy.find import power_source, this_machine
+from benchmarks.energy.nvml import NvmlGpu
+from codec.errors import BackendUnavailable, InputError
+from tests.performance.power_trees import write_hwmon
+
+NOT_FOUND, NOT_SUPPORTED, UNINITIALISED = 6, 3, 1
+CARDS = {"GPU-a": "Card A", "GPU-b": "Card B"}
+
+
+class FakeNvml:
+    """Two cards. Refuses calls before nvmlInit, unknown cards, foreign handles, and what `without` names."""
+
+    def __init__(self, *without: str) -> None:
+        self.without, self.ready, self.millijoules = without, False, 5_000_000
+
+    def __getattr__(self, function: str) -> Any:
+        if not function.startswith("nvml"):
+            raise AttributeError(function)
+
+        def call(*arguments: Any) -> int:
+            if function == "nvmlInit_v2":
+                self.ready = True
+                return 0
+            if not self.ready:
+                return UNINITIALISED
+            return NOT_SUPPORTED if function in self.without else self._answer(function, arguments)
+
+        return call
+
+    def _answer(self, function: str, arguments: tuple[Any, ...]) -> int:
+        names = list(CARDS.values())
+        if function == "nvmlSystemGetDriverVersion":
+            arguments[0].value = b"580.10"
+            return 0
+        if function.startswith("nvmlDeviceGetHandleBy"):
+            asked, place = arguments
+            card = list(CARDS)[asked.value] if function.endswith("Index_v2") else asked.value.decode()
+            if card not in CARDS:
+                return NOT_FOUND
+            place._obj.value = 100 + list(CARDS).index(card)
+            return 0
+        handle, *rest = arguments
+        card = names[handle.value - 100]
+        if function == "nvmlDeviceGetName":
+            rest[0].value = card.encode()
+        elif function == "nvmlDeviceGetTotalEnergyConsumption":
+            assert isinstance(rest[0]._obj, ctypes.c_ulonglong)
+            rest[0]._obj.value = self.millijoules
+        elif function == "nvmlDeviceGetPowerUsage":
+            rest[0]._obj.value = 70_500 if card == "Card A" else 300_000
+        elif function == "nvmlDeviceGetEnforcedPowerLimit":
+            rest[0]._obj.value = 700_000
+        elif function == "nvmlDeviceGetClockInfo":
+            rest[1]._obj.value = {1: 1980, 2: 2619}[rest[0].value]
+        elif function == "nvmlDeviceGetTemperature":
+            rest[1]._obj.value = 41
+        else:
+            raise AssertionError(function)
+        return 0
+
+
+def test_energy_is_the_drivers_counter_in_joules() -> None:
+    nvml = FakeNvml()
+    gpu = NvmlGpu(library=nvml)
+    assert gpu.joules() == pytest.approx(5000)
+    nvml.millijoules += 2**33  # beyond 32 bits
+    assert gpu.joules() == pytest.approx(5000 + 2**33 / 1000)
+    assert gpu.name == "NVML energy counter of the Card A"
+
+
+def test_without_the_counter_power_is_sampled() -> None:
+    gpu = NvmlGpu(library=FakeNvml("nvmlDeviceGetTotalEnergyConsumption"))
+    assert gpu.joules() is None
+    assert gpu.watts() == pytest.approx(70.5)
+    assert gpu.name == "NVML power of the Card A"
+
+
+def test_the_card_is_chosen_by_its_uuid_since_orders_differ() -> None:
+    assert NvmlGpu("GPU-b", FakeNvml()).watts() == pytest.approx(300)
+    with pytest.raises(BackendUnavailable, match=f"nvmlDeviceGetHandleByUUID.*error {NOT_FOUND}"):
+        NvmlGpu("GPU-c", FakeNvml())
+
+
+def test_the_state_holds_what_the_driver_tells() -> None:
+    assert NvmlGpu(library=FakeNvml()).state() == "SM 1980 MHz, memory 2619 MHz, limit 700 W, 41 °C"
+    told = NvmlGpu(library=FakeNvml("nvmlDeviceGetClockInfo", "nvmlDeviceGetTemperature")).state()
+    assert told == "limit 700 W"
+
+
+def test_rails_come_before_the_card_since_they_hold_the_whole_module(tmp_path: Path) -> None:
+    assert power_source(tmp_path, library=FakeNvml()).name.startswith("NVML energy counter")
+    write_hwmon(tmp_path, "1-0040", [("VDD_IN", 5000, 1000)], hwmon=0)
+    assert power_source(tmp_path, library=FakeNvml()).name == "VDD_IN (INA3221 1-0040)"
+
+
+def test_rails_that_are_wrong_are_not_passed_over(tmp_path: Path) -> None:
+    write_hwmon(tmp_path, "1-0040", [("VDD_SOMETHING", 5000, 1000)], hwmon=0)
+    with pytest.raises(InputError, match="no rail here stands for the whole module"):
+        power_source(tmp_path, library=FakeNvml())
+
+
+def test_without_either_both_reasons_are_given(tmp_path: Path) -> None:
+    silent = FakeNvml("nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetPowerUsage")
+    with pytest.raises(
+        BackendUnavailable, match=r"no INA3221 power monitor is here; the driver does not tell"
+    ):
+        power_source(tmp_path, library=silent)
+
+
+ORIN = "NVIDIA Jetson Orin NX Engineering Reference Developer Kit\0"
+
+
+def orin(root: Path, least: int, most: int) -> None:
+    files = {
+        "proc/device-tree/model": ORIN,
+        "etc/nv_tegra_release": "# R36 (release), REVISION: 4.3, GCID: 1, BOARD: generic, EABI: aarch64\n",
+        "sys/class/devfreq/13e10000.nvenc/cur_freq": "1\n",
+        "sys/class/devfreq/17000000.gpu/min_freq": f"{least}\n",
+        "sys/class/devfreq/17000000.gpu/cur_freq": "612000000\n",
+        "sys/class/devfreq/17000000.gpu/max_freq": f"{most}\n",
+        "sys/class/thermal/thermal_zone0/type": "cpu-thermal\n",
+        "sys/class/thermal/thermal_zone0/temp": "99000\n",
+        "sys/class/thermal/thermal_zone8/type": "tj-thermal\n",
+        "sys/class/thermal/thermal_zone8/temp": "48312\n",
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+def printed(*command: str) -> str:
+    return {"nvpmodel": "NV Power Mode: 25W\n3\n", "dpkg-query": "6.2+b77"}[command[0]]
+
+
+def test_a_jetson_says_its_mode_release_and_clocks(tmp_path: Path) -> None:
+    orin(tmp_path, 306_000_000, 918_000_000)
+    found = this_machine(gpu=True, root=tmp_path, ask=printed)
+    assert found.hardware == "NVIDIA Jetson Orin NX Engineering Reference Developer Kit, power mode 25W"
+    assert found.state == "GPU 612 MHz, free from 306 to 918 MHz, 48 °C"
+    assert found.software == ("L4T R36.4.3", "JetPack 6.2+b77")
+
+
+def test_equal_bounds_are_what_jetson_clocks_leaves(tmp_path: Path) -> None:
+    orin(tmp_path, 612_000_000, 612_000_000)
+    assert (
+        this_machine(gpu=True, root=tmp_path, ask=printed).state
+        == "GPU 612 MHz, pinned (jetson_clocks), 48 °C"
+    )
+
+
+def test_what_a_jetson_does_not_say_is_left_out_and_never_guessed(tmp_path: Path) -> None:
+    (tmp_path / "proc/device-tree").mkdir(parents=True)
+    (tmp_path / "proc/device-tree/model").write_text(ORIN)
+    found = this_machine(gpu=True, root=tmp_path, ask=lambda *_: "")
+    assert found.hardware.endswith("power mode unknown")
+    assert (found.state, found.software) == ("", ())
+
+
+def test_a_desktop_names_processor_and_card(tmp_path: Path) -> None:
+    found = this_machine(gpu=True, root=tmp_path, library=FakeNvml(), ask=printed)
+    assert found.hardware.endswith("cores; Card A")
+    assert found.state.startswith("SM 1980 MHz")
+    assert found.software == ("driver 580.10",)
+    assert "Card" not in this_machine(gpu=False, root=tmp_path, library=FakeNvml(), ask=printed).hardware
