@@ -1,13 +1,20 @@
-"""Benchmarks check their answers, then measure, then write rows into `benchmarks/results/`."""
+"""Benchmarks check their answers, then measure, then write rows into `benchmarks/results/`.
+
+SWATHPACK_BENCH_RESULTS is another folder for the rows, for runs that are not to be kept.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks.results import Row, save
+from benchmarks.energy.find import gpu_missing
+from benchmarks.measuring import Conditions, Measure
+from benchmarks.results import FOLDER, Row, save
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -18,7 +25,8 @@ def record() -> Iterator[Callable[[Row], None]]:
     rows: list[Row] = []
     yield rows.append
     if rows:
-        save(rows, packages=("swathpack", "numpy", "onnxruntime"))
+        folder = Path(os.environ.get("SWATHPACK_BENCH_RESULTS", FOLDER))
+        save(rows, folder, packages=("swathpack", "numpy", "onnxruntime"))
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +36,37 @@ def sample_scenes() -> Path:
     if not (folder / ".stamp").is_file():
         pytest.skip("the sample scenes are not installed: make setup")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cuda() -> str:
+    """The device of GPU benchmarks; without one they are skipped, and their rows stay not measured."""
+    missing = gpu_missing()
+    if missing:
+        pytest.skip(f"not measured: {missing}")
+    return "cuda"
+
+
+@pytest.fixture(scope="session")
+def conditions(record: Callable[[Row], None]) -> Callable[[bool], Conditions]:
+    """Of this session, on the processor or on the GPU; idle power is measured when they are first asked for."""
+    known: dict[bool, Conditions] = {}
+
+    def of(gpu: bool) -> Conditions:
+        if gpu not in known:
+            known[gpu] = Conditions(gpu, record)
+        return known[gpu]
+
+    return of
+
+
+@pytest.fixture
+def measure(
+    request: pytest.FixtureRequest,
+    benchmark: Any,
+    record: Callable[[Row], None],
+    conditions: Callable[[bool], Conditions],
+) -> Measure:
+    """Times a call and records its rows; marked `gpu`, with the GPU's energy, clocks and name."""
+    gpu = request.node.get_closest_marker("gpu") is not None
+    return Measure(benchmark, record, conditions(gpu))

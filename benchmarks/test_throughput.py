@@ -225,27 +225,3 @@ def test_rival_zstd_decodes_the_same_embeddings(
             rival="zstd 19 of float16 tokens",
         )
     )
-
-
-@pytest.mark.gpu
-def test_gpu_throughput_says_what_it_needs(benchmark: Any) -> None:
-    torch = pytest.importorskip(
-        "torch", reason="the GPU benchmarks need torch with CUDA: pip install 'swathpack[train]'"
-    )
-    if not torch.cuda.is_available():
-        pytest.skip(
-            "no CUDA device: these rows stay 'not measured'; needs an NVIDIA GPU, its driver, torch with CUDA, triton"
-        )
-    from codec.models import load_encoder
-    from codec.package import load
-
-    encoder = load_encoder(load("s2-nano").path("encoder.safetensors")).cuda().half().eval()
-    pixels = torch.rand(256, 12, 64, 64, device="cuda", dtype=torch.float16)
-    flags, valid = torch.ones(256, 12, device="cuda").half(), torch.ones(256, 64, 64, device="cuda").half()
-
-    def run() -> None:
-        with torch.inference_mode():
-            encoder(pixels, flags, valid)
-        torch.cuda.synchronize()
-
-    benchmark.pedantic(run, rounds=ROUNDS, warmup_rounds=3, iterations=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,18 @@ from benchmarks.results import hardware
 from codec.errors import BackendUnavailable, SwathpackError
 
 
-def power_source(root: Path = Path("/"), uuid: str | None = None, library: Any = None) -> PowerSource:
-    """Rails where there are any, since they hold the whole module; else the GPU by NVML.
+def power_source(
+    root: Path = Path("/"), *, gpu: bool = True, uuid: str | None = None, library: Any = None
+) -> PowerSource:
+    """Rails where there are any, since they hold the whole module; else the GPU by NVML, for what runs on one (`gpu`).
 
     Raises BackendUnavailable, saying what both lack; and what the rails raise where they are there but wrong.
     """
     try:
         return rail_power(root)
     except BackendUnavailable as no_rail:
+        if not gpu:
+            raise
         try:
             gpu = NvmlGpu(uuid, library)
             gpu.watts()
@@ -45,3 +50,18 @@ def this_machine(
         return with_card(NvmlGpu(uuid, library))
     except SwathpackError:  # a GPU whose driver tells nothing of it: its own name comes from torch
         return Machine(hardware())
+
+
+def gpu_missing() -> str:
+    """What stands between this machine and its GPU benchmarks; empty: nothing."""
+    if find_spec("torch") is None:
+        return "torch is not installed: pip install 'swathpack[gpu]'"
+    import torch
+
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} is a build without CUDA: install one for the GPU's driver"
+    if not torch.cuda.is_available():
+        return "no NVIDIA GPU with a working driver: see what nvidia-smi says"
+    if find_spec("triton") is None:
+        return "triton is not installed, kernels would run as their twins: pip install 'swathpack[gpu]'"
+    return ""

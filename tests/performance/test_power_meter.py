@@ -73,18 +73,24 @@ def test_too_few_samples_are_not_believed(tmp_path: Path) -> None:
 
 
 def test_what_the_thread_could_not_read_is_raised_where_the_window_is_read(tmp_path: Path) -> None:
-    recording = Recording(tmp_path, [rail(1000), rail(1000)], 0.05)
-    stop = Replay(recording)
-    power = rail_power(tmp_path)
+    recording = Recording(tmp_path, [rail(1000)] * 3, 0.05)
+    stop, power = Replay(recording), rail_power(tmp_path)
 
-    class Broken(Replay):
-        def wait(self, timeout: float) -> bool:
-            (write_hwmon(tmp_path, "1-0040", rail(1), hwmon=3) / "in1_input").write_text("volts\n")
-            self.over.set()
-            return False
+    class Flaky:
+        name = "flaky"
+        calls = 0
 
-    stop = Broken(recording)
-    with Meter(power, clock=recording.clock, stop=stop) as meter:
+        def watts(self) -> float:
+            self.calls += 1
+            if self.calls == 2:  # the thread's first; what comes after is whole again
+                stop.over.set()
+                raise Corrupt("not a measurement")
+            return power.watts()
+
+        def joules(self) -> float | None:
+            return None
+
+    with Meter(Flaky(), clock=recording.clock, stop=stop) as meter:
         assert stop.over.wait(10)
     with pytest.raises(Corrupt, match="not a measurement"):
         _ = meter.consumed

@@ -103,6 +103,11 @@ def test_rails_come_before_the_card_since_they_hold_the_whole_module(tmp_path: P
     assert power_source(tmp_path, library=FakeNvml()).name == "VDD_IN (INA3221 1-0040)"
 
 
+def test_a_card_says_nothing_of_what_runs_on_the_processor(tmp_path: Path) -> None:
+    with pytest.raises(BackendUnavailable, match="no INA3221"):
+        power_source(tmp_path, gpu=False, library=FakeNvml())
+
+
 def test_rails_that_are_wrong_are_not_passed_over(tmp_path: Path) -> None:
     write_hwmon(tmp_path, "1-0040", [("VDD_SOMETHING", 5000, 1000)], hwmon=0)
     with pytest.raises(InputError, match="no rail here stands for the whole module"):

@@ -1,0 +1,163 @@
+"""Pixels to `.nec`, and `.nec` to embeddings to what a head says, on a processor and on a GPU.
+
+    python -m pytest benchmarks/test_pipeline.py -m cpu --benchmark-only
+    python -m pytest benchmarks/test_pipeline.py -m gpu --benchmark-only
+
+Timed: from arrays of the host in memory to the bytes of the file, and from these bytes to class probabilities in memory, the
+head's session included; reading rasters and writing files is not. Answers are held against those of the processor first.
+The last test is a ViT-B/16 with random weights whose pixels already lie on the GPU: how much of the bare encoder's speed is
+left when its symbols are copied, coded and written into records of the host beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks.encoding_work import BATCHES, Work, agreement
+from benchmarks.latency import SUITE
+from benchmarks.results import Row, versions
+from codec.bitstream import backends
+from codec.errors import BackendUnavailable, SwathpackError
+
+if TYPE_CHECKING:
+    from benchmarks.measuring import Measure
+    from onboard.engine import Engine
+
+NAME = "s2-nano"
+ONBOARD = ("swathpack", "numpy", "onnxruntime")
+ON_GPU = (*ONBOARD, "torch", "triton", "tensorrt")
+VIT_B_CASE = "pixels to .nec/ViT-B 16, 224 px/gpu"
+BARE = "bare encoder, torch.compile bfloat16"
+
+
+@pytest.fixture(scope="module")
+def work(sample_scenes: object) -> Work:
+    from codec.package import load
+
+    return Work(load(NAME))
+
+
+def onnx_runtime(work: Work) -> Engine:
+    from onboard.engine import open_engine
+
+    return open_engine(work.package.path("encoder.onnx"))
+
+
+def check_file(work: Work, engine: Engine, n: int = 32, least: float = 0.98) -> None:
+    """Equal pixels give equal files, and heads say of them what they say of those of ONNX Runtime."""
+    data, expected = work.nec(engine, work.batch(n)), work.nec(onnx_runtime(work), work.batch(n))
+    assert work.nec(engine, work.batch(n)) == data
+    assert agreement(work.answers(data), work.answers(expected)) >= least
+
+
+@pytest.mark.cpu
+@pytest.mark.parametrize("batch", BATCHES)
+def test_pixels_to_nec_on_a_processor(measure: Measure, work: Work, batch: int) -> None:
+    engine, given = onnx_runtime(work), work.batch(batch)
+    check_file(work, engine, least=1.0)
+    case = f"pixels to .nec/{NAME}/cpu, ONNX Runtime float32/batch {batch}"
+    measure(case, lambda: work.nec(engine, given), batch, packages=ONBOARD)
+
+
+@pytest.mark.cpu
+@pytest.mark.parametrize("batch", BATCHES)
+def test_nec_to_a_head_on_a_processor(measure: Measure, work: Work, batch: int) -> None:
+    _nec_to_head(measure, work, batch, backends.DEFAULT, "cpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("how", ["PyTorch float16", "TensorRT"])
+def test_pixels_to_nec_on_a_gpu(measure: Measure, cuda: str, work: Work, how: str, batch: int) -> None:
+    engine: Engine
+    if how == "TensorRT":
+        from onboard.engine import open_engine
+
+        try:
+            engine = open_engine(work.package.path("encoder.onnx"), backend="tensorrt")
+        except SwathpackError as error:
+            pytest.skip(f"not measured: {error}")
+    else:
+        import torch
+
+        from benchmarks.half_graph import TorchEngine
+
+        engine = TorchEngine(work.package, cuda, torch.float16)
+    check_file(work, engine)
+    given = work.batch(batch)
+    case = f"pixels to .nec/{NAME}/gpu, {how}/batch {batch}"
+    measure(case, lambda: work.nec(engine, given), batch, packages=ON_GPU)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("batch", [*BATCHES, 1024])
+@pytest.mark.parametrize("backend", backends.names()[1:] or ("none",))
+def test_nec_to_a_head_on_a_gpu(measure: Measure, cuda: str, work: Work, backend: str, batch: int) -> None:
+    """By every entropy back end that somebody registered beside the core."""
+    if backend == "none":
+        pytest.skip(f"not measured: no entropy back end but {backends.DEFAULT} is registered")
+    _nec_to_head(measure, work, batch, backend, "gpu")
+
+
+def _nec_to_head(measure: Measure, work: Work, batch: int, backend: str, place: str) -> None:
+    engine = onnx_runtime(work)
+    data = work.nec(engine, work.batch(batch))
+    expected = work.answers(data)
+    try:
+        found = work.answers(data, backend)
+    except BackendUnavailable as error:
+        pytest.skip(f"not measured: {error}")
+    assert (expected.probabilities == found.probabilities).all(), "every back end decodes the same symbols"
+    assert expected.validity.all()
+    case = f".nec to head/{NAME}/{place}, {backend}/batch {batch}"
+    measure(case, lambda: work.answers(data, backend), batch, packages=ONBOARD)
+
+
+@pytest.mark.gpu
+def test_vit_b_from_pixels_on_the_gpu_to_records(
+    measure: Measure, record: Callable[[Row], None], cuda: str, tmp_path: Path
+) -> None:
+    import torch
+
+    from benchmarks.entropy.timing import paired
+    from benchmarks.random_package import VIT_B
+    from benchmarks.vit_b import Contest
+
+    torch.backends.cuda.matmul.allow_tf32 = True  # of the transform: 10 bits, as many as half precision has
+    torch.compiler.reset()
+    threads = max(1, (os.cpu_count() or 2) - 1)
+    contest = Contest.drawn(
+        tmp_path / "vit-b", VIT_B, cuda, torch.bfloat16, batch=_vit_b_batch(), threads=threads
+    )
+    images, files = contest.batch * contest.n_batches, contest.check()
+    pair = paired(
+        lambda _: contest.coded(), lambda _: contest.bare(), rounds=9, seconds=0.5, clock=time.perf_counter
+    )
+    at = measure.conditions
+    machine = at.machine()
+    row = partial(
+        Row, SUITE, VIT_B_CASE, hardware=machine.hardware, threads=threads,
+        isa_or_device=", ".join(filter(None, (at.device(), machine.state))),
+        versions="; ".join((versions(ON_GPU), *machine.software)),
+    )  # fmt: skip
+    unit = f"ratio [95 % interval; batches of {contest.batch}]"
+    record(row("share of the bare encoder", *pair.ratio(), unit=unit, rival=BARE, n=len(pair.ours)))
+    record(row("bytes of a tile", sum(map(len, files)) / images, unit="B", n=images))
+    case = f"{VIT_B_CASE}/batch {contest.batch}"
+    measure(case, contest.coded, images, threads=threads, packages=ON_GPU)
+    contest.overlapped.close()
+
+
+def _vit_b_batch() -> int:
+    """Images of a batch that fill a card without filling its memory."""
+    import torch
+
+    gigabytes = torch.cuda.get_device_properties(0).total_memory / 2**30
+    return 256 if gigabytes > 30 else 64 if gigabytes > 7 else 16
