@@ -106,7 +106,7 @@ fuzz: $(V)/.dev  ## libFuzzer with sanitizers on every parser of the core, FUZZ_
 	$(BIN)/cmake --build build/core -j 2 --target mutation_campaign mutation_campaign_sanitized
 	$(BIN)/python -m benchmarks.entropy.mutations --mutations $(MUTATIONS)
 
-bench: setup ## throughput on this CPU, into benchmarks/results/
+bench: setup ## throughput, latency and energy on this CPU, into benchmarks/results/
 	$(BIN)/python -m pytest benchmarks --benchmark-only -m cpu
 
 # compressai pins old versions of numpy and torch's companions: installed alone, used in parts (benchmarks/entropy).
@@ -123,6 +123,7 @@ bench-entropy: setup bench-peers ## the entropy core against its rivals: one thr
 	$(BIN)/python -m pytest benchmarks -m entropy -s
 
 gpu: setup ## GPU tests and benchmarks; says what it needs where there is none
+	$(BIN)/python -m benchmarks.energy
 	$(BIN)/python -m pytest tests/kernels -m gpu
 	$(BIN)/python -m pytest benchmarks --benchmark-only -m gpu
 

@@ -30,8 +30,8 @@ _PARTS = 10  # of a window, for the spread of its rate
 class Window:
     """Seconds of every case."""
 
-    warm_up_s: float = 1.0
-    window_s: float = 4.0
+    warm_up_s: float = 0.5
+    window_s: float = 2.5
 
     @classmethod
     def asked(cls, environment: dict[str, str] | None = None) -> Window:

@@ -4,7 +4,8 @@ In a Markdown file a line `<!-- quote suite:SUITE case:REGEX metric:REGEX rival:
 a dot; rival may be left out) is followed by a table that this script writes, up to `<!-- end quote -->`. `grid` in the place
 of `quote` (and `<!-- end grid -->`) makes a table of two sides: the case's first group names the column, its second group,
 or else the rival, the line; where the metric has a group, that names the column and the case's first group the line. Groups
-called `line` and `column` come in either order.
+called `line` and `column` come in either order. `machines` makes such a table for each machine that has rows, and says so
+where none has. `<!-- targets suite:REGEX -->` lists what was asked of suites, `not measured` included.
 With --check nothing is written and a document that differs from the results fails (exit 1).
 """
 
@@ -15,15 +16,17 @@ import re
 import sys
 from pathlib import Path
 
+from benchmarks.numbers import Target, judge, load_targets
 from benchmarks.results import Row, load_all
 
 ROOT = Path(__file__).resolve().parent.parent
 # What a unit says of a value that is an end of a curve, and how a cell says it.
 BOUNDS = {"at least": ">", "at most": "≤"}
 MARK = re.compile(
-    r"(<!-- (quote|grid) suite:(\S+) case:(\S+) metric:(\S+)(?: rival:(\S+))? -->\n)(.*?)(<!-- end \2 -->)",
+    r"(<!-- (quote|grid|machines) suite:(\S+) case:(\S+) metric:(\S+)(?: rival:(\S+))? -->\n)(.*?)(<!-- end \2 -->)",
     re.S,
 )
+ASKED = re.compile(r"(<!-- targets suite:(\S+) -->\n)(.*?)(<!-- end targets -->)", re.S)
 
 
 def table(rows: list[Row]) -> str:
@@ -72,6 +75,33 @@ def grid(rows: list[Row], case: str, metric: str) -> str:
     return "\n".join(lines) + f"\n\nMeasured on {'; '.join(sorted(same))}.\n"
 
 
+def machines(rows: list[Row], case: str, metric: str) -> str:
+    """A grid for each machine, by name, with its units below; numbers of two machines never share one."""
+    if not rows:
+        return "Not measured.\n"
+    parts = []
+    for name in sorted({row.hardware for row in rows}):
+        own = [row for row in rows if row.hardware == name]
+        units = "; ".join(dict.fromkeys(row.unit for row in own if row.unit))
+        parts.append(grid(own, case, metric) + (f"\nUnit: {units}.\n" if units else ""))
+    return "\n".join(parts)
+
+
+def asked(targets: list[Target], rows: list[Row]) -> str:
+    """Markdown table of targets and every measured row of each."""
+    lines = ["| what | against | asked | measured | where | |", "|---|---|---|---|---|---|"]
+    for target, row, verdict in judge(targets, rows):
+        measured = where = ""
+        if row is not None:
+            measured = f"{_cell(row)} {row.unit}".strip()
+            where = f"{row.hardware}, {row.date}, {row.commit}"
+        lines.append(
+            f"| {target.case}: {target.metric} | {target.rival} | {target.op} {_number(target.value)} | {measured} "
+            f"| {where} | {verdict} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def _cell(row: Row) -> str:
     """Value and interval; where a curve ended before, which way the truth lies from its end."""
     value = _number(row.value)
@@ -98,7 +128,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def render(text: str, rows: list[Row]) -> str:
+def render(text: str, rows: list[Row], targets: list[Target] | None = None) -> str:
     """The document with every quoted table made anew. An empty selection is an error: a quote of nothing."""
 
     def fill(match: re.Match[str]) -> str:
@@ -111,13 +141,23 @@ def render(text: str, rows: list[Row]) -> str:
             and re.fullmatch(metric, r.metric)
             and re.fullmatch(rival or ".*", r.rival)
         ]
-        if not chosen:
+        if not chosen and kind != "machines":
             raise SystemExit(
                 f"error: no results for suite {suite}, case {case}, metric {metric}; measure them first"
             )
-        return head + (grid(chosen, case, metric) if kind == "grid" else table(chosen)) + end
+        if kind == "quote":
+            return head + table(chosen) + end
+        return head + (grid if kind == "grid" else machines)(chosen, case, metric) + end
 
-    return MARK.sub(fill, text)
+    def list_targets(match: re.Match[str]) -> str:
+        head, suite, _, end = match.groups()
+        known = load_targets() if targets is None else targets
+        chosen = [target for target in known if re.fullmatch(suite, target.suite)]
+        if not chosen:
+            raise SystemExit(f"error: no targets for suite {suite}")
+        return head + asked(chosen, rows) + end
+
+    return ASKED.sub(list_targets, MARK.sub(fill, text))
 
 
 def main(arguments: list[str] | None = None) -> int:
