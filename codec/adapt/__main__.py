@@ -83,10 +83,13 @@ def _runs(
 ) -> tuple[PaperTask, dict[Method, list[dict[str, Any]]]]:
     from codec.adapt.tasks.recipe import load_task
     from codec.adapt.tasks.run import run
+    from codec.adapt.types import settings_of
 
     if min(seeds, default=-1) < 0 or len(set(seeds)) != len(seeds):
         raise UsageError("seeds are different numbers from 0", found=", ".join(map(str, seeds)) or "none")
     task = load_task(options.task, options.set, fast=options.fast)
+    for method in methods:  # before gigabytes are read
+        settings_of(method, task.methods.get(method, {}))
     prepared = _prepared(options, task)
     found: dict[Method, list[dict[str, Any]]] = {}
     for seed in seeds:

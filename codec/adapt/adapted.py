@@ -59,6 +59,13 @@ class Adapted(nn.Module, ABC):
                 expected=f"N×{len(self.bands)} and N×{'×'.join(map(str, pixels.shape[2:]))}",
                 found=f"{'×'.join(map(str, present.shape))} and {'×'.join(map(str, validity.shape))}",
             )
+        kind = next(self.parameters()).dtype
+        for name, values in (("pixels", pixels), ("present", present), ("validity", validity)):
+            if values.dtype != kind and not torch.is_autocast_enabled(values.device.type):
+                raise InputError(
+                    f"{name} is of another kind of numbers than the base", expected=kind, found=values.dtype,
+                    fix=f"convert it: {name}.to({kind})",
+                )  # fmt: skip
         return {"tokens": self.tokens(pixels, present, validity, described)}
 
     def train(self: _Kind, mode: bool = True) -> _Kind:

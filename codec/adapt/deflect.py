@@ -25,6 +25,7 @@ from codec.adapt.deflection import length_ratio
 from codec.adapt.fused import after_attention, unfusable
 from codec.adapt.layer_choice import chosen_layers
 from codec.adapt.low_rank import add_lora
+from codec.adapt.patch_statistics import Fitted
 from codec.adapt.trained_parts import train_biases, train_norms
 from codec.adapt.types import DeflectSettings, UattSwitches
 from codec.adapt.untangled_embedding import UntangledEmbedding, drawn, zeros
@@ -138,11 +139,12 @@ class Deflected(Adapted):
         batches: Iterable[tuple[Tensor, Tensor, Tensor]],
         *,
         constant: Literal["refuse", "zero"] = "refuse",
-    ) -> None:
+    ) -> Fitted:
         """Standardise the pixel statistics by a training set of (pixels, present, validity); `constant`: what becomes of
         features that never change (`PatchStatistics.fit`).
         """
-        self.upe.statistics.fit(batches, constant=constant)  # type: ignore[operator]
+        found: Fitted = self.upe.statistics.fit(batches, constant=constant)  # type: ignore[operator]
+        return found
 
     @property
     def fitted(self) -> bool:

@@ -52,14 +52,13 @@ class BandIndex:
     def __post_init__(self) -> None:
         if not all(math.isfinite(value) for _, value in self.constants):
             raise InputError(f"index {self.name} has a constant that is not finite", fix="leave it out")
-        compile_formula(self)  # refuses what is no formula before anybody stores it
+        _tried(self)  # refuses what is no formula before anybody stores it
 
     def __call__(self, reflectance: Mapping[str, Tensor]) -> Tensor:
-        """The index of bands by canonical name, tensors of one shape → the same shape; finite for finite input."""
+        """The index of bands by canonical name, tensors of one shape → the same shape; finite for reflectance."""
         given: dict[str, _Value] = {letter: reflectance[band].clamp(min=0.0) for letter, band in self.bands}
         value = compile_formula(self)({**given, **dict(self.constants)})
-        if not isinstance(value, Tensor):
-            raise InputError(f"index {self.name} depends on no band", fix="leave it out")
+        assert isinstance(value, Tensor)  # it was tried when it was made
         return value.clamp(-LIMIT, LIMIT)
 
     def to_json(self) -> dict[str, Any]:
@@ -196,6 +195,21 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Corrupt("the catalogue of spectral indices is no table", path=path)
     return value
+
+
+def _tried(index: BandIndex) -> None:
+    """Compute the index of a black, a dark and a bright pixel: what powers and large numbers do shows only then."""
+    formula = compile_formula(index)
+    pixels = torch.tensor([0.0, 0.1, 1.0], device="cpu")
+    try:
+        value = formula({**{letter: pixels for letter, _ in index.bands}, **dict(index.constants)})
+    except (InputError, OverflowError) as error:
+        what = error.what if isinstance(error, InputError) else "its formula leaves the range of numbers"
+        raise InputError(f"index {index.name}: {what}", fix="leave it out") from error
+    if not isinstance(value, Tensor):
+        raise InputError(f"index {index.name} depends on no band", fix="leave it out")
+    if not bool(value.isfinite().all()):
+        raise InputError(f"index {index.name} is not finite for reflectance of 0 to 1", fix="leave it out")
 
 
 @lru_cache(maxsize=512)

@@ -140,7 +140,7 @@ class PatchStatistics(nn.Module):
             return cls(entry["bands"], int(entry["patch"]), indices=indices, **switches)
         except SwathpackError:
             raise
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"not a definition of patch statistics: {error}") from error
 
     def forward(self, pixels: Tensor, present: Tensor, validity: Tensor) -> Tensor:

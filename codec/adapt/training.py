@@ -12,6 +12,7 @@ randomness of step s comes from (seed, s).
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -61,6 +62,14 @@ class Labelled:
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if self.pixels.ndim != 4:
+            raise InputError("pixels are tiles", expected="N×C×H×W", found=self.pixels.shape)
+        kinds = self.present.dtype, self.validity.dtype, self.labels.dtype
+        if kinds != (np.bool_, np.bool_, np.int64):
+            raise InputError(
+                "presence, validity or labels are of another kind", expected="bool, bool and int64",
+                found=", ".join(map(str, kinds)), fix="convert them: .astype(bool), .astype(np.int64)",
+            )  # fmt: skip
         n, c, height, width = self.pixels.shape
         if not n:
             raise InputError(
@@ -133,16 +142,18 @@ def train(
     """Learn; `adapted` is changed, its base is not. Returns the head, in evaluation mode. DEFLECT's statistics are those of
     these data, unless they were fitted before.
 
-    Raises InputError where no label is known or labels are not one a tile or a token, InternalError where the loss is not
-    finite.
+    Warns of bands and indices that never change in these data (`fit_statistics`). Raises InputError where no label is known
+    or labels are not one a tile or a token, InternalError where the loss is not finite.
     """
     known = data.labels != NO_CLASS
     if not known.any():
         raise InputError("no tile has a label", fix="give labelled tiles")
     of_tiles = data.labels.ndim == 1
-    # One that was trained before goes on with the statistics it knows.
-    if isinstance(adapted, Deflected) and not adapted.fitted:
-        adapted.fit_statistics(data.batches(), constant="zero")
+    constant = fit_statistics(adapted, data)
+    if constant:
+        warnings.warn(
+            f"the same in all training tiles, so nothing is learned of it: {constant}", stacklevel=2
+        )
     adapted.train()
     head = LinearTokenHead(adapted.width, len(data.classes), pooled=of_tiles)
     described = _described(adapted, data)
@@ -182,6 +193,15 @@ def train(
         tell(step, value)
     adapted.eval()
     return head.eval()
+
+
+def fit_statistics(adapted: Adapted, data: Labelled) -> str:
+    """DEFLECT's statistics of the training set; the features that never change there, of a band that is constant or was
+    never measured, as text. One that was trained before goes on with the statistics it knows.
+    """
+    if not isinstance(adapted, Deflected) or adapted.fitted:
+        return ""
+    return ", ".join(adapted.fit_statistics(data.batches(), constant="zero").constant)
 
 
 @torch.no_grad()

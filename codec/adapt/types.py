@@ -16,6 +16,7 @@ from codec.errors import InputError
 Method = Literal["frozen", "full", "norm", "bitfit", "lora", "slr", "deflect"]
 LayerRule = Literal["first-3", "first-half", "every-second", "last", "all"]
 Role = Literal["qkv", "proj", "fc1", "fc2"]
+LARGEST_SEED = (1 << 63) - 1  # of PyTorch's generators
 DEFAULT_INDICES = ("NDVI", "NDWI", "MNDWI", "NDBI", "NBR", "NDMI")
 
 
@@ -105,7 +106,7 @@ class DeflectSettings(_Switches):
     train_norms: bool = Field(default=False, description="A13: LayerNorms learn as well")
     train_bias: bool = Field(default=False, description="A13: biases learn as well")
     lora_rank: int = Field(default=0, ge=0, description="low-rank updates beside it; 0: none")
-    seed: int = Field(default=0, ge=0, description="of the first weights (A12)")
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED, description="of the first weights (A12)")
 
     @model_validator(mode="after")
     def _something_must_begin_to_learn(self) -> DeflectSettings:
@@ -129,7 +130,7 @@ class RivalSettings(_Switches):
         "rgb+random: own filters where they are, random ones for the other bands",
     )
     train_stem: bool = Field(default=False, description="the patch embedding learns as well")
-    seed: int = Field(default=0, ge=0, description="of everything drawn")
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED, description="of everything drawn")
 
 
 class FrozenSettings(RivalSettings):
@@ -160,7 +161,9 @@ class LowRankSettings(RivalSettings):
 class LoraSettings(LowRankSettings):
     """LoRA (arXiv 2106.09685): W + (alpha / rank)·B·A."""
 
-    alpha: float = Field(default=8.0, gt=0, description="the default of the `peft` library")
+    alpha: float = Field(
+        default=8.0, gt=0, allow_inf_nan=False, description="the default of the `peft` library"
+    )
 
 
 class SlrSettings(LowRankSettings):
@@ -221,4 +224,7 @@ def _checked(kind: type[_Kind], values: Mapping[str, Any], method: str) -> _Kind
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"])) or "settings"
-        raise InputError(f"{method}: {name}: {first['msg'].lower()}", found=first["input"]) from None
+        # Settings that contradict each other are all of them: the message says which, a page of them would not.
+        found = None if isinstance(first["input"], Mapping) else first["input"]
+        what = first["msg"].lower().removeprefix("value error, ")
+        raise InputError(f"{method}: {name}: {what}", found=found) from None

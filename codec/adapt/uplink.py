@@ -101,9 +101,9 @@ def apply(body: bytes, base: Package, folder: Path) -> Package:
 
     The folder appears when everything in it was checked; an interruption leaves at most a hidden folder beside it. Raises
     IdentityError for a base that is not the pack's, or that the pack was applied to before; Corrupt, Truncated,
-    LimitExceeded and UnsupportedVersion for a pack that is damaged or asks for too much.
+    LimitExceeded and UnsupportedVersion for a pack that is damaged or asks for too much; and as `check_target`.
     """
-    check_place(folder, again=False)
+    check_target(folder, base)
     pack = uplink_body.decode(body)
     _check_base(pack, base)
     made = Maker(pack, base).files()
@@ -124,6 +124,17 @@ def apply(body: bytes, base: Package, folder: Path) -> Package:
             write_atomic(building / name, made[name])
         load(building)  # every hash, every id, every table
     return load(folder)
+
+
+def check_target(folder: Path, base: Package) -> None:
+    """Raise InputError where a new package must not be put: in a folder with something in it, or inside the base."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError("the folder of the new package is not empty", path=folder, fix="name a new folder")
+    if folder.resolve().is_relative_to(base.folder.resolve()):
+        raise InputError(
+            "the new package would be inside its base", path=folder, fix="name a folder beside it"
+        )
+    check_place(folder, again=False)
 
 
 def _is_sent(name: str, send: Sequence[str]) -> bool:

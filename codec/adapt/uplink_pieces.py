@@ -139,7 +139,7 @@ def collect(streams: Iterable[bytes]) -> Found:
             at = data.find(MAGIC, at + OVERHEAD + len(piece.payload))
     if later and not packs:
         raise UnsupportedVersion(
-            "the pieces are of a later version", expected=VERSION, fix="install a newer Swathpack"
+            f"the pieces are of a later version than {VERSION}", fix="install a newer Swathpack"
         )
     return Found(tuple(packs.values()), damaged)
 

@@ -107,12 +107,11 @@ def apply(
     Exit 75 while pieces are missing: they are named, so that they alone are sent again.
     """
     from codec.adapt import uplink
-    from codec.arrays.package_folder import check_place
     from codec.package import load
     from swathpack.streams import naming, print_json, say
 
-    check_place(output, again=False)
     old = load(base)
+    uplink.check_target(output, old)
     found = _collected(pieces)
     with naming(pieces[0]):
         collected = found.only()

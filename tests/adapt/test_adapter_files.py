@@ -157,6 +157,8 @@ def with_metadata(data: bytes, **entries: object) -> bytes:
         ({"method": "prompt"}, "method is not known"),
         ({"settings": "{"}, "not an adapter file"),
         ({"settings": '{"rank": "many"}'}, "rank"),
+        ({"settings": '{"seed": 1000000000000000000000}'}, "seed"),
+        ({"settings": '{"alpha": Infinity}'}, "alpha"),
         ({"packing": "int2"}, "packing is not known"),
         ({"packing": "int4", "shapes": '{"a": [0, 2]}'}, "shapes are not legal"),
         ({"packing": "int4", "shapes": '{"a": [2, 2]}'}, "tensor a is missing"),
@@ -187,6 +189,10 @@ def test_headers_that_cannot_be_believed_are_refused(
          "not finite"),
         ({"indices": [{"name": "a", "formula": "N * k", "bands": [["N", "nir"]], "constants": [["k", 10**400]]}]},
          "index"),
+        ({"bands": ["blue", None, 3]}, "not a definition"),
+        ({"patch": float("inf")}, "not a definition"),
+        ({"indices": [{"name": "a", "formula": "((8 ** 8) ** 8) ** 8 * N", "bands": [["N", "nir"]], "constants": []}]},
+         "index a: .*range of numbers"),
     ],
 )  # fmt: skip
 def test_statistics_that_do_not_fit_the_adapter_are_refused(

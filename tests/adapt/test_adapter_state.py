@@ -139,6 +139,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unknown value": ({"norm__where": "between"}, "norm.where"),
     "diff that never learns": ({"uatt__stream": "diff"}, "add_to_stream"),
     "one number, normalised": ({"uatt__ln_aux": True, "uatt__rank": 1}, "one number is always 0"),
+    "seed beyond every generator": ({"seed": 1 << 64}, "seed"),
     "heads after the projection": ({"norm__where": "post", "norm__per": "head"}, "no heads"),
 }
 
@@ -180,6 +181,31 @@ def test_presence_and_validity_of_other_pixels_are_refused(method: Method) -> No
         found(pixels, present[:, :3], validity)
     with pytest.raises(InputError, match="presence or validity do not fit"):
         found(pixels, present, validity[:, :8])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("part", ["pixels", "present", "validity"])
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16, torch.bool])
+def test_numbers_of_another_kind_are_refused_with_the_remedy(
+    kind: torch.dtype, part: str, method: Method
+) -> None:
+    batch = dict(zip(("pixels", "present", "validity"), batch_of(), strict=True))
+    batch[part] = batch[part].to(kind)
+    found = adapter(method)
+    with pytest.raises(
+        InputError, match=rf"{part} .*torch.float32, found {kind}.*{part}.to\(torch.float32\)"
+    ):
+        found(*batch.values())
+    with torch.autocast("cpu", torch.bfloat16):  # which converts
+        assert found(*batch_of())["tokens"].isfinite().all()
+
+
+def test_settings_that_contradict_each_other_are_not_repeated_in_the_refusal() -> None:
+    with pytest.raises(InputError) as caught:
+        apply(own_encoder(), "deflect", BANDS, norm__where="post", norm__per="head")
+    assert str(caught.value) == (
+        "deflect: norm: after the output projection there are no heads: use where=pre or per=token"
+    )
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -163,3 +163,32 @@ def test_what_does_not_fit_is_refused() -> None:
     broken[:, 0] = np.inf
     with pytest.raises(InputError, match="not finite"):
         Labelled(broken, data.present, data.validity, data.labels, data.classes)
+
+
+def test_arrays_of_another_kind_are_refused_with_the_remedy() -> None:
+    data = tiles(0)
+    parts = (data.pixels, data.present, data.validity, data.labels)
+    for number, kind in ((1, np.float32), (2, np.uint8), (3, np.float64), (3, np.int32)):
+        given = [part.astype(kind) if i == number else part for i, part in enumerate(parts)]
+        with pytest.raises(InputError, match=r"bool, bool and int64.*astype"):
+            Labelled(*given, data.classes)
+    with pytest.raises(InputError, match="N×C×H×W"):
+        Labelled(data.pixels[0], *parts[1:], data.classes)
+
+
+@pytest.mark.parametrize("how", ["constant", "never measured"])
+def test_a_band_that_never_changes_is_named_once_and_not_learned(how: str) -> None:
+    data = tiles(0)
+    pixels, present = data.pixels.copy(), data.present.copy()
+    if how == "constant":
+        pixels[:, 3] = 0.2
+    else:
+        present[:, 3] = False
+    flat = Labelled(pixels, present, data.validity, data.labels, data.classes)
+    adapted = apply(encoder(), "deflect", BANDS)
+    once = RECIPE.model_copy(update={"steps": 1})
+    with pytest.warns(UserWarning, match=r"same in all training tiles.*mean of nir") as told:
+        head = train(adapted, flat, once)
+    assert len(told) == 1
+    assert "mean of red" not in str(told[0].message)
+    assert np.isfinite(logits(adapted, head, data)).all()

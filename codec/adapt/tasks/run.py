@@ -29,7 +29,7 @@ from codec.adapt.tasks.reading import read_split
 from codec.adapt.tasks.recipe import PaperTask
 from codec.adapt.tasks.scoring import score_of, scored
 from codec.adapt.tasks.tiling import training_tiles
-from codec.adapt.training import Labelled, train
+from codec.adapt.training import Labelled, fit_statistics, train
 from codec.adapt.types import Method, settings_of
 from codec.atomic import write_atomic
 from codec.data.samples import SampleSet
@@ -89,6 +89,11 @@ def run(
     adapted = apply(base, method, task.bands, settings)
     torch.manual_seed(seed)
     started = time.monotonic()
+    constant = fit_statistics(adapted, prepared.train)
+    if constant:
+        tell(
+            f"{method}, seed {seed}: the same in all training tiles, so nothing is learned of it: {constant}"
+        )
     head = train(adapted, prepared.train, task.learned(method, seed), _every_tenth(task, method, seed, tell))
     learned = time.monotonic()
     matrix = scored(adapted, head, prepared.test, task, prepared.tile)
@@ -118,6 +123,7 @@ def run(
         },
         "tile": prepared.tile,
         "training_tiles": len(prepared.train),
+        "constant": constant,
         "test_pictures": len(prepared.test),
         "seconds": {
             "reading": prepared.seconds,

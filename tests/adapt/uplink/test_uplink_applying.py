@@ -38,8 +38,17 @@ def test_a_pack_is_applied_once(base: Package, pack: uplink.Pack, tmp_path: Path
     found = uplink.apply(pack.body, base, tmp_path / "next")
     with pytest.raises(IdentityError, match="what this pack makes already"):
         uplink.apply(pack.body, found, tmp_path / "third")
-    with pytest.raises(InputError, match="not empty"):
+    with pytest.raises(InputError, match=r"not empty; name a new folder$"):
         uplink.apply(pack.body, base, tmp_path / "next")
+
+
+def test_a_new_package_is_never_put_inside_its_base(base: Package, pack: uplink.Pack, tmp_path: Path) -> None:
+    before = contents(base.folder)
+    (tmp_path / "link").symlink_to(base.folder)
+    for target in (base.folder / "next", base.folder / "heads" / "next", tmp_path / "link" / "next"):
+        with pytest.raises(InputError, match=r"next: .*inside its base.*beside it"):
+            uplink.apply(pack.body, base, target)
+    assert contents(base.folder) == before
 
 
 def test_a_damaged_base_is_found_before_anything_appears(
