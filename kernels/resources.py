@@ -120,8 +120,15 @@ def builds() -> tuple[Build, ...]:
     """Of every kernel."""
     from kernels.constrained_projection import builds as constrained_projection
     from kernels.dual_attention import builds as dual_attention
+    from kernels.quantise_diagonal import builds as quantise_diagonal
+    from kernels.quantise_projection import builds as quantise_projection
 
-    return (*dual_attention.builds(), *constrained_projection.builds())
+    return (
+        *dual_attention.builds(),
+        *constrained_projection.builds(),
+        *quantise_diagonal.builds(),
+        *quantise_projection.builds(),
+    )
 
 
 def every(architectures: Sequence[int], only: str = "") -> Iterator[Resources]:

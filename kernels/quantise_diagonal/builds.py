@@ -1,0 +1,41 @@
+"""What is compiled ahead of time: widths of encoders, all kinds, both integers, with and without what may be left out."""
+
+from __future__ import annotations
+
+from kernels.launch import power_of_two
+from kernels.quantise_diagonal.kernel import quantise_diagonal_kernel
+from kernels.quantise_diagonal.launch import tile_for
+from kernels.resources import Build
+
+# kind, symbols, channels, norm, and the most registers: up to 128 of 4 warps an SM holds four blocks.
+_CASES = (
+    ("bf16", "i8", 768, True, 120),
+    ("fp16", "i8", 192, True, 104),
+    ("fp32", "i16", 80, True, 64),
+    ("fp32", "i16", 4096, False, 88),
+)
+
+
+def builds() -> tuple[Build, ...]:
+    """All of this kernel's."""
+    found = []
+    for kind, symbols, channels, norm, registers in _CASES:
+        tile = tile_for(channels)
+        types = {
+            "x": f"*{kind}",
+            **dict.fromkeys(("gain", "offset", "inv_step", "theta"), "*fp32"),
+            **dict.fromkeys(("code", "costs"), "*i16"),
+            "symbols": f"*{symbols}",
+            **dict.fromkeys(("largest", "tile_costs"), "*i32"),
+            **dict.fromkeys(("rows", "chunk"), "i32"),
+            **dict.fromkeys(("share", "eps"), "fp32"),
+        }
+        wide = symbols == "i16"
+        constants = {
+            "C": channels, "CP": power_of_two(channels), "L": 5, "NORM": norm, "HAS_GAIN": norm, "HAS_OFFSET": norm,
+            "DENSE": 32768 if wide else 256, "LIMIT": 32767.0 if wide else 128.0, "BF": tile.rows,
+        }  # fmt: skip
+        name = f"quantise_diagonal/{kind}-{symbols}-{channels}"
+        kernel = quantise_diagonal_kernel
+        found.append(Build(name, kernel, types, constants, tile.warps, 1, False, registers, 8 << 10))
+    return tuple(found)

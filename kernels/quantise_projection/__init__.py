@@ -1,0 +1,6 @@
+"""Token DCT and channel KLT of a plane as products of matrices, the second of which ends in the quantiser."""
+
+from kernels.quantise_projection.op import PlaneMatrices, quantise_projection
+from kernels.quantise_projection.twin import quantise_projection_twin
+
+__all__ = ["PlaneMatrices", "quantise_projection", "quantise_projection_twin"]

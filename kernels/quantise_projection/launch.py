@@ -1,0 +1,91 @@
+"""The kernels on tensors: their tiles and their launches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kernels.launch import jitted
+from kernels.quantiser import Quantised
+from kernels.quantiser.cells import LIMIT, symbol_kind
+
+KINDS = (torch.float16, torch.bfloat16, torch.float32)
+# What a product of float32 is made of on a GPU: three products of 11 bits each, within some units in the last place of the
+# exact one; or that one, on units an order slower; or a single product of 11 bits, ten thousand times as far off.
+PRECISIONS = ("tf32x3", "ieee", "tf32")
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """Rows, columns and inner numbers of a block. `kernels.resources` compiles them."""
+
+    rows: int
+    cols: int
+    inner: int
+    warps: int
+    stages: int
+
+
+# Few registers: what splits operands into parts holds many.
+THREE, EXACT = Tile(64, 64, 16, 4, 3), Tile(64, 64, 16, 8, 2)
+
+
+def tile_for(precision: str) -> Tile:
+    return EXACT if precision == "ieee" else THREE
+
+
+def obstacle(x: Tensor) -> str:
+    """What the kernels cannot do of tokens that the op takes; "" if nothing."""
+    return "" if x.dtype in KINDS else f"quantise_projection has no kernel for {x.dtype}"
+
+
+def run_token_spectrum(x: Tensor, mean: Tensor, dct: Tensor, precision: str, tile: Tile) -> Tensor:
+    """N×F×C → N×F×C float32."""
+    from kernels.quantise_projection.kernel import token_spectrum_kernel
+
+    n, f, c = x.shape
+    spectrum = torch.empty(x.shape, dtype=torch.float32, device=x.device)
+    jitted(token_spectrum_kernel)[(n * -(-f // tile.rows) * -(-c // tile.cols),)](
+        x.contiguous(), mean.contiguous(), dct.contiguous(), spectrum, f, c,
+        BM=tile.rows, BN=tile.cols, BK=tile.inner, PRECISION=precision,
+        num_warps=tile.warps, num_stages=tile.stages, enable_fp_fusion=False,
+    )  # fmt: skip
+    return spectrum
+
+
+def run_quantise_projection(
+    x: Tensor, mean: Tensor, dct: Tensor | None, bases: Tensor, frequencies: Tensor, starts: Tensor,
+    inv_step: Tensor, theta: Tensor, code: Tensor, costs: Tensor, n_layers: int, precision: str = "tf32x3",
+    *, tile: Tile | None = None,
+) -> Quantised:  # fmt: skip
+    """As the twin."""
+    from kernels.quantise_projection.kernel import quantise_projection_kernel
+
+    n, f, c = x.shape
+    tile = tile or tile_for(precision)
+    kind = symbol_kind(costs)
+    groups = bases.shape[0]
+    col_blocks = -(-c // tile.cols)
+    with torch.cuda.device_of(x):
+        if dct is None:
+            spectrum = (x.float() - mean).contiguous()
+        else:
+            spectrum = run_token_spectrum(x, mean, dct, precision, tile)
+        symbols = torch.empty(x.shape, dtype=kind, device=x.device)
+        largest = torch.empty((n, f, col_blocks), dtype=torch.int32, device=x.device)
+        tile_costs = torch.empty((n, f, col_blocks, n_layers), dtype=torch.int32, device=x.device)
+        # How many blocks of rows there are is known on the device; no more than this, and those beyond have no rows.
+        row_blocks = -(-n * f // tile.rows) + groups
+        jitted(quantise_projection_kernel)[(row_blocks * col_blocks,)](
+            spectrum, bases.contiguous(), frequencies, starts,
+            inv_step.contiguous(), theta.contiguous(), code.contiguous(), costs.contiguous(),
+            symbols, largest, tile_costs, n, f, c,
+            G=groups, L=n_layers, DENSE=costs.shape[0], LIMIT=float(LIMIT[kind]),
+            BM=tile.rows, BN=tile.cols, BK=tile.inner, PRECISION=precision,
+            num_warps=tile.warps, num_stages=tile.stages, enable_fp_fusion=False,
+        )  # fmt: skip
+    # Integers: whatever the order, the sums are the same.
+    largest = largest.flatten(1).amax(1).view(torch.float32).round()
+    return Quantised(symbols, tile_costs.sum((1, 2)), largest)

@@ -1,0 +1,38 @@
+"""The reference quantiser (bitstream §10.1) as kernels call it, on float32 in registers.
+
+    magnitude = rint(min(|y| · inv_step − θ, limit)),  limit an integer, so that it may come before rint
+
+Every step rounds for itself: kernels that call it are compiled without fused multiply-adds (`enable_fp_fusion=False`), and
+nothing flushes subnormals. The reference's max(…, 0) is not needed: θ ≤ 0.5 (§6), and what lies in −0.5 … 0 rounds to 0, the
+half to even. 1.5 · 2²³ added leaves the nearest integer, half to even, in the low bits of the sum: nothing is converted, of
+which a GPU does a quarter as many as sums.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+_SIGN = tl.constexpr(-(2**31))
+_MAGIC = tl.constexpr(12582912.0)
+
+
+@triton.jit
+def steps(y, inv_step, theta, limit):
+    """|y| in steps less the dead zone, float32, −0.5 … limit; NaN stays. Bits as int32 are in order, NaN the largest."""
+    return tl.minimum(tl.abs(y) * inv_step - theta, limit, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
+def symbols(found, y):
+    """What `steps` gave of y → int32 whose low 16 bits are the symbol."""
+    bits = (found.to(tl.int32, bitcast=True) & ~_SIGN) | (y.to(tl.int32, bitcast=True) & _SIGN)
+    return (bits.to(tl.float32, bitcast=True) + _MAGIC).to(tl.int32, bitcast=True)
+
+
+@triton.jit
+def symbol_costs(found, code, costs, mask, DENSE: tl.constexpr):
+    """1/256 bit, int32; 0 without `mask`. `costs` DENSE × 128 (`kernels.quantiser.cells`). In bounds whatever is found."""
+    magnitude = (found + _MAGIC).to(tl.int32, bitcast=True) & (DENSE - 1)
+    at = magnitude * 128 + (code & 127)
+    return tl.load(costs + at, mask=tl.broadcast_to(mask, at.shape), other=0).to(tl.int32)
