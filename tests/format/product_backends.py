@@ -1,12 +1,14 @@
 """The product's decoders behind the face of `backends`, and the list of all.
 
 `codec.bitstream` is the reader that a user's file goes through, `core` the compiled module without the Python around
-it; what stands around the payloads is then not its business, and it does not meet the vectors about that.
+it, `gpu` the same with the GPU's coder; what stands around the payloads is then not its business, and neither meets the
+vectors about that.
 """
 
 from __future__ import annotations
 
 import hashlib
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from backends import RECORD_KINDS, Backend, PackageFiles, PlaneResult, Reference
 from nec_reference.header import decode_header
 from nec_reference.tiles import own_tokens
 
-from codec.bitstream import coefficients, core, mean_vector, reader
+from codec.bitstream import backends, coefficients, core, mean_vector, reader
 from codec.bitstream.decoded import DecodedSymbols
 from codec.bitstream.scan import SealState
 from codec.errors import SwathpackError
@@ -99,6 +101,7 @@ class CoreBackend(BitstreamBackend):
 
     name = "core"
     says = frozenset()
+    coder: Any = core
 
     def _decode(self, data: bytes, package: PackageFiles) -> Result:
         header = decode_header(data)
@@ -147,7 +150,7 @@ class CoreBackend(BitstreamBackend):
                 result = "ignored"
             if kind in (RecordKind.COEFFICIENTS, RecordKind.COMPACT):
                 number, derived, out, token_mask, layers = arrays[plane_number]
-                (refusal,) = core.decode_records(
+                (refusal,) = self.coder.decode_records(
                     tables,
                     [records[at]],
                     header.ladder_index,
@@ -169,6 +172,16 @@ class CoreBackend(BitstreamBackend):
         )
 
 
+class GpuBackend(CoreBackend):
+    """The entropy back end `gpu`: its kernels on a GPU, or interpreted where there is none."""
+
+    name = "gpu"
+
+    @property
+    def coder(self) -> Any:
+        return backends.load("gpu")
+
+
 def _plane_result(values: Any, validity: Any, layers: Any, n_layers: int) -> PlaneResult:
     here = [[layer for layer in range(n_layers) if bits >> layer & 1] for bits in layers.tolist()]
     return PlaneResult(
@@ -184,4 +197,5 @@ def _nonzero(symbols: Any) -> list[list[int]]:
 
 def available() -> list[Backend]:
     """Every decoder of this checkout, the reference first."""
-    return [ReferenceBackend(), BitstreamBackend(), CoreBackend()]
+    found = [ReferenceBackend(), BitstreamBackend(), CoreBackend()]
+    return [*found, GpuBackend()] if find_spec("triton") else found

@@ -16,6 +16,7 @@ from product_backends import available
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 INDEX = json.loads((VECTORS / "index.json").read_text(encoding="utf-8"))
 BACKENDS = available()
+SLOW = {("record-too-many-symbols", "gpu")}  # thousands of steps, interpreted
 
 
 def package_files(name: str) -> PackageFiles:
@@ -36,7 +37,12 @@ def _pairs(entries: list[dict[str, Any]]) -> Any:
     return pytest.mark.parametrize(
         ("entry", "backend"),
         [
-            pytest.param(entry, backend, id=f"{Path(entry['file']).stem}-{backend.name}")
+            pytest.param(
+                entry,
+                backend,
+                id=f"{Path(entry['file']).stem}-{backend.name}",
+                marks=[pytest.mark.long] if (Path(entry["file"]).stem, backend.name) in SLOW else [],
+            )
             for entry in entries
             for backend in BACKENDS
             if entry["needs"] is None or entry["needs"] in backend.says

@@ -1,0 +1,129 @@
+"""The entropy back end `gpu` (`codec.bitstream.backends`): the core's bytes, coded on a GPU.
+
+What kernels do not take (records with a token mask, several that say the same, such as do not hold) goes through the core,
+whose word on a refusal is the only one. Without a GPU the back end says so and codes nothing: `core` is the other choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from codec.bitstream import core
+from codec.bitstream.core import Buffer, IntSymbols, Refusal, TableSet
+from codec.errors import BackendUnavailable
+from codec.types import BoolArray, SymbolArray
+from kernels.launch import has_triton
+from kernels.rans.decode import Decoded, decode_on
+from kernels.rans.encode import encode_on
+
+tile_costs = core.tile_costs
+
+
+def device() -> torch.device:
+    """Where kernels run: the current GPU, or the CPU in a process that interprets Triton. Raises BackendUnavailable."""
+    if has_triton():
+        from triton import knobs
+
+        if knobs.runtime.interpret:
+            return torch.device("cpu")
+        if torch.cuda.is_available() and not torch.version.hip:
+            if torch.cuda.get_device_capability() >= (8, 0):
+                return torch.device("cuda")
+            raise BackendUnavailable("the GPU's compute capability is below 8.0", fix="use the back end core")
+    raise BackendUnavailable(
+        "the entropy back end 'gpu' needs an NVIDIA GPU and the package triton",
+        fix="pip install triton, or use core",
+    )
+
+
+def encode_records(
+    tables: TableSet,
+    headers: npt.NDArray[np.uint64],
+    ladder_index: int,
+    symbols: IntSymbols,
+    tile_mask: BoolArray,
+    token_mask: BoolArray,
+    doubled: BoolArray,
+) -> list[bytes]:
+    """As `codec.bitstream.core.encode_records`."""
+    where = device()
+    found: dict[int, bytes] | None = {}
+    if len(headers) and _fit(tables, headers, symbols, tile_mask, token_mask, doubled):
+        by_token = torch.from_numpy(symbols).to(where).to(torch.int16).movedim(1, 2).contiguous()
+        found = encode_on(tables, headers, ladder_index, by_token, tile_mask, token_mask, doubled)
+    if found is None:
+        found = {}
+    left = [number for number in range(len(headers)) if number not in found]
+    said = core.encode_records(tables, headers[left], ladder_index, symbols, tile_mask, token_mask, doubled)
+    found.update(zip(left, said, strict=True))
+    return [found[number] for number in range(len(headers))]
+
+
+def _fit(
+    tables: TableSet, headers: npt.NDArray[np.uint64], symbols: IntSymbols, tile_mask: BoolArray, token_mask: BoolArray,
+    doubled: BoolArray,
+) -> bool:  # fmt: skip
+    """Whether the arrays are what the core takes: it says what of them is wrong."""
+    plane = int(headers[0]) >> 3 & 7
+    if headers.dtype != np.uint64 or symbols.dtype not in (np.int8, np.int16) or plane >= tables.n_planes:
+        return False
+    layout = core.plane_layout(tables, plane)
+    n, tokens = len(tile_mask), len(layout["bands"])
+    return symbols.shape == (n, layout["channels"], tokens) and token_mask.shape == doubled.shape == (
+        n,
+        tokens,
+    )
+
+
+def decode_records(
+    tables: TableSet,
+    records: Sequence[Buffer],
+    ladder_index: int,
+    n_tiles: int,
+    doubled: BoolArray,
+    out: SymbolArray,
+    out_token_mask: BoolArray,
+    out_layers: npt.NDArray[np.uint16],
+    plane: int,
+) -> list[Refusal | None]:
+    """As `codec.bitstream.core.decode_records`."""
+    found = decode_on(device(), tables, records, ladder_index, n_tiles, plane)
+    taken = _hand_over(found, out, out_token_mask, out_layers, doubled)
+    left = [number for number in range(len(records)) if number not in taken]
+    refusals: list[Refusal | None] = [None] * len(records)
+    said = core.decode_records(
+        tables, [records[number] for number in left], ladder_index, n_tiles, doubled, out, out_token_mask, out_layers, plane
+    )  # fmt: skip
+    for number, refusal in zip(left, said, strict=True):
+        refusals[number] = refusal
+    return refusals
+
+
+def _hand_over(
+    found: Decoded,
+    out: SymbolArray,
+    out_token_mask: BoolArray,
+    out_layers: npt.NDArray[np.uint16],
+    doubled: BoolArray,
+) -> set[int]:
+    """Write what held records say; their numbers. One with a value that `out` cannot hold is the core's to refuse."""
+    symbols = found.symbols.cpu().numpy()
+    taken = set()
+    least, most = np.iinfo(out.dtype).min, np.iinfo(out.dtype).max
+    for one in found.held:
+        tiles = slice(one.first, one.first + one.tiles)
+        token, channel = np.nonzero(one.plan.all)
+        said = symbols[tiles, token, channel]
+        if said.size and (said.min() < least or said.max() > most):
+            continue
+        out[tiles, channel, token] = said
+        if one.layer == 0:
+            out_token_mask[tiles] = True
+            out_token_mask[one.live] = doubled[one.live]
+        out_layers[tiles] |= np.uint16(1 << one.layer)
+        taken.add(one.number)
+    return taken

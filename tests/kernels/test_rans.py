@@ -1,0 +1,196 @@
+"""The GPU's entropy coder against the core, byte for byte; its kernels are interpreted here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from rans_cases import Case, PlaneTableSpec, Records, TableFile, TableSpec, cases, packed_header, sealed
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("triton")
+
+from codec.bitstream import backends, core  # noqa: E402
+from codec.errors import SwathpackError  # noqa: E402
+from kernels.rans import backend, decode, encode  # noqa: E402
+from kernels.rans.opened import Fields, alone  # noqa: E402
+from kernels.rans.tables import DeviceTables  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("interpreted")
+CPU = torch.device("cpu")
+quick = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+Arrays = tuple[npt.NDArray[Any], npt.NDArray[np.bool_], npt.NDArray[np.uint16]]
+
+
+def decoded(coder: Any, case: Case, records: list[bytes], dtype: Any = np.int16) -> tuple[list[Any], Arrays]:
+    """Outcomes and arrays, whose contents before are none that a decoder writes."""
+    n, _, f = case.symbols.shape
+    out: Arrays = (np.full(case.symbols.shape, 99, dtype), np.ones((n, f), np.bool_), np.zeros(n, np.uint16))
+    outcomes = coder.decode_records(
+        case.tables, records, case.ladder_index, n, case.doubled, *out, int(case.headers[0]) >> 3 & 7
+    )
+    return outcomes, out
+
+
+def encoded(coder: Any, case: Case) -> list[bytes]:
+    headers = np.array(case.headers, np.uint64)
+    masks = case.tile_mask, case.token_mask, case.doubled
+    found: list[bytes] = coder.encode_records(case.tables, headers, case.ladder_index, case.symbols, *masks)
+    return found
+
+
+def raised(call: Callable[[], object]) -> str:
+    try:
+        call()
+    except SwathpackError as error:
+        return str(error)
+    return ""
+
+
+def assert_same_decoding(case: Case, records: list[bytes], dtype: Any = np.int16) -> None:
+    outcomes, arrays = decoded(backend, case, records, dtype)
+    expected, of_core = decoded(core, case, records, dtype)
+    assert outcomes == expected
+    for ours, theirs in zip(arrays, of_core, strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+@quick
+@given(cases(max_channels=9, max_tiles=4))
+def test_what_the_core_writes_is_read_and_written_alike(case: Case) -> None:
+    assert encoded(backend, case) == encoded(core, case)
+    assert_same_decoding(case, case.encode())
+
+
+@quick
+@given(cases(max_channels=5, largest=200, max_tiles=4), st.sampled_from([np.int8, np.int16]))
+def test_values_that_do_not_fit_are_refused_alike(case: Case, dtype: Any) -> None:
+    assert_same_decoding(case, case.encode(), dtype)
+
+
+@quick
+@given(cases(max_channels=5, max_tiles=3), st.data())
+def test_damage_is_refused_alike(case: Case, data: st.DataObject) -> None:
+    """Bits turned, bytes cut and added behind checks that are right: the core's words, and nothing of it left behind."""
+    records = []
+    for record in case.encode():
+        payload = bytearray(record[8:-4])
+        for _ in range(data.draw(st.integers(0, 2))):
+            payload[data.draw(st.integers(0, len(payload) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+        end = data.draw(st.sampled_from([0, 0, 1, 2]))
+        payload = payload[: max(1, len(payload) - end)] + bytes(data.draw(st.sampled_from([0, 0, 1, 2])))
+        records.append(sealed(record[:5], bytes(payload)))
+    assert_same_decoding(case, records)
+
+
+@quick
+@given(cases(max_channels=5, max_tiles=3), st.data())
+def test_what_cannot_be_written_is_refused_alike(case: Case, data: st.DataObject) -> None:
+    """Symbols where nothing is coded, −32768, masks that contradict each other."""
+    where = tuple(data.draw(st.integers(0, size - 1)) for size in case.symbols.shape)
+    case.symbols[where] = data.draw(st.sampled_from([1, -32768, 32767]))
+    if data.draw(st.booleans()):
+        case.tile_mask[where[0]] ^= True
+    ours, theirs = raised(lambda: encoded(backend, case)), raised(lambda: encoded(core, case))
+    assert ours == theirs
+    if not theirs:
+        assert encoded(backend, case) == encoded(core, case)
+
+
+@settings(quick, max_examples=12)
+@given(cases(max_channels=5, max_tiles=3))
+def test_kernels_do_the_work(case: Case) -> None:
+    """Without token masks no record is left to the core, whose every refusal would otherwise hide a kernel's."""
+    assume(not (case.token_mask & ~case.doubled).any())
+    records = case.encode()
+    found = decode.decode_on(CPU, case.tables, records, case.ladder_index, case.n_tiles, 0)
+    assert [one.number for one in sorted(found.held, key=lambda one: one.number)] == list(range(len(records)))
+    by_token = torch.from_numpy(case.symbols).movedim(1, 2).contiguous()
+    headers = np.array(case.headers, np.uint64)
+    masks = case.tile_mask, case.token_mask, case.doubled
+    written = encode.encode_on(case.tables, headers, case.ladder_index, by_token, *masks)
+    assert written == dict(enumerate(records))
+
+
+def test_records_that_say_the_same_come_in_their_turn() -> None:
+    given_ = Records([30000, 50000, 60000], 3, 2, 4, 0)
+    again = Records([30000, 50000, 60000], 3, 2, 4, 0, seed=7)
+    records = [*given_.encode(2), again.encode(4)[0]]
+    for order in (records, records[::-1]):
+        found = {}
+        for coder in (core, backend):
+            out = np.zeros(given_.symbols.shape, np.int16)
+            mask, layers = np.ones_like(given_.none), np.zeros(4, np.uint16)
+            assert (
+                coder.decode_records(given_.tables, order, 0, 4, given_.none, out, mask, layers, 0)
+                == [None] * 3
+            )
+            found[coder] = out
+        assert np.array_equal(found[core], found[backend])
+    fields = Fields.of(np.array([packed_header(0, 1), packed_header(2, 1), packed_header(1, 0)], np.uint64))
+    assert alone(fields, np.ones(3, bool), 4, 1).tolist() == [False, True, False]
+    assert alone(fields, np.array([True, True, False]), 4, 1).tolist() == [True, True, False]
+
+
+def test_a_payload_that_does_not_fit_is_refused_in_the_cores_words() -> None:
+    """Every symbol an escape of 31 bits and no lane full: the strings are longer than a record."""
+    f, n = 64, 5
+    maps = np.zeros((1, 64), np.uint8)
+    spec = PlaneTableSpec(8, 8, 64, 1, (0,) * f, maps, maps, (0,), 1)
+    case = Case(
+        TableFile([TableSpec((65535,))], [spec], [1.0]), 0, np.full((n, 64, f), -32767, np.int16), np.zeros(n, bool),
+        np.zeros((n, f), bool), np.zeros((n, f), bool), [packed_header(0, n - 1, log2_lanes=7)], 0,
+    )  # fmt: skip
+    ours = raised(lambda: encoded(backend, case))
+    assert ours == raised(lambda: encoded(core, case))
+    assert "65536 bytes" in ours
+
+
+@pytest.mark.parametrize("low_bits", [0, 3])
+def test_every_slot_is_found(low_bits: int) -> None:
+    """Tables of many thresholds in one block of 256 slots, of thresholds at the ends of blocks, and of none."""
+    step = 1 << low_bits
+    thresholds = [
+        tuple(range(step, 255 * step, step)), (256, 512, 65536 - step), (65536 - step,), (),
+        tuple(range(65280 + step, 65536, step)),
+    ]  # fmt: skip
+    maps = np.zeros((1, 1), np.uint8)
+    tables = core.TableSet(
+        TableFile(
+            [TableSpec(t[: 32767 // step], low_bits=low_bits if t else 0) for t in thresholds],
+            [PlaneTableSpec(1, 1, 1, 1, (0,), maps, maps, (0,))],
+            [1.0],
+        ).encode()
+    )
+    found = DeviceTables.of(tables, CPU)
+    slots = np.arange(65536)
+    coarse, fine = found.coarse.numpy(), found.fine.numpy().astype(np.int64)
+    for level in range(tables.n_tables):
+        k = coarse[level, slots >> 8]
+        k = np.where(k < 0, fine[np.maximum(-1 - k, 0), slots & 255], k)
+        assert np.array_equal(k, np.searchsorted(tables.thresholds(level), slots, side="right"))
+
+
+def test_it_is_found_by_its_name_and_says_so_where_no_gpu_is() -> None:
+    assert "gpu" in backends.names()
+    assert backends.load("gpu") is backend
+    code = (
+        "from codec.bitstream import backends\n"
+        "from codec.errors import BackendUnavailable\n"
+        "import torch; torch.cuda.is_available = lambda: False\n"
+        "try: backends.load('gpu').device()\n"
+        "except BackendUnavailable as error: print(error)\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "needs an NVIDIA GPU" in said.stdout
