@@ -121,7 +121,9 @@ class Answered:
 
 
 def answer(arm: Arm, task: Task, recipe: TaskRecipe, where: Folders, out: Path) -> Answered:
-    """All folds of one seed (`recipe.seed`); kept in `out` under a name that says all that decides, and read from there."""
+    """All folds of one seed (`recipe.seed`); kept in `out` under a name that says all that decides, and read from there: arms
+    that are the same adapter under several names are computed once.
+    """
     if arm.rate is not None:
         recipe = recipe.model_copy(update={"rate": arm.rate})
     encoder = where.encoder(arm.encoder)
@@ -129,7 +131,7 @@ def answer(arm: Arm, task: Task, recipe: TaskRecipe, where: Folders, out: Path) 
     adapted = adapter(arm, encoder, recipe, bands)
     decides = [arm.method, adapted.settings.model_dump(mode="json"), recipe.model_dump(mode="json")]
     key = json.dumps([*decides, arm.encoder, adapted.base_sha256, _fingerprint(task), FOLDS], sort_keys=True)
-    path = out / f"{task.name}-{arm.name}-{recipe.seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
+    path = out / f"{task.name}-{recipe.seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
     if path.exists():
         with np.load(path) as kept:
             return Answered(kept["answers"], int(kept["trained"]), int(kept["base"]))
