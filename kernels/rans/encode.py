@@ -95,7 +95,7 @@ def _tasks(
         return None
     own = ~doubled.reshape(n_tiles, plans.rows, plans.cols).astype(bool)
     # A rectangle is the rows and the columns that it touches, neither with a gap.
-    rows, cols = own.any(2), own.any(1)
+    rows, cols = np.asarray(own.any(2)), np.asarray(own.any(1))
     is_rectangle: BoolArray = np.logical_and.reduce(own == rows[:, :, None] & cols[:, None, :], (1, 2))
     for of in (rows, cols):
         is_rectangle &= (np.diff(of.astype(np.int8), axis=1, prepend=0) > 0).sum(1) == 1
