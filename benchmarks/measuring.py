@@ -39,7 +39,7 @@ class Conditions:
             self.record(idle_row(meter.consumed, self.machine(), self.device()))
         except SwathpackError as error:
             self.power = None
-            warnings.warn(f"rows of energy will be absent: {error}", stacklevel=2)
+            warnings.warn(f"rows of energy will be absent: {error}", stacklevel=1)
 
     def machine(self) -> Machine:
         """As it is now: clocks move."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _ROUNDS = 20
+_HALF, _SINGLE = 2, 4  # bytes of bfloat16 and of float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,22 @@ def product_rate(device: str, side: int) -> float:
     if float((row - exact).norm() / exact.norm()) > 1e-2:
         raise AssertionError("the product is wrong")
     return 2 * side**3 / took
+
+
+def attention_work(batch: int, n: int, heads: int, width: int, rank: int) -> tuple[float, float]:
+    """Least bytes and operations of dual attention in bfloat16: queries B×heads×n×width, a code of B×n×rank."""
+    # q, k, v and the code once, the output and two lengths a token and head; the up-projections stay in the cache.
+    n_bytes = batch * n * (_HALF * (4 * heads * width + rank) + 2 * _SINGLE * heads)
+    # Scores and mixtures of both branches, the adapted one `rank` wider; three up-projections of codes.
+    flops = 2 * batch * heads * n * (n * (4 * width + 2 * rank) + 3 * rank * width)
+    return n_bytes, flops
+
+
+def projection_work(batch: int, n: int, heads: int, width: int) -> tuple[float, float]:
+    """The same of the constrained projection: stream and displacement in, stream out, a product with a d×d matrix."""
+    tokens, d = batch * n, heads * width
+    n_bytes = tokens * (3 * _HALF * d + 2 * _SINGLE * heads) + _HALF * d * d
+    return n_bytes, 2 * tokens * d * d
 
 
 def _seconds(run: Callable[[], Any], device: str) -> float:

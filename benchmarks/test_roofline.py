@@ -15,14 +15,13 @@ import pytest
 
 from benchmarks.latency import SUITE
 from benchmarks.results import Row
-from benchmarks.roofline import Roofline, measured
+from benchmarks.roofline import Roofline, attention_work, measured, projection_work
 from benchmarks.test_adapted_segment import HEADS, RANK, SHAPES, WIDTH, Segment
 
 if TYPE_CHECKING:
     from benchmarks.measuring import Conditions
 
 KERNELS = "kernels"
-_ELEMENT, _FLOAT = 2, 4  # bytes of bfloat16 and of float32
 Record = Callable[[Row], None]
 
 
@@ -62,23 +61,6 @@ def _record(found: Roofline, record: Record, at: Conditions) -> None:
         )  # fmt: skip
 
 
-def attention_work(n: int, batch: int) -> tuple[float, float]:
-    """Bytes and operations that dual attention cannot do without (shapes of `Segment`)."""
-    tokens, width = n * batch, HEADS * WIDTH
-    # q, k, v and the code once, the output and two lengths a token and head; the up-projections are nothing beside them.
-    n_bytes = tokens * (_ELEMENT * (4 * width + RANK) + 2 * _FLOAT * HEADS)
-    # Scores and mixtures of both branches, the adapted one RANK wider; three up-projections of the code.
-    flops = 2 * batch * HEADS * n * (n * (4 * WIDTH + 2 * RANK) + 3 * RANK * WIDTH)
-    return n_bytes, flops
-
-
-def projection_work(n: int, batch: int) -> tuple[float, float]:
-    """The same of the constrained projection: stream and displacement in, stream out, one product with a d×d matrix."""
-    tokens, width = n * batch, HEADS * WIDTH
-    n_bytes = tokens * (_ELEMENT * 3 * width + 2 * _FLOAT * HEADS) + _ELEMENT * width * width
-    return n_bytes, 2.0 * tokens * width * width
-
-
 @pytest.mark.gpu
 @pytest.mark.parametrize(("n", "batch"), SHAPES)
 @pytest.mark.parametrize("kernel", ["dual attention", "constrained projection"])
@@ -95,12 +77,15 @@ def test_share_of_the_roofline(
     s = Segment.drawn(n, batch)
     attended = dual_attention(s.q, s.k, s.v, s.code, *s.ups, WIDTH**-0.5)
     if kernel == "dual attention":
-        given, work = (s.q, s.k, s.v, s.code, *s.ups, WIDTH**-0.5), attention_work(n, batch)
+        given, work = (
+            (s.q, s.k, s.v, s.code, *s.ups, WIDTH**-0.5),
+            attention_work(batch, n, HEADS, WIDTH, RANK),
+        )
         run, twin = lambda: dual_attention(*given)[0], lambda: dual_attention_twin(*given)[0]
     else:
         squares = (attended.reference_square, attended.adapted_square)
         given = (s.stream, attended.adapted, *squares, s.weight, s.bias)
-        work = projection_work(n, batch)
+        work = projection_work(batch, n, HEADS, WIDTH)
         run, twin = lambda: constrained_projection(*given), lambda: constrained_projection_twin(*given)
     with torch.inference_mode():
         found, expected = run().float(), twin().float()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 Clock = Callable[[], float]
+_MANY = 500  # values, above which binomial coefficients outgrow floats
 Work = Callable[[int], Any]  # gets the number of the round: buffers of another alignment in every round
 
 
@@ -39,8 +40,11 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     n = len(ordered)
     i, below = 0, 0.0
-    while (below := below + math.comb(n, i) / 2.0**n) <= 0.025:
-        i += 1
+    if n > _MANY:  # by the normal approximation, with its correction for whole numbers
+        i = math.floor((n + 1 - 1.96 * math.sqrt(n)) / 2)
+    else:
+        while (below := below + math.comb(n, i) / 2.0**n) <= 0.025:
+            i += 1
     at = max(i, 1) - 1
     return float(np.median(ordered)), float(ordered[at]), float(ordered[n - 1 - at])
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from benchmarks.energy.machine import Machine
 from benchmarks.energy.meter import Consumed
+from benchmarks.entropy.timing import median_interval
 from benchmarks.latency import Timed, Window, idle_row, rows, warm_up
 from codec.errors import UsageError
 
@@ -72,3 +75,19 @@ def test_what_was_not_measured_has_no_row() -> None:
 def test_idle_power_stands_apart() -> None:
     row = idle_row(Consumed(60.0, 12.0, "VDD_IN (INA3221 1-0040)", 240), HERE)
     assert (row.case, row.metric, row.value, row.unit) == ("idle", "power", 5.0, "W, VDD_IN (INA3221 1-0040)")
+
+
+@pytest.mark.parametrize("n", [501, 600, 1000])
+def test_the_median_of_many_calls_has_the_interval_of_the_sign_test(n: int) -> None:
+    below, i = 1, 1  # in whole numbers: of P(Binomial(n, ½) < i) · 2^n
+    while 40 * (below + math.comb(n, i)) <= 2**n:
+        below += math.comb(n, i)
+        i += 1
+    middle, low, high = median_interval([float(k) for k in range(1, n + 1)])
+    assert abs(low - i) <= 1
+    assert (middle, high) == ((n + 1) / 2, n + 1 - low)
+
+
+def test_ever_so_many_calls_have_an_interval() -> None:
+    middle, low, high = median_interval([1.0] * 100_000)
+    assert (middle, low, high) == (1, 1, 1)
