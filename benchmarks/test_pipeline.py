@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,7 +120,18 @@ def _nec_to_head(measure: Measure, work: Work, batch: int, backend: str, place: 
     measure(case, lambda: work.answers(data, backend), batch, packages=ONBOARD)
 
 
+@pytest.fixture
+def half_precision_transform() -> Iterator[None]:
+    """Of matrix products in float32: TensorFloat-32 has 10 bits, as many as half precision, and the encoder has fewer."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
 @pytest.mark.gpu
+@pytest.mark.usefixtures("half_precision_transform")
 def test_vit_b_from_pixels_on_the_gpu_to_records(
     measure: Measure, record: Callable[[Row], None], cuda: str, tmp_path: Path
 ) -> None:
@@ -130,7 +141,6 @@ def test_vit_b_from_pixels_on_the_gpu_to_records(
     from benchmarks.random_package import VIT_B
     from benchmarks.vit_b import Contest
 
-    torch.backends.cuda.matmul.allow_tf32 = True  # of the transform: 10 bits, as many as half precision has
     torch.compiler.reset()
     threads = max(1, (os.cpu_count() or 2) - 1)
     contest = Contest.drawn(

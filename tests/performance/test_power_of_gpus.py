@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.energy.find import power_source, this_machine
+from benchmarks.energy import __main__ as command
+from benchmarks.energy import find
+from benchmarks.energy.find import gpu_missing, power_source, this_machine
 from benchmarks.energy.nvml import NvmlGpu
 from codec.errors import BackendUnavailable, InputError
 from tests.performance.power_trees import write_hwmon
@@ -177,3 +179,37 @@ def test_a_desktop_names_processor_and_card(tmp_path: Path) -> None:
     assert found.state.startswith("SM 1980 MHz")
     assert found.software == ("driver 580.10",)
     assert "Card" not in this_machine(gpu=False, root=tmp_path, library=FakeNvml(), ask=printed).hardware
+
+
+@pytest.mark.parametrize("absent", ["torch", "triton"])
+def test_what_is_missing_for_a_gpu_is_named_with_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, absent: str
+) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(find, "find_spec", lambda name: None if name == absent else object())
+    assert gpu_missing().startswith(f"{absent} is not installed")
+    assert "pip install 'swathpack[gpu]'" in gpu_missing()
+
+
+def test_a_build_without_cuda_is_told_from_a_machine_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(find, "find_spec", lambda name: object())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert "is a build without CUDA" in gpu_missing()
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert gpu_missing().startswith("no NVIDIA GPU with a working driver")
+
+
+def test_the_command_says_all_of_it_and_fails_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "gpu_missing", lambda: "no GPU here")
+    monkeypatch.setattr(command, "power_source", lambda **_: NvmlGpu(library=FakeNvml()))
+    assert command.main() == 0
+    machine, energy, gpu = capsys.readouterr().out.splitlines()
+    assert machine.startswith("machine:  ")
+    assert energy == "energy:   NVML energy counter of the Card A"
+    assert gpu.endswith("their rows stay not measured. no GPU here")
