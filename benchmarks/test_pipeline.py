@@ -15,7 +15,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,6 +27,7 @@ from codec.errors import BackendUnavailable, SwathpackError
 
 if TYPE_CHECKING:
     from benchmarks.measuring import Measure
+    from codec.package import Package
     from onboard.engine import Engine
 
 NAME = "s2-nano"
@@ -120,48 +120,51 @@ def _nec_to_head(measure: Measure, work: Work, batch: int, backend: str, place: 
     measure(case, lambda: work.answers(data, backend), batch, packages=ONBOARD)
 
 
-@pytest.fixture
-def half_precision_transform() -> Iterator[None]:
-    """Of matrix products in float32: TensorFloat-32 has 10 bits, as many as half precision, and the encoder has fewer."""
-    torch = pytest.importorskip("torch")
+@pytest.fixture(scope="module")
+def vit_b(cuda: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Package]:
+    """Products in float32, which are those of the transform, in TensorFloat-32: 10 bits, more than the encoder's 8."""
+    import torch
+
+    from benchmarks.random_package import VIT_B, random_package
+
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
-    yield
+    yield random_package(tmp_path_factory.mktemp("vit-b") / "package", VIT_B, cuda)
     torch.set_float32_matmul_precision(before)
 
 
 @pytest.mark.gpu
-@pytest.mark.usefixtures("half_precision_transform")
+@pytest.mark.parametrize("how", ["kernels", "torch.compile"])
 def test_vit_b_from_pixels_on_the_gpu_to_records(
-    measure: Measure, record: Callable[[Row], None], cuda: str, tmp_path: Path
+    measure: Measure, record: Callable[[Row], None], cuda: str, vit_b: Package, how: str
 ) -> None:
     import torch
 
     from benchmarks.entropy.timing import paired
-    from benchmarks.random_package import VIT_B
     from benchmarks.vit_b import Contest
 
+    if how == "kernels":
+        pytest.importorskip("triton")
     torch.compiler.reset()
     threads = max(1, (os.cpu_count() or 2) - 1)
-    contest = Contest.drawn(
-        tmp_path / "vit-b", VIT_B, cuda, torch.bfloat16, batch=_vit_b_batch(), threads=threads
+    contest = Contest(
+        vit_b, cuda, torch.bfloat16, _vit_b_batch(), threads=threads, by_kernels=how == "kernels"
     )
     images, files = contest.batch * contest.n_batches, contest.check()
     pair = paired(
         lambda _: contest.coded(), lambda _: contest.bare(), rounds=9, seconds=0.5, clock=time.perf_counter
     )
-    at = measure.conditions
+    at, case = measure.conditions, f"{VIT_B_CASE}, quantised by {how}"
     machine = at.machine()
     row = partial(
-        Row, SUITE, VIT_B_CASE, hardware=machine.hardware, threads=threads,
+        Row, SUITE, case, hardware=machine.hardware, threads=threads,
         isa_or_device=", ".join(filter(None, (at.device(), machine.state))),
         versions="; ".join((versions(ON_GPU), *machine.software)),
     )  # fmt: skip
     unit = f"ratio [95 % interval; batches of {contest.batch}]"
     record(row("share of the bare encoder", *pair.ratio(), unit=unit, rival=BARE, n=len(pair.ours)))
     record(row("bytes of a tile", sum(map(len, files)) / images, unit="B", n=images))
-    case = f"{VIT_B_CASE}/batch {contest.batch}"
-    measure(case, contest.coded, images, threads=threads, packages=ON_GPU)
+    measure(f"{case}/batch {contest.batch}", contest.coded, images, threads=threads, packages=ON_GPU)
     contest.overlapped.close()
 
 

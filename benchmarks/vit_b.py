@@ -23,6 +23,7 @@ from codec.bitstream.reader import read_bytes
 from codec.errors import InternalError
 from codec.models import EncoderConfig
 from codec.package import Package
+from kernels.plane_quantiser import PlaneQuantiser
 
 # Of symbols: rounded to bfloat16 in another order, a value near the middle of two steps falls to the other one.
 MOST_THAT_DIFFER = 0.05
@@ -39,6 +40,7 @@ class Contest:
     n_batches: int = 8
     threads: int = 4
     compiled: bool = True
+    by_kernels: bool = False  # transform and quantiser; else what PyTorch makes of the exported graph
 
     @classmethod
     def drawn(
@@ -78,7 +80,16 @@ class Contest:
 
     @cached_property
     def symbols(self) -> Callable[[Tensor], dict[str, Tensor]]:
-        """Encoder, transform and quantiser."""
+        """Encoder, transform and quantiser: int16 N×C×F."""
+        if self.by_kernels:
+            quantiser = PlaneQuantiser.of(self.package, 0, device=self.device, precision="tf32")
+            network = self.network
+
+            def fused(pixels: Tensor) -> dict[str, Tensor]:
+                found = quantiser.quantised(network(pixels)).symbols  # N×F×C
+                return {"tokens": found.transpose(1, 2).contiguous()}
+
+            return fused
         return self._built(lambda pixels: self.graph.symbols(pixels, *self._flags))
 
     @cached_property

@@ -128,15 +128,28 @@ def test_an_engine_of_pytorch_is_an_engine(package: Package) -> None:
         engine.run(pixels[:, :2], bands, validity)
 
 
-@pytest.fixture(scope="module")
-def contest(package: Package) -> Contest:
-    return Contest(package, "cpu", torch.float32, BATCH, n_batches=3, compiled=False)
+@pytest.fixture(scope="module", params=[False, True], ids=["graph", "kernels"])
+def contest(package: Package, request: pytest.FixtureRequest) -> Contest:
+    return Contest(
+        package, "cpu", torch.float32, BATCH, n_batches=3, compiled=False, by_kernels=request.param
+    )
 
 
 def test_the_large_encoders_benchmark_runs_on_a_processor_too(contest: Contest) -> None:
     assert contest.check() == contest.coded()
     assert contest.network(contest.pixels[0]).shape == (BATCH, 4, 4, 16)
     contest.bare()
+
+
+def test_both_quantisers_make_the_same_symbols(package: Package) -> None:
+    pair = [
+        Contest(package, "cpu", torch.float32, BATCH, n_batches=1, compiled=False, by_kernels=how)
+        for how in (False, True)
+    ]
+    with torch.inference_mode():
+        graph, kernels = (one.symbols(one.pixels[0])["tokens"] for one in pair)
+    assert kernels.dtype == graph.dtype == torch.int16
+    assert float((graph != kernels).float().mean()) < 1e-3
 
 
 def test_files_of_other_symbols_are_no_answer(package: Package, contest: Contest) -> None:
