@@ -7,18 +7,19 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks.energy.find import power_source, this_machine
+from benchmarks.energy.find import gpu_missing, power_source, this_machine
 from benchmarks.energy.machine import Machine
 from benchmarks.energy.meter import Meter
 from benchmarks.energy.source import PowerSource
 from benchmarks.latency import Timed, Window, idle_row, rows, warm_up
-from benchmarks.results import Row
+from benchmarks.results import Row, versions
 from codec.errors import SwathpackError
 
 _IDLE_S = 3.0
+_ON_GPU = ("swathpack", "numpy", "torch", "triton")
 
 
 @dataclass
@@ -60,6 +61,21 @@ class Conditions:
 
         uuid = getattr(torch.cuda.get_device_properties(0), "uuid", None)
         return None if uuid is None else f"GPU-{uuid}"
+
+
+def placed(row: Row) -> Row:
+    """A row that names a GPU and no machine gets it, with power mode, clocks, driver: rows of two modes stay apart."""
+    if row.hardware or not row.isa_or_device or gpu_missing():
+        return row
+    import torch
+
+    if row.isa_or_device != torch.cuda.get_device_name():
+        return row
+    machine = this_machine(gpu=True)
+    return replace(
+        row, hardware=machine.hardware, isa_or_device=", ".join(filter(None, (row.isa_or_device, machine.state))),
+        versions=row.versions or "; ".join((versions(_ON_GPU), *machine.software)),
+    )  # fmt: skip
 
 
 class Measure:

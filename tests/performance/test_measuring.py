@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import measuring
+from benchmarks.energy.machine import Machine
 from benchmarks.latency import Window
 from benchmarks.measuring import Conditions, Measure
 from benchmarks.results import Row
@@ -89,3 +90,33 @@ def test_a_window_that_is_not_believed_costs_its_row_of_energy_only(monkeypatch:
         rows = measured(monkeypatch, Fails())
     assert "energy" not in {row.metric for row in rows}
     assert "images/s" in {row.metric for row in rows}
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(measuring, "gpu_missing", lambda: "")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Card")
+    there = Machine("Board, power mode 25W", "GPU 612 MHz", ("driver 1",))
+    monkeypatch.setattr(measuring, "this_machine", lambda gpu: there)
+
+
+@pytest.mark.usefixtures("card")
+def test_a_row_of_a_gpu_gets_its_machine_and_power_mode() -> None:
+    found = measuring.placed(Row("kernels", "case", "time", 1.0, isa_or_device="Card"))
+    assert (found.hardware, found.isa_or_device) == ("Board, power mode 25W", "Card, GPU 612 MHz")
+    assert found.versions.endswith("; driver 1")
+    assert "torch" in found.versions
+
+
+@pytest.mark.usefixtures("card")
+@pytest.mark.parametrize(
+    "row",
+    [
+        Row("throughput", "case", "time", 1.0, isa_or_device="cpu"),
+        Row("throughput", "case", "bytes", 1.0),
+        Row("kernels", "case", "time", 1.0, hardware="Elsewhere", isa_or_device="Card"),
+    ],
+)
+def test_other_rows_stay_as_they_are(row: Row) -> None:
+    assert measuring.placed(row) == row
