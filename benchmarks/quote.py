@@ -81,10 +81,15 @@ def machines(rows: list[Row], case: str, metric: str) -> str:
         return "Not measured.\n"
     parts = []
     for name in sorted({row.hardware for row in rows}):
-        own = [row for row in rows if row.hardware == name]
+        own = sorted((row for row in rows if row.hardware == name), key=_by_number)
         units = "; ".join(dict.fromkeys(row.unit for row in own if row.unit))
         parts.append(grid(own, case, metric) + (f"\nUnit: {units}.\n" if units else ""))
     return "\n".join(parts)
+
+
+def _by_number(row: Row) -> list[str | int]:
+    """Batches of 8 come before those of 32."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", row.case)]
 
 
 def asked(targets: list[Target], rows: list[Row]) -> str:

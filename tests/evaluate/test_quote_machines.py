@@ -19,11 +19,16 @@ def row(batch: int, value: float, hardware: str, unit: str = "") -> Row:
 
 def test_every_machine_has_a_table_of_its_own() -> None:
     mark = MARK.replace("case:encoder", "case:(?P<line>encoder)")
-    rows = [row(1, 10, "Board, 25W"), row(8, 20, "Board, 25W"), row(1, 900, "Card", "in 30 s")]
+    rows = [
+        row(1, 10, "Board, 25W"),
+        row(32, 30, "Board, 25W"),
+        row(8, 20, "Board, 25W"),
+        row(1, 900, "Card", "in 30 s"),
+    ]
     text = render(f"{mark}\nold\n<!-- end machines -->\n", rows)
     assert text == (
         f"{mark}\n"
-        "| | 1 | 8 |\n|---|---|---|\n| encoder | 10 | 20 |\n\nMeasured on Board, 25W, d, c.\n\n"
+        "| | 1 | 8 | 32 |\n|---|---|---|---|\n| encoder | 10 | 20 | 30 |\n\nMeasured on Board, 25W, d, c.\n\n"
         "| | 1 |\n|---|---|\n| encoder | 900 |\n\nMeasured on Card, d, c.\n\nUnit: in 30 s.\n"
         "<!-- end machines -->\n"
     )
