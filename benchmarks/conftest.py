@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.energy.find import gpu_missing
+from benchmarks.encoding_work import NAME, Work
+from benchmarks.energy.find import gpu_missing, kernels_missing
 from benchmarks.measuring import Conditions, Measure, placed
 from benchmarks.results import FOLDER, Row, save
+from codec.errors import SwathpackError
+from codec.package import load
+from onboard.engine import Engine, open_engine
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,6 +52,13 @@ def cuda() -> str:
 
 
 @pytest.fixture(scope="session")
+def compiler(cuda: str) -> None:
+    """What torch.compile and our kernels need beside a GPU."""
+    if kernels_missing():
+        pytest.skip(f"not measured: {kernels_missing()}")
+
+
+@pytest.fixture(scope="session")
 def conditions(record: Callable[[Row], None]) -> Callable[[bool], Conditions]:
     """Of this session, on the processor or on the GPU; idle power is measured when they are first asked for."""
     known: dict[bool, Conditions] = {}
@@ -70,3 +81,18 @@ def measure(
     """Times a call and records its rows; marked `gpu`, with the GPU's energy, clocks and name."""
     gpu = request.node.get_closest_marker("gpu") is not None
     return Measure(benchmark, record, conditions(gpu))
+
+
+@pytest.fixture(scope="session")
+def work(sample_scenes: Path) -> Work:
+    """The shipped encoder and tiles of the sample scenes."""
+    return Work(load(NAME))
+
+
+@pytest.fixture(scope="session")
+def tensorrt(work: Work) -> Engine:
+    """The shipped encoder by TensorRT, built or taken from the cache; it needs no torch."""
+    try:
+        return open_engine(work.package.path("encoder.onnx"), backend="tensorrt")
+    except SwathpackError as error:
+        pytest.skip(f"not measured: {error}")

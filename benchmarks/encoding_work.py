@@ -15,6 +15,7 @@ from ground.heads import Head, Prediction, load_heads, run_head
 from onboard.engine import Engine
 from onboard.parity_tiles import ParityTiles, parity_tiles
 
+NAME = "s2-nano"  # the encoder that is timed
 BATCHES = (1, 8, 32)
 TASK = "landcover"
 Batch = tuple[FloatArray, FloatArray, FloatArray]  # pixels N×B×H×W, bands N×B, validity N×H×W

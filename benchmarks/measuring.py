@@ -49,13 +49,17 @@ class Conditions:
     def device(self) -> str:
         if not self.gpu:
             return "cpu"
+        if gpu_missing():  # TensorRT runs without torch
+            from onboard.cuda_memory import CudaMemory
+
+            return CudaMemory().name
         import torch
 
         return str(torch.cuda.get_device_name())
 
     def _uuid(self) -> str | None:
         """CUDA's first device as NVML calls it; None where torch does not say."""
-        if not self.gpu:
+        if not self.gpu or gpu_missing():
             return None
         import torch
 

@@ -15,23 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from benchmarks.encoding_work import BATCHES, Work
-from codec.errors import SwathpackError
+from benchmarks.encoding_work import BATCHES, NAME, Batch, Work
 
 if TYPE_CHECKING:
+    from benchmarks.half_graph import TorchEngine
     from benchmarks.measuring import Measure
     from onboard.engine import Engine
 
-NAME = "s2-nano"
+GPU_PACKAGES = ("swathpack", "numpy", "torch", "triton", "tensorrt")
 # Of latents, rms over rms: what half precision does to this network, twice over (docs/models.md has the numbers).
 NEAR = {"float32": 1e-3, "float16": 2e-2}
-
-
-@pytest.fixture(scope="module")
-def work(sample_scenes: object) -> Work:
-    from codec.package import load
-
-    return Work(load(NAME))
 
 
 def onnx_runtime(work: Work, threads: int = 0) -> Engine:
@@ -71,50 +64,63 @@ def test_encoder_on_a_processor(measure: Measure, work: Work, how: str, batch: i
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("batch", BATCHES)
-@pytest.mark.parametrize("how", ["PyTorch float16", "torch.compile float16"])
-def test_encoder_on_a_gpu(measure: Measure, cuda: str, work: Work, how: str, batch: int) -> None:
+def test_encoder_by_pytorch_on_a_gpu(measure: Measure, cuda: str, work: Work, batch: int) -> None:
+    engine = half(work, cuda)
+    _time_network(measure, engine, engine.graph.embed, work.batch(batch), "PyTorch float16")
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("batch", BATCHES)
+def test_encoder_by_a_compiler_on_a_gpu(measure: Measure, cuda: str, work: Work, batch: int) -> None:
+    import torch
+
+    from onboard.engine import check_inputs
+
+    engine, given = half(work, cuda), work.batch(batch)
+    torch.compiler.reset()  # else a second batch size compiles for all sizes
+    network: Any = torch.compile(engine.graph.embed, mode="reduce-overhead", dynamic=False)
+    inputs = engine.inputs(check_inputs(engine.input_shape, *given))
+    with torch.inference_mode():
+        plain, found = engine.graph.embed(*inputs), network(*inputs)
+        assert all(near(found[name], plain[name]) for name in plain)
+    _time_network(measure, engine, network, given, "torch.compile float16")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("batch", BATCHES)
+def test_encoder_by_tensorrt(measure: Measure, tensorrt: Engine, work: Work, batch: int) -> None:
+    assert apart(work, tensorrt) < NEAR["float16"]
+    given = work.batch(batch)
+    case = f"encoder/{NAME}/gpu, TensorRT {tensorrt.info.version}/batch {batch}"
+    measure(case, lambda: tensorrt.run(*given), batch, packages=GPU_PACKAGES)
+
+
+def half(work: Work, cuda: str) -> TorchEngine:
+    """The encoder on the GPU, whose latents have been looked at."""
     import torch
 
     from benchmarks.half_graph import TorchEngine
-    from onboard.engine import check_inputs
 
     engine = TorchEngine(work.package, cuda, torch.float16)
     assert apart(work, engine) < NEAR["float16"]
-    given = engine.inputs(check_inputs(engine.input_shape, *work.batch(batch)))
-    network: Any = engine.graph.embed
-    if how.startswith("torch.compile"):
-        torch.compiler.reset()  # else a second batch size compiles for all sizes
-        network = torch.compile(network, mode="reduce-overhead", dynamic=False)
-        with torch.inference_mode():
-            plain, found = engine.graph.embed(*given), network(*given)
-        assert all(near(found[name], plain[name]) for name in plain)
+    return engine
+
+
+def _time_network(measure: Measure, engine: TorchEngine, network: Any, batch: Batch, how: str) -> None:
+    import torch
+
+    from onboard.engine import check_inputs
+
+    given = engine.inputs(check_inputs(engine.input_shape, *batch))
 
     def run() -> None:
         with torch.inference_mode():
             network(*given)
         torch.cuda.synchronize()
 
-    measure(f"encoder/{NAME}/gpu, {how}/batch {batch}", run, batch, packages=GPU_PACKAGES)
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("batch", BATCHES)
-def test_encoder_with_tensorrt(measure: Measure, cuda: str, work: Work, batch: int) -> None:
-    from onboard.engine import open_engine
-
-    try:
-        engine = open_engine(work.package.path("encoder.onnx"), backend="tensorrt")
-    except SwathpackError as error:
-        pytest.skip(f"not measured: {error}")
-    assert apart(work, engine) < NEAR["float16"]
-    given = work.batch(batch)
-    measure(
-        f"encoder/{NAME}/gpu, TensorRT {engine.info.version}/batch {batch}", lambda: engine.run(*given), batch,
-        packages=GPU_PACKAGES,
-    )  # fmt: skip
-
-
-GPU_PACKAGES = ("swathpack", "numpy", "torch", "triton", "tensorrt")
+    n = len(batch[0])
+    measure(f"encoder/{NAME}/gpu, {how}/batch {n}", run, n, packages=GPU_PACKAGES)
 
 
 def near(found: Any, expected: Any) -> bool:

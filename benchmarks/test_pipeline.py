@@ -19,29 +19,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.encoding_work import BATCHES, Work, agreement
+from benchmarks.encoding_work import BATCHES, NAME, Work, agreement
 from benchmarks.latency import SUITE
 from benchmarks.results import Row, versions
 from codec.bitstream import backends
-from codec.errors import BackendUnavailable, SwathpackError
+from codec.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from benchmarks.measuring import Measure
     from codec.package import Package
     from onboard.engine import Engine
 
-NAME = "s2-nano"
 ONBOARD = ("swathpack", "numpy", "onnxruntime")
 ON_GPU = (*ONBOARD, "torch", "triton", "tensorrt")
 VIT_B_CASE = "pixels to .nec/ViT-B 16, 224 px/gpu"
 BARE = "bare encoder, torch.compile bfloat16"
-
-
-@pytest.fixture(scope="module")
-def work(sample_scenes: object) -> Work:
-    from codec.package import load
-
-    return Work(load(NAME))
 
 
 def onnx_runtime(work: Work) -> Engine:
@@ -74,22 +66,21 @@ def test_nec_to_a_head_on_a_processor(measure: Measure, work: Work, batch: int) 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("batch", BATCHES)
-@pytest.mark.parametrize("how", ["PyTorch float16", "TensorRT"])
-def test_pixels_to_nec_on_a_gpu(measure: Measure, cuda: str, work: Work, how: str, batch: int) -> None:
-    engine: Engine
-    if how == "TensorRT":
-        from onboard.engine import open_engine
+def test_pixels_to_nec_by_pytorch_on_a_gpu(measure: Measure, cuda: str, work: Work, batch: int) -> None:
+    import torch
 
-        try:
-            engine = open_engine(work.package.path("encoder.onnx"), backend="tensorrt")
-        except SwathpackError as error:
-            pytest.skip(f"not measured: {error}")
-    else:
-        import torch
+    from benchmarks.half_graph import TorchEngine
 
-        from benchmarks.half_graph import TorchEngine
+    _pixels_to_nec(measure, work, TorchEngine(work.package, cuda, torch.float16), batch, "PyTorch float16")
 
-        engine = TorchEngine(work.package, cuda, torch.float16)
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("batch", BATCHES)
+def test_pixels_to_nec_by_tensorrt(measure: Measure, tensorrt: Engine, work: Work, batch: int) -> None:
+    _pixels_to_nec(measure, work, tensorrt, batch, f"TensorRT {tensorrt.info.version}")
+
+
+def _pixels_to_nec(measure: Measure, work: Work, engine: Engine, batch: int, how: str) -> None:
     check_file(work, engine)
     given = work.batch(batch)
     case = f"pixels to .nec/{NAME}/gpu, {how}/batch {batch}"
@@ -134,6 +125,7 @@ def vit_b(cuda: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Packa
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("how", ["kernels", "torch.compile"])
 def test_vit_b_from_pixels_on_the_gpu_to_records(
     measure: Measure, record: Callable[[Row], None], cuda: str, vit_b: Package, how: str
@@ -143,8 +135,6 @@ def test_vit_b_from_pixels_on_the_gpu_to_records(
     from benchmarks.entropy.timing import paired
     from benchmarks.vit_b import Contest
 
-    if how == "kernels":
-        pytest.importorskip("triton")
     torch.compiler.reset()
     threads = max(1, (os.cpu_count() or 2) - 1)
     contest = Contest(

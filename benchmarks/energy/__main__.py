@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.energy.find import gpu_missing, power_source, this_machine
+from benchmarks.energy.find import gpu_missing, kernels_missing, power_source, this_machine
 from codec.errors import SwathpackError
 
 
@@ -27,6 +27,8 @@ def main() -> int:
         print(
             f"GPU:      {torch.cuda.get_device_name()}, torch {torch.__version__}, CUDA {torch.version.cuda}"
         )
+        if kernels_missing():
+            print(f"kernels:  {kernels_missing()}")
     return 0
 
 

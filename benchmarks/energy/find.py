@@ -62,6 +62,11 @@ def gpu_missing() -> str:
         return f"torch {torch.__version__} is a build without CUDA: install one for the GPU's driver"
     if not torch.cuda.is_available():
         return "no NVIDIA GPU with a working driver: see what nvidia-smi says"
+    return ""
+
+
+def kernels_missing() -> str:
+    """What stands between a GPU and our kernels; empty: nothing."""
     if find_spec("triton") is None:
-        return "triton is not installed, kernels would run as their twins: pip install 'swathpack[gpu]'"
+        return "triton is not installed, kernels and torch.compile are left out: pip install 'swathpack[gpu]'"
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from benchmarks.energy import __main__ as command
 from benchmarks.energy import find
-from benchmarks.energy.find import gpu_missing, power_source, this_machine
+from benchmarks.energy.find import gpu_missing, kernels_missing, power_source, this_machine
 from benchmarks.energy.nvml import NvmlGpu
 from codec.errors import BackendUnavailable, InputError
 from tests.performance.power_trees import write_hwmon
@@ -181,16 +182,18 @@ def test_a_desktop_names_processor_and_card(tmp_path: Path) -> None:
     assert "Card" not in this_machine(gpu=False, root=tmp_path, library=FakeNvml(), ask=printed).hardware
 
 
-@pytest.mark.parametrize("absent", ["torch", "triton"])
+@pytest.mark.parametrize(("absent", "said"), [("torch", gpu_missing), ("triton", kernels_missing)])
 def test_what_is_missing_for_a_gpu_is_named_with_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch, absent: str
+    monkeypatch: pytest.MonkeyPatch, absent: str, said: Callable[[], str]
 ) -> None:
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(find, "find_spec", lambda name: None if name == absent else object())
-    assert gpu_missing().startswith(f"{absent} is not installed")
-    assert "pip install 'swathpack[gpu]'" in gpu_missing()
+    assert said().startswith(f"{absent} is not installed")
+    assert "pip install 'swathpack[gpu]'" in said()
+    monkeypatch.setattr(find, "find_spec", lambda name: object())
+    assert not said()
 
 
 def test_a_build_without_cuda_is_told_from_a_machine_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
