@@ -7,7 +7,11 @@ from kernels.quantise_projection.launch import tile_for
 from kernels.resources import Build
 
 # precision, kind of tokens, symbols, groups of frequencies, and the most registers of either kernel
-_CASES = (("tf32x3", "bf16", "i8", 6, 184, 172), ("ieee", "fp32", "i16", 1, 128, 112))
+_CASES = (
+    ("tf32x3", "bf16", "i8", 6, 184, 172),
+    ("tf32", "fp16", "i16", 6, 112, 112),
+    ("ieee", "fp32", "i16", 1, 128, 112),
+)
 
 
 def builds() -> tuple[Build, ...]:
@@ -37,6 +41,6 @@ def builds() -> tuple[Build, ...]:
             ("", quantise_projection_kernel, channels, constants, of_channels),
         ):
             found.append(
-                Build(name + what, kernel, types, constant, tile.warps, tile.stages, False, registers, 32 << 10, ("c",))
+                Build(name + what, kernel, types, constant, tile.warps, tile.stages, False, registers, 64 << 10, ("c",))
             )  # fmt: skip
     return tuple(found)

@@ -12,9 +12,6 @@ from kernels.quantiser import Quantised
 from kernels.quantiser.cells import LIMIT, symbol_kind
 
 KINDS = (torch.float16, torch.bfloat16, torch.float32)
-# What a product of float32 is made of on a GPU: three products of 11 bits each, within some units in the last place of the
-# exact one; or that one, on units an order slower; or a single product of 11 bits, ten thousand times as far off.
-PRECISIONS = ("tf32x3", "ieee", "tf32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +25,15 @@ class Tile:
     stages: int
 
 
-# Few registers: what splits operands into parts holds many.
-THREE, EXACT = Tile(64, 64, 16, 4, 3), Tile(64, 64, 16, 8, 2)
+# By what a product of float32 is made of: three products of 11 bits each, within some units in the last place of the exact
+# one; or that one, on units an order slower; or a single product of 11 bits, some thousand times as far off. Three parts
+# hold many registers.
+TILES = {"tf32x3": Tile(64, 64, 16, 4, 3), "ieee": Tile(64, 64, 16, 8, 2), "tf32": Tile(64, 64, 32, 8, 3)}
+PRECISIONS = tuple(TILES)
 
 
 def tile_for(precision: str) -> Tile:
-    return EXACT if precision == "ieee" else THREE
+    return TILES[precision]
 
 
 def obstacle(x: Tensor) -> str:

@@ -303,3 +303,14 @@ def test_what_does_not_belong_together_is_refused(changed: dict[str, object], wo
     given = {"x": torch.zeros(3, 4, 10), **changed}
     with pytest.raises(InputError, match=words):
         quantise_diagonal(given.pop("x"), cells, **given)  # type: ignore[arg-type]
+
+
+def test_what_the_benchmark_times_gives_one_answer() -> None:
+    """On the CPU all contenders are plain PyTorch, and sums of one order."""
+    from benchmarks.test_quantise_pack import Tokens, chain, flipped, fused_norm
+
+    given = Tokens.drawn(2, 5, 80, "cpu")
+    expected = chain(given)
+    assert flipped(fused_norm(given), expected) < 1e-3
+    assert flipped(expected + 2 * (expected == 3), expected) == 1
+    assert 10 < int(expected.abs().max()) < 127

@@ -262,3 +262,12 @@ def test_what_does_not_belong_together_is_refused() -> None:
         quantise_projection(x, matrices, cells, precision="bf16")
     with pytest.raises(InputError, match="do not belong together: bases"):
         PlaneMatrices(matrices.mean, None, matrices.bases[:, :5], matrices.frequencies, matrices.starts)
+
+
+def test_what_the_benchmark_times_gives_one_answer() -> None:
+    from benchmarks.test_quantise_pack import Embeddings, flipped, fused_transform, transformed
+
+    given = Embeddings.drawn(2, 4, 40, "cpu")
+    expected = transformed(given)
+    assert flipped(fused_transform(given), expected) < 1e-3
+    assert 10 < int(expected.abs().max()) < 127
