@@ -79,7 +79,7 @@ def apply(
         adapted.fit_statistics(batches)  # of the training set; DEFLECT only
         optimiser = AdamW(adapted.trained().values(), lr=1e-3)
 
-    `bands` are canonical names, w0705 for a band centred on 705 nm, or nir@1 for a second date (`codec.adapt.band_names`),
+    `bands` are canonical names, w0705 for a band centred on 705 nm, or nir@1 for a second date (`codec.scene.band_names`),
     in the order of the pixels, the base's own among them. `settings` are those of the method (default: the paper's);
     `overrides` change single values, `group__name=value` inside a group. `statistics` replaces the patch statistics that
     the settings describe.
