@@ -54,6 +54,7 @@ class Resources:
     shared: int  # bytes a block
     cubin: bytes
     ptx: str
+    layouts: str  # of threads, as the compiler chose them: Triton's GPU dialect
 
     @property
     def excess(self) -> str:
@@ -102,7 +103,10 @@ def compiled(build: Build, arch: int) -> Resources:
         raise InternalError("cuobjdump says nothing of resources", found=said[:200])
     registers, stack, fixed, local = map(int, found.groups())
     shared = max(fixed, int(made.metadata.shared))
-    return Resources(build, arch, registers, stack, local, shared, made.asm["cubin"], made.asm["ptx"])
+    asm = made.asm
+    return Resources(
+        build, arch, registers, stack, local, shared, asm["cubin"], asm["ptx"], asm["ttgir"]
+    )  # fmt: skip
 
 
 def _check_triton() -> None:
@@ -122,12 +126,16 @@ def builds() -> tuple[Build, ...]:
     from kernels.dual_attention import builds as dual_attention
     from kernels.quantise_diagonal import builds as quantise_diagonal
     from kernels.quantise_projection import builds as quantise_projection
+    from kernels.rans_lanes import builds as rans_lanes
+    from kernels.rans_one_lane import builds as rans_one_lane
 
     return (
         *dual_attention.builds(),
         *constrained_projection.builds(),
         *quantise_diagonal.builds(),
         *quantise_projection.builds(),
+        *rans_lanes.builds(),
+        *rans_one_lane.builds(),
     )
 
 

@@ -7,12 +7,30 @@ import triton.language as tl
 
 
 @triton.jit
-def index_of(slot, level, coarse, fine, there):
-    """Which index of its level a slot stands for: two loads at most."""
-    k = tl.load(coarse + level * 256 + (slot >> 8), mask=there, other=0)
+def index_of(slot, coarse, fine, there):
+    """Which index of its level, whose row of `DeviceTables.coarse` it is, a slot stands for: two loads at most."""
+    k = tl.load(coarse + (slot >> 8), mask=there, other=0)
     is_split = there & (k < 0)
     inner = tl.load(fine + (-1 - k) * 256 + (slot & 255), mask=is_split, other=0).to(tl.int32)
     return tl.where(is_split, inner, k)
+
+
+@triton.jit
+def places(flag, BALLOT: tl.constexpr):
+    """Of each lane how many lower ones have the flag, and how many have it in all. BALLOT: lanes are the threads of a warp,
+    whose vote counts them in five instructions.
+    """
+    has = flag.to(tl.int32)
+    if BALLOT:
+        below, total = tl.inline_asm_elementwise(
+            "{ .reg .pred p; .reg .b32 all, low; setp.ne.s32 p, $2, 0; vote.sync.ballot.b32 all, p, 0xffffffff;"
+            " mov.u32 low, %lanemask_lt; and.b32 low, low, all; popc.b32 $0, low; popc.b32 $1, all; }",
+            "=r,=r,r", [has], dtype=(tl.int32, tl.int32), is_pure=False, pack=1,
+        )  # fmt: skip
+    else:
+        count = tl.cumsum(has, 0)
+        below, total = count - has, tl.zeros_like(has) + tl.max(count, 0)
+    return below, total
 
 
 @triton.jit
@@ -58,10 +76,10 @@ def put_bits(words, bit, value, length, there):
     """At most 31 bits of `value` into a string of 32-bit words that begins as zeros; strings may share a word."""
     wide = (value.to(tl.uint64)) << (bit & 31).to(tl.uint64)
     at = words + (bit >> 5)
-    tl.atomic_or(at, (wide & 0xFFFFFFFF).to(tl.uint32).to(tl.int32, bitcast=True), mask=there)
-    tl.atomic_or(
-        at + 1, (wide >> 32).to(tl.uint32).to(tl.int32, bitcast=True), mask=there & ((bit & 31) + length > 32)
-    )
+    lower, upper = (wide & 0xFFFFFFFF).to(tl.uint32), (wide >> 32).to(tl.uint32)
+    tl.atomic_or(at, lower.to(tl.int32, bitcast=True), mask=there, sem="relaxed")
+    is_split = there & ((bit & 31) + length > 32)
+    tl.atomic_or(at + 1, upper.to(tl.int32, bitcast=True), mask=is_split, sem="relaxed")
 
 
 @triton.jit

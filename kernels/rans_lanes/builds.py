@@ -21,7 +21,7 @@ _ENCODE = {
 def builds() -> tuple[Build, ...]:
     """All of this kernel's."""
     found = []
-    for lanes, registers in ((32, 96), (64, 128)):
+    for lanes, registers in ((32, 64), (64, 72)):
         for name, kernel, types in (
             ("decode", rans_lanes_decode_kernel, _DECODE),
             ("encode", rans_lanes_encode_kernel, _ENCODE),
@@ -31,7 +31,7 @@ def builds() -> tuple[Build, ...]:
                     f"rans_lanes/{name}-{lanes}",
                     kernel,
                     types,
-                    {"LANES": lanes},
+                    {"LANES": lanes, "BALLOT": lanes == 32},
                     WARPS,
                     1,
                     False,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from kernels.rans.device import exp_golomb, index_of, popped, window
+from kernels.rans.device import exp_golomb, index_of, places, popped, window
 
 
 @triton.jit
@@ -80,6 +80,7 @@ def rans_lanes_decode_kernel(
     status,  # R int32: 0 where the record holds in every way
     tokens, channels,
     LANES: tl.constexpr,
+    BALLOT: tl.constexpr,
 ):  # fmt: skip
     record = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, LANES)
@@ -89,49 +90,50 @@ def rans_lanes_decode_kernel(
     first_tile, n_tiles = tl.load(records + 6 * record + 4), tl.load(records + 6 * record + 5).to(tl.int32)
     first_word = (begin + 4 * LANES) >> 1
     room = (end - begin - 4 * LANES).to(tl.int32)  # bytes of words, escapes and signs
+    words, first_sign = data16 + first_word, data8 + end - 1
 
     x = tl.load(data32 + (begin >> 2) + lane).to(tl.uint32, bitcast=True)
     wrong = tl.max((x < 65536).to(tl.int32), 0)
-    zero = tl.full((), 0, tl.int32)
-    n_words, n_signs, has_escape = zero, zero, zero
+    # The same number in every lane: none of them has to ask the others. Signs are counted from those behind the words on.
+    n_words, n_signs = tl.zeros((LANES,), tl.int32), tl.full((LANES,), -16 * LANES, tl.int32)
+    escaped = tl.zeros((LANES,), tl.int32)
     for group in range(first_group, last_group):
         run = tl.load(groups + 4 * group)
         there = lane < tl.load(groups + 4 * group + 1)
-        band = tl.load(groups + 4 * group + 2)
+        band = frequencies + tl.load(groups + 4 * group + 2)
         size = tl.load(groups + 4 * group + 3)
         channel = tl.load(runs + 2 * (run + lane), mask=there, other=0)
         number = tl.load(runs + 2 * (run + lane) + 1, mask=there, other=0)
-        level = tl.load(levels + number)
+        level, indices = tl.load(levels + number), coarse + number * 256
         last, low, edge = level & 255, (level >> 8) & 15, edges + (level >> 12)
         for t in range(n_tiles):
-            tile = tl.load(tiles + first_tile + t).to(tl.int64)
+            row = out + tl.load(tiles + first_tile + t).to(tl.int64) * tokens * channels + channel
             for i in range(size):
                 slot = (x & 0xFFFF).to(tl.int32)
-                k = index_of(slot, number, coarse, fine, there)
+                k = index_of(slot, indices, fine, there)
                 found = there & (k > 0)
                 after, rest = popped(x, slot, tl.load(edge + k, mask=there, other=0), tl.where(found, low, 0))
                 x = tl.where(there, after, x)
 
                 takes = there & (x < 65536)
-                count = tl.cumsum(takes.to(tl.int32), 0)
-                word = n_words + count - 1
-                more = tl.load(data16 + first_word + word, mask=takes & (2 * word + 1 < room), other=0)
+                below, total = places(takes, BALLOT)
+                word = n_words + below
+                more = tl.load(words + word, mask=takes & (word < room >> 1), other=0)
                 x = tl.where(takes, (x << 16) | (more.to(tl.uint32) & 0xFFFF), x)
-                n_words += tl.max(count, 0)
+                n_words += total
 
-                count = tl.cumsum(found.to(tl.int32), 0)
-                sign = n_signs + count - 1 - 16 * LANES  # of those behind the words
-                byte = end - 1 - (sign >> 3)
-                eight = tl.load(data8 + byte, mask=found & (sign >= 0) & (byte >= begin), other=0).to(
-                    tl.int32
-                )
-                n_signs += tl.max(count, 0)
+                below, total = places(found, BALLOT)
+                sign = n_signs + below
+                behind = found & (sign >= 0) & (sign >> 3 < room)
+                eight = tl.load(first_sign - (sign >> 3), mask=behind, other=0).to(tl.int32)
+                n_signs += total
 
                 value = ((k - 1) << low) + 1 + rest
-                value = tl.where((sign >= 0) & (((eight >> (sign & 7)) & 1) != 0), -value, value)
-                f = tl.load(frequencies + band + i)
-                tl.store(out + (tile * tokens + f) * channels + channel, value.to(tl.int16), mask=found)
-                has_escape |= tl.max((found & (k == last)).to(tl.int32), 0)
+                value = tl.where(((eight >> (sign & 7)) & 1) != 0, -value, value)
+                tl.store(row + tl.load(band + i) * channels, value.to(tl.int16), mask=found)
+                escaped |= (found & (k == last)).to(tl.int32)
+    n_words, n_signs = tl.max(n_words, 0), tl.max(n_signs, 0) + 16 * LANES
+    has_escape = tl.max(escaped, 0)
 
     # Start states carry the first signs, and zeros where there is none (bitstream §5.5).
     wrong |= tl.max(((x < 65536) | (x > 131071)).to(tl.int32), 0)

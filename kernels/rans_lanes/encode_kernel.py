@@ -8,7 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from kernels.rans.device import coded_exp_golomb, pushed, put_bits
+from kernels.rans.device import coded_exp_golomb, places, pushed, put_bits
 
 
 @triton.jit
@@ -37,6 +37,7 @@ def rans_lanes_encode_kernel(
     tokens, channels,
     escape_bits,  # that a record may have
     LANES: tl.constexpr,
+    BALLOT: tl.constexpr,
 ):  # fmt: skip
     record = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, LANES)
@@ -46,8 +47,8 @@ def rans_lanes_encode_kernel(
     last_word, room = tl.load(row + 4), tl.load(row + 5).to(tl.int32)
     own_signs, own_escapes = signs + tl.load(row + 6), escapes + tl.load(row + 7)
 
-    zero = tl.full((), 0, tl.int32)
-    n_signs, n_escape_bits, wrong = zero, zero, zero
+    n_escape_bits, wrong = tl.full((), 0, tl.int32), tl.full((), 0, tl.int32)
+    n_signs = tl.zeros((LANES,), tl.int32)  # the same number in every lane
     for group in range(first_group, last_group):
         run = tl.load(groups + 4 * group)
         there = lane < tl.load(groups + 4 * group + 1)
@@ -61,11 +62,9 @@ def rans_lanes_encode_kernel(
                     symbols, levels, runs, run, there, tile, f, tokens, channels, lane
                 )
                 found = value != 0
-                count = tl.cumsum(found.to(tl.int32), 0)
-                put_bits(
-                    own_signs, n_signs + count - 1, tl.full((LANES,), 1, tl.int32), 1, found & (value < 0)
-                )
-                n_signs += tl.max(count, 0)
+                lower, total = places(found, BALLOT)
+                put_bits(own_signs, n_signs + lower, tl.full((LANES,), 1, tl.int32), 1, found & (value < 0))
+                n_signs += total
                 more = k - (level & 255)
                 escaped = found & (more >= 0)
                 if tl.max(escaped.to(tl.int32), 0) > 0:
@@ -76,11 +75,12 @@ def rans_lanes_encode_kernel(
                     n_escape_bits = tl.minimum(tl.max(ends, 0), escape_bits + 1)
                     wrong |= tl.max((value == -32768).to(tl.int32), 0)
     wrong |= (n_escape_bits > escape_bits).to(tl.int32)
+    n_signs = tl.max(n_signs, 0)
     tl.debug_barrier()  # start states take the first signs, which other threads have written
 
     start = tl.load(own_signs + (lane >> 1), mask=16 * lane < n_signs, other=0).to(tl.uint32, bitcast=True)
     x = 65536 + ((start >> (16 * (lane & 1)).to(tl.uint32)) & 0xFFFF)
-    n_words = zero
+    n_words = tl.zeros((LANES,), tl.int32)
     for back in range(last_group - first_group):
         group = last_group - 1 - back
         run = tl.load(groups + 4 * group)
@@ -97,14 +97,14 @@ def rans_lanes_encode_kernel(
                 k = tl.minimum(k, level & 255)
                 edge = tl.load(edges + (level >> 12) + k, mask=there, other=1 << 16)
                 gives = there & ((x >> 16) >= ((edge >> 16) & 0xFFFF).to(tl.uint32))
-                count = tl.cumsum(gives.to(tl.int32), 0)
-                total = tl.max(count, 0)
-                place = last_word - n_words - total + count - 1
+                lower, total = places(gives, BALLOT)
+                place = last_word - n_words - total + lower
                 n_words += total
                 tl.store(words + place, (x & 0xFFFF).to(tl.int16), mask=gives & (n_words <= room))
                 x = tl.where(gives, x >> 16, x)
                 low = tl.where(k > 0, (level >> 8) & 15, 0)
                 x = tl.where(there, pushed(x, edge, low, below), x)
+    n_words = tl.max(n_words, 0)
     wrong |= (n_words > room).to(tl.int32)
     tl.store(states + record * LANES + lane, x.to(tl.int32, bitcast=True))
     tl.store(counts + 4 * record, n_words)

@@ -20,6 +20,13 @@ from kernels.rans.tables import DeviceTables, PlanePlans
 WARPS = 1  # a record's lanes are one warp, or a few numbers of each of its threads
 
 
+def can_vote(lanes: int) -> bool:
+    """Whether a lane is a thread, and threads can vote: compiled, not interpreted."""
+    from triton import knobs
+
+    return lanes == 32 and not knobs.runtime.interpret
+
+
 def run_rans_lanes_decode(
     tables: DeviceTables, plans: PlanePlans, records: Sequence[Opened], out: Tensor
 ) -> npt.NDArray[np.bool_]:
@@ -55,7 +62,7 @@ def prepare_decode(
         bytes_, bytes_.view(torch.int16), bytes_.view(torch.int32), torch.from_numpy(rows).to(device),
         coded.groups, coded.runs, coded.frequencies, coded.tiles,
         tables.levels, tables.edges, tables.coarse, tables.fine, out, states, status, plans.tokens, plans.channels,
-        LANES=lanes, num_warps=WARPS,
+        LANES=lanes, BALLOT=can_vote(lanes), num_warps=WARPS,
     )  # fmt: skip
     return run, status
 
@@ -99,7 +106,7 @@ def prepare_encode(
         jitted(rans_lanes_encode_kernel)[(n,)],
         symbols, torch.from_numpy(rows).to(device), coded.groups, coded.runs, coded.frequencies, coded.tiles,
         tables.levels, tables.edges, words, signs, escapes, states, counts, plans.tokens, plans.channels, escape_bits,
-        LANES=lanes, num_warps=WARPS,
+        LANES=lanes, BALLOT=can_vote(lanes), num_warps=WARPS,
     )  # fmt: skip
 
     def written() -> Written:

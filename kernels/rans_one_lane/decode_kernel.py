@@ -69,7 +69,7 @@ def rans_one_lane_decode_kernel(
         )
 
         slot = (x & 0xFFFF).to(tl.int32)
-        k = index_of(slot, number, coarse, fine, active)
+        k = index_of(slot, coarse + number * 256, fine, active)
         found = active & (k > 0)
         low = tl.where(found, (level >> 8) & 15, 0)
         after, rest = popped(x, slot, tl.load(edges + (level >> 12) + k, mask=active, other=0), low)

@@ -50,7 +50,7 @@ def test_what_exceeds_a_ceiling_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     build = replace(builds()[0], registers=100)
-    took = Resources(build, 80, 120, 16, 0, 1024, b"", "")
+    took = Resources(build, 80, 120, 16, 0, 1024, b"", "", "")
     assert took.excess == "120 registers, at most 100; 16 bytes of stack, at most 0"
     monkeypatch.setattr(resources, "builds", lambda: (build,))
     monkeypatch.setattr(resources, "compiled", lambda one, arch: took)

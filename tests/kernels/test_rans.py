@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from kernels.rans.tables import DeviceTables  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 CPU = torch.device("cpu")
-quick = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 Arrays = tuple[npt.NDArray[Any], npt.NDArray[np.bool_], npt.NDArray[np.uint16]]
 
 
@@ -194,3 +195,23 @@ def test_it_is_found_by_its_name_and_says_so_where_no_gpu_is() -> None:
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert "needs an NVIDIA GPU" in said.stdout
+
+
+def test_where_lanes_vote_each_is_a_thread() -> None:
+    """A vote counts threads: of another layout it would count something else, and nobody would be told."""
+    code = (
+        "from kernels.rans_lanes.builds import builds\n"
+        "from kernels.resources import compiled\n"
+        "for build in builds():\n"
+        "    if build.constants['BALLOT']: print(compiled(build, 90).layouts)\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    layouts = re.findall(r"#ttg\.blocked<{(.*?)}>", said.stdout)
+    assert len(layouts) >= 2  # of decoding and of encoding
+    assert {"vote.sync.ballot" in part for part in said.stdout.split("module attributes")[1:]} == {True}
+    for layout in layouts:
+        sizes = dict(re.findall(r"(\w+) = \[(\d+)\]", layout))
+        assert sizes == {"sizePerThread": "1", "threadsPerWarp": "32", "warpsPerCTA": "1", "order": "0"}
