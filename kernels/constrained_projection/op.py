@@ -21,9 +21,14 @@ def constrained_projection(
     """stream + scale · (displacement Wᵀ) + bias, the scale a number per token (`codec.adapt.deflection.length_ratio`).
 
     stream B×n×d, displacement B×n×h×hd (of `dual_attention`, all in one kind with weight d×(h·hd) and bias d), squares
-    B×n×h. `clip`: lengths may shrink and never grow. Raises InputError for shapes or kinds that do not belong together.
+    B×n×h. `clip`: lengths may shrink and never grow. In ONNX it is its twin's operators. Raises InputError for shapes or
+    kinds that do not belong together.
     """
     _check(stream, displacement, reference_square, adapted_square, weight, bias)
+    if torch.onnx.is_in_onnx_export():
+        return constrained_projection_twin(
+            stream, displacement, reference_square, adapted_square, weight, bias, clip
+        )
     found: Tensor = _op(stream, displacement, reference_square, adapted_square, weight, bias, clip)
     return found
 

@@ -21,9 +21,11 @@ def dual_attention(
 
     q, k, v B×h×n×hd of the frozen block, code B×n×r, up_q, up_k, up_v h×r×hd, all of one kind and device; `scale` of the
     logits, 1/√hd as a rule. What comes out is not projected; the token's scale is √(Σ_h reference / Σ_h adapted square).
-    Raises InputError for shapes, kinds or devices that do not belong together.
+    In ONNX it is its twin's operators. Raises InputError for shapes, kinds or devices that do not belong together.
     """
     _check(q, k, v, code, (up_q, up_k, up_v))
+    if torch.onnx.is_in_onnx_export():
+        return dual_attention_twin(q, k, v, code, up_q, up_k, up_v, scale)
     return DualAttention(*_op(q, k, v, code, up_q, up_k, up_v, scale))
 
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import math
 import warnings
+from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from codec.errors import InputError  # noqa: E402
+from kernels.constrained_projection import constrained_projection  # noqa: E402
 from kernels.dual_attention import (  # noqa: E402
     dual_attention,
     dual_attention_twin,
@@ -163,6 +165,32 @@ def test_it_is_exported_whole() -> None:
     program = torch.export.export(Block(), given)
     assert any("swathpack.dual_attention" in str(node.target) for node in program.graph.nodes)
     torch.testing.assert_close(program.module()(*given), Block()(*given))
+
+
+def test_in_onnx_it_is_plain_operators(tmp_path: Path) -> None:
+    """A block of both kernels, exported: no operator of ours, and the same numbers."""
+    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+
+    class Block(torch.nn.Module):
+        def forward(self, stream: Tensor, weight: Tensor, *given: Tensor) -> Tensor:
+            found = dual_attention(*given, 0.125)  # type: ignore[arg-type]
+            return constrained_projection(
+                stream, found.adapted, found.reference_square, found.adapted_square, weight, None, clip=True
+            )
+
+    torch.manual_seed(3)
+    given = [torch.randn(2, 3, 5, 16) for _ in range(3)] + [torch.randn(2, 5, 8)]
+    given = [torch.randn(2, 5, 48), torch.randn(48, 48), *given, *(torch.randn(3, 8, 16) for _ in range(3))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(Block(), tuple(given), dynamo=True, verbose=False)
+    path = tmp_path / "block.onnx"
+    program.save(str(path))
+    assert {node.domain for node in onnx.load(path).graph.node} <= {"", "ai.onnx"}
+    session = onnxruntime.InferenceSession(path)
+    names = [one.name for one in session.get_inputs()]
+    (found,) = session.run(None, dict(zip(names, (x.numpy() for x in given), strict=True)))
+    assert torch.allclose(torch.from_numpy(found), Block()(*given), atol=1e-4)
 
 
 def test_on_the_cpu_the_twin_runs_and_says_nothing() -> None:
