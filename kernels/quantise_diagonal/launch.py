@@ -19,15 +19,23 @@ _PROGRAMS = 2048  # that fill a large GPU
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """Rows at a time; a thread holds eight numbers of one. `kernels.resources` compiles them."""
+    """Rows at a time; a thread holds 8 to 12 numbers of them. `kernels.resources` compiles them."""
 
     rows: int
     warps: int
 
 
+def parts_of(channels: int) -> tuple[int, int]:
+    """C0, C1: as ranges of Triton are powers of two, 768 is 512 and 256; 1000 is 1024."""
+    first = 1 << (channels.bit_length() - 1)
+    rest = power_of_two(channels - first) if channels > first else 0
+    return (2 * first, 0) if rest == first else (first, rest)
+
+
 def tile_for(channels: int) -> Tile:
-    wide = power_of_two(channels)
-    return Tile(max(1, 1024 // max(256, wide)), max(4, wide // 256))
+    wide = sum(parts_of(channels))
+    rows = 1 << (max(1, 1536 // wide).bit_length() - 1)
+    return Tile(min(16, rows), max(4, power_of_two(-(-wide // 384))))
 
 
 def chunk_for(n_tiles: int, rows: int, tile: Tile) -> int:
@@ -53,6 +61,7 @@ def run_quantise_diagonal(
     n_tiles, rows, channels = x.shape
     tile = tile or tile_for(channels)
     kind = symbol_kind(costs)
+    first, second = parts_of(channels)
     chunk = chunk_for(n_tiles, rows, tile)
     chunks = -(-rows // chunk)
     x = x.contiguous()
@@ -64,7 +73,7 @@ def run_quantise_diagonal(
             x, inv_step if gain is None else gain.contiguous(), inv_step if offset is None else offset.contiguous(),
             inv_step.contiguous(), theta.contiguous(), code.contiguous(), costs.contiguous(),
             symbols, largest, tile_costs, rows, chunk, 1.0 / channels, 0.0 if eps is None else eps,
-            C=channels, CP=power_of_two(channels), L=n_layers, NORM=eps is not None, HAS_GAIN=gain is not None,
+            C=channels, C0=first, C1=second, L=n_layers, NORM=eps is not None, HAS_GAIN=gain is not None,
             HAS_OFFSET=offset is not None, DENSE=costs.shape[0], LIMIT=float(LIMIT[kind]), BF=tile.rows,
             num_warps=tile.warps, enable_fp_fusion=False,
         )  # fmt: skip

@@ -16,7 +16,14 @@ from codec.transform.quantiser import quantise  # noqa: E402
 from codec.transform.tables import Level, PlaneMaps, Tables  # noqa: E402
 from codec.types import PlaneKind  # noqa: E402
 from kernels.quantise_diagonal import op, quantise_diagonal, quantise_diagonal_twin  # noqa: E402
-from kernels.quantise_diagonal.launch import Tile, chunk_for, obstacle, run_quantise_diagonal, tile_for  # noqa: E402
+from kernels.quantise_diagonal.launch import (  # noqa: E402
+    Tile,
+    chunk_for,
+    obstacle,
+    parts_of,
+    run_quantise_diagonal,
+    tile_for,
+)
 from kernels.quantiser import Cells, Quantised  # noqa: E402
 from kernels.quantiser.cells import LEVELS  # noqa: E402
 
@@ -141,7 +148,7 @@ def test_symbols_and_costs_are_those_of_the_codec(
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("channels", [192, 80])
+@pytest.mark.parametrize("channels", [192, 70])
 def test_the_norm_before_it_is_pytorchs(form: str, kind: torch.dtype, channels: int) -> None:
     """Sums in another order move a latent by some units in the last place: a symbol in ten thousand."""
     rng = torch.Generator().manual_seed(3)
@@ -213,6 +220,15 @@ def test_chunks_and_tiles_change_nothing(interpreted: None) -> None:
         assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
+def test_channels_are_cut_into_powers_of_two() -> None:
+    """Two at most, with as few beyond the end as that allows."""
+    parts = {channels: parts_of(channels) for channels in (1, 3, 80, 192, 700, 768, 1000, 1024, 4096)}
+    assert parts == {
+        1: (1, 0), 3: (2, 1), 80: (64, 16), 192: (128, 64), 700: (512, 256), 768: (512, 256), 1000: (1024, 0),
+        1024: (1024, 0), 4096: (4096, 0),
+    }  # fmt: skip
+
+
 def test_a_program_has_no_more_rows_than_its_costs_fit() -> None:
     """32 bits hold 32 rows of 4096 escapes; and one tile alone is spread over many programs."""
     for channels in (3, 192, 768, 4096):
@@ -220,7 +236,7 @@ def test_a_program_has_no_more_rows_than_its_costs_fit() -> None:
         chunks = {chunk_for(n, rows, tile) for n in (1, 64, 65536) for rows in (1, 49, 196, 4096)}
         assert max(chunks) * channels * 14336 < 2**31
         assert all(chunk % tile.rows == 0 for chunk in chunks)
-    assert chunk_for(1, 196, tile_for(768)) == 1
+    assert chunk_for(1, 196, tile_for(768)) == tile_for(768).rows
 
 
 def test_the_op_takes_what_the_kernel_gives(interpreted: None, monkeypatch: pytest.MonkeyPatch) -> None:
