@@ -103,13 +103,8 @@ class Adapted(nn.Module, ABC):
         """Take the tensors of `state()`. Raises IdentityError where `base_sha256` is not this base's, InputError naming the
         first tensor that is missing, unexpected, misshapen or not finite; the adapter is then as it was.
         """
-        if base_sha256 is not None and base_sha256 != self.base_sha256:
-            raise IdentityError(
-                "the adapter was trained on another base",
-                expected=self.base_sha256[:16],
-                found=base_sha256[:16],
-                fix="load the encoder that it names, or train an adapter for this one",
-            )
+        if base_sha256 is not None:
+            require_base(base_sha256, self.base_sha256)
         own = self.state()
         for name in sorted(own.keys() ^ state.keys()):
             what = "is missing" if name in own else "is no part of this adapter"
@@ -130,6 +125,17 @@ class Adapted(nn.Module, ABC):
     def merged(self) -> nn.Module:
         """An encoder of the base's own kind that does the same without an adapter. InputError: the method has none."""
         raise InputError(f"{self.method} cannot be merged", fix="keep the adapter beside its base")
+
+
+def require_base(named: str, given: str) -> None:
+    """IdentityError unless the base that an adapter names is the one it is given, both by `weights_sha256`."""
+    if named != given:
+        raise IdentityError(
+            "the adapter was trained on another base",
+            expected=named[:16],
+            found=given[:16],
+            fix="load the encoder that it names, or train an adapter for this one",
+        )
 
 
 def weights_sha256(module: nn.Module) -> str:

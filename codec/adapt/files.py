@@ -26,10 +26,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from codec.adapt.adapted import Adapted
+from codec.adapt.adapted import Adapted, require_base, weights_sha256
 from codec.adapt.packing import PACKINGS, Packing, pack_state, unpack_state
 from codec.adapt.patch_statistics import PatchStatistics
-from codec.adapt.registry import apply
+from codec.adapt.registry import apply, base_of
 from codec.adapt.types import METHODS, Method, Settings, settings_of
 from codec.atomic import write_atomic
 from codec.errors import Corrupt, IdentityError, InputError, LimitExceeded, SwathpackError
@@ -169,12 +169,14 @@ def restored(stored: AdapterFile, encoder: nn.Module, encoder_sha256: str | None
             found=encoder_sha256[:16],
             fix="use the package whose encoder.safetensors has that hash, or train an adapter for this one",
         )
+    base = base_of(encoder)
+    require_base(stored.base_sha256, weights_sha256(base.encoder))  # before its bands and widths are compared
     statistics = None if stored.statistics is None else PatchStatistics.from_definition(stored.statistics)
     if statistics is not None and statistics.bands != stored.bands:
         raise Corrupt(
             "the adapter's statistics are of other bands than the adapter", fix="fetch the file again"
         )
-    adapted = apply(encoder, stored.method, stored.bands, stored.settings, statistics=statistics)
+    adapted = apply(base, stored.method, stored.bands, stored.settings, statistics=statistics)
     adapted.load_state(stored.tensors, stored.base_sha256)
     if statistics is not None and statistics.patch != adapted.patch:
         raise Corrupt(

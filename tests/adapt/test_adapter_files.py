@@ -113,6 +113,19 @@ def test_an_adapter_of_another_base_is_refused_by_hash_with_the_remedy(tmp_path:
         load_adapter(path, encoder(1))
 
 
+@pytest.mark.parametrize(
+    "other", [{"bands": (*RGB_BANDS, "coastal")}, {"width": 8}, {"depth": 1}, {"patch": 8}]
+)
+def test_another_base_is_refused_by_hash_whatever_else_differs(
+    other: dict[str, object], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.safetensors"
+    save_adapter(trained("deflect", encoder()), path)
+    config = {"bands": RGB_BANDS, "tile": 16, "patch": 4, "width": 32, "depth": 2, "heads": 4, **other}
+    with pytest.raises(IdentityError, match="another base"):
+        load_adapter(path, Encoder(EncoderConfig(**config)))  # type: ignore[arg-type]
+
+
 def changed(path: Path, change: Callable[[dict[str, Tensor]], None]) -> None:
     """The same header over other tensors."""
     data = path.read_bytes()
