@@ -15,7 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m ground", description="Run a ground station.")
     parser.add_argument("station", nargs="?", type=Path, help="the station's folder")
     parser.add_argument("--config", type=Path, help="settings, TOML")
-    for name in ("inbox", "host", "port", "models", "poll-s", "stable-s", "settle-s"):
+    for name in ("inbox", "host", "port", "models", "poll-s", "stable-s", "settle-s", "coder"):
         parser.add_argument(f"--{name}")
     for name in ("once", "rebuild", "embeddings", "refine"):
         parser.add_argument(f"--{name}", action="store_true", default=None)

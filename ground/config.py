@@ -31,6 +31,7 @@ class GroundConfig(BaseModel):
     rebuild: bool = False  # make the ledger's index anew from the spool
     embeddings: bool = False  # also write the GeoTIFF of each plane's embedding
     refine: bool = False  # run a package's decoder.onnx on what was decoded, before heads see it
+    coder: str = "core"  # the entropy back end, by name; `gpu` for a station with an NVIDIA card
     poll_s: float = Field(default=0.2, gt=0, le=60)
     stable_s: float = Field(
         default=1.0, ge=0, le=3600

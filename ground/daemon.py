@@ -55,7 +55,8 @@ def serve(
 
     `clock` gives microseconds since 1970 for spool and ledger; no product depends on it. Returns OK; with `once`
     PARTIAL when a file is incomplete, IDENTITY when one waits for a package. Raises TryAgain when
-    another daemon has the folder or the port is taken, InputError, LimitExceeded or Corrupt when the disk refuses.
+    another daemon has the folder or the port is taken, BackendUnavailable where `config.coder` cannot run, InputError,
+    LimitExceeded or Corrupt when the disk refuses.
     """
     with ExitStack() as stack:
         wake = stack.enter_context(_stop_signals(stop))
@@ -94,6 +95,7 @@ class _Loop:
             roots=config.models or None,
             embeddings=config.embeddings,
             refine=config.refine,
+            coder=config.coder,
         )
         self._udp: UdpPort | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="refine")

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from codec import pipeline
+from codec.bitstream import backends
+from codec.bitstream.backends import DEFAULT
 from codec.bitstream.header import FileHeader
 from codec.bitstream.scan import SEAL, scan
 from codec.errors import IdentityError, SwathpackError
@@ -68,15 +70,25 @@ class _Pieces:
 
 
 class Refiner:
-    """Keeps loaded packages between files. `roots` None: the default places. `refine`: run packages' decoder.onnx."""
+    """Keeps loaded packages between files. `roots` None: the default places. `refine`: run packages' decoder.onnx.
+    `coder`: the entropy back end. Raises BackendUnavailable where that cannot be used.
+    """
 
     def __init__(
-        self, spool: Spool, *, roots: Sequence[Path] | None, embeddings: bool, refine: bool = False
+        self,
+        spool: Spool,
+        *,
+        roots: Sequence[Path] | None,
+        embeddings: bool,
+        refine: bool = False,
+        coder: str = DEFAULT,
     ) -> None:
         self._spool = spool
         self._roots = roots
         self._embeddings = embeddings
         self._refine = refine
+        backends.load(coder)  # refused now, not with the first file
+        self._coder = coder
         self._refinements: dict[Path, OnnxRefinement | None] = {}
         self._packages: dict[bytes, tuple[Package, list[Head]]] = {}
 
@@ -123,7 +135,7 @@ class Refiner:
         inputs = self._inputs(header, records, package, used)
         try:
             refinement = self._refinement(package)
-            decoded = pipeline.decode(package, header, records, refine=refinement)
+            decoded = pipeline.decode(package, header, records, backend=self._coder, refine=refinement)
         except SwathpackError as error:
             return Refinement(replace(row, state=State.REFUSED, detail=str(error)))
         if decoded.waiting:

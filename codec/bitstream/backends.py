@@ -19,7 +19,8 @@ DEFAULT = "core"
 
 
 class EntropyBackend(Protocol):
-    """What an entry point of the group leads to: a module or object with these functions.
+    """What an entry point of the group leads to: a module or object with these functions. Where it may be that a machine
+    cannot run it, it has `check()` too, which raises BackendUnavailable then.
 
     Contracts are those of codec.bitstream.core, to the byte: equal symbols give equal records on every back end.
     Only the arguments below are ever passed: what the core takes beyond them (order, threads, arrays of floats) a back
@@ -61,7 +62,7 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str = DEFAULT) -> EntropyBackend:
-    """The back end called `name`. Raises BackendUnavailable, naming those that are there."""
+    """The back end called `name`. Raises BackendUnavailable, naming those that are there, or what this machine lacks."""
     if name == DEFAULT:
         return core
     found = [point for point in entry_points(group=GROUP) if point.name == name]
@@ -76,4 +77,5 @@ def load(name: str = DEFAULT) -> EntropyBackend:
             f"the entropy back end {name!r} cannot be imported ({error})",
             fix=f"install what it needs, or use {DEFAULT}",
         ) from error
+    getattr(backend, "check", lambda: None)()
     return backend

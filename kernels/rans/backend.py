@@ -40,6 +40,11 @@ def device() -> torch.device:
     )
 
 
+def check() -> None:
+    """Raise BackendUnavailable where there is nothing that the kernels run on."""
+    device()
+
+
 def encode_records(
     tables: TableSet,
     headers: npt.NDArray[np.uint64],

@@ -33,6 +33,9 @@ def serve(
     embeddings: Annotated[
         bool, typer.Option("--embeddings", help="Also write embeddings as GeoTIFF.")
     ] = False,
+    coder: Annotated[
+        str | None, typer.Option(help="Entropy back end: core, or gpu where an NVIDIA card is.")
+    ] = None,
 ) -> None:
     """Receive packets and files, lose nothing, publish products. Stops cleanly on SIGTERM."""
     from ground.config import load_config
@@ -47,5 +50,6 @@ def serve(
         "once": once or None,
         "rebuild": rebuild or None,
         "embeddings": embeddings or None,
+        "coder": coder,
     }
     raise typer.Exit(int(serve_station(load_config(flags, path=config))))
