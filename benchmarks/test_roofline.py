@@ -75,6 +75,7 @@ def test_share_of_the_roofline(
     from kernels.dual_attention import dual_attention, dual_attention_twin
 
     s = Segment.drawn(n, batch)
+    given: tuple[Any, ...]
     attended = dual_attention(s.q, s.k, s.v, s.code, *s.ups, WIDTH**-0.5)
     if kernel == "dual attention":
         given, work = (

@@ -27,14 +27,14 @@ def power_source(
         if not gpu:
             raise
         try:
-            gpu = NvmlGpu(uuid, library)
-            gpu.watts()
+            card = NvmlGpu(uuid, library)
+            card.watts()
         except BackendUnavailable as no_gpu:
             raise BackendUnavailable(
                 f"energy cannot be measured: {no_rail.what}; {no_gpu.what}",
                 fix="run on a Jetson, or on a machine with an NVIDIA card and its driver",
             ) from no_gpu
-        return gpu
+        return card
 
 
 def this_machine(
