@@ -28,7 +28,8 @@ def power_source(
             raise
         try:
             card = NvmlGpu(uuid, library)
-            card.watts()
+            if card.joules() is None:
+                card.watts()
         except BackendUnavailable as no_gpu:
             raise BackendUnavailable(
                 f"energy cannot be measured: {no_rail.what}; {no_gpu.what}",

@@ -117,6 +117,10 @@ def test_rails_that_are_wrong_are_not_passed_over(tmp_path: Path) -> None:
         power_source(tmp_path, library=FakeNvml())
 
 
+def test_a_counter_is_enough_where_power_is_not_told(tmp_path: Path) -> None:
+    assert power_source(tmp_path, library=FakeNvml("nvmlDeviceGetPowerUsage")).joules() == pytest.approx(5000)
+
+
 def test_without_either_both_reasons_are_given(tmp_path: Path) -> None:
     silent = FakeNvml("nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetPowerUsage")
     with pytest.raises(
