@@ -147,14 +147,13 @@ def test_rans(benchmark: Any, record: Callable[[Row], None], cuda: str, name: st
     opened = open_records(plans, records, 0, load.n_tiles, 0)
     assert len(opened) == load.records
     found = torch.zeros_like(symbols)
-    sizes = () if load.log2_lanes else (SIDE * SIDE * load.channels,)
-    decode, status = launch.prepare_decode(tables, plans, opened, found, *sizes)
+    decode, status = launch.prepare_decode(tables, plans, opened, found)
     decode()
     assert not status.any()
     assert torch.equal(found, symbols)
     tasks = [Task(one.number, one.lanes, one.live, b"", one.plan) for one in opened]
     encode, _ = launch.prepare_encode(tables, plans, tasks, symbols)
-    alone, _ = launch.prepare_decode(tables, plans, opened[:1], found, *sizes)
+    alone, _ = launch.prepare_decode(tables, plans, opened[:1], found)
 
     times = {
         what: triton.testing.do_bench(call, warmup=100, rep=500, quantiles=(0.5, 0.2, 0.8))

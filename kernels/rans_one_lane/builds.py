@@ -7,8 +7,10 @@ from kernels.rans_one_lane.encode_kernel import rans_one_lane_encode_kernel
 from kernels.rans_one_lane.launch import RECORDS, WARPS
 from kernels.resources import Build
 
-_INTS = dict.fromkeys(("groups", "runs", "frequencies", "tiles", "levels", "edges"), "*i32")
-_SIZES = dict.fromkeys(("n_records", "tokens", "channels", "capacity"), "i32")
+_INTS = dict.fromkeys(
+    ("members", "programs", "groups", "runs", "frequencies", "tiles", "levels", "edges"), "*i32"
+)
+_SIZES = dict.fromkeys(("tokens", "channels", "capacity"), "i32")
 _DECODE = {
     **_INTS, **_SIZES, "data8": "*u8", "data16": "*i16", "records": "*i64", "coarse": "*i32", "fine": "*u8", "out": "*i16",
     "lists": "*i64", "status": "*i32",

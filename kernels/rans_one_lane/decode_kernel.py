@@ -1,7 +1,8 @@
 """Records of one lane (bitstream §5.4): one thread a record, since their lanes are few and they are many.
 
-A first pass writes magnitudes and lists where they are. Signs and escapes stand behind the words, and where these end is
-known only then: a second pass over the lists writes both.
+Records of a program are of one layer at one step and have equally many tiles, so that their threads go through the same
+tables together. A first pass writes magnitudes and lists where they are. Signs and escapes stand behind the words, and where
+these end is known only then: a second pass over the lists writes both.
 """
 
 from __future__ import annotations
@@ -13,101 +14,82 @@ from kernels.rans.device import exp_golomb, index_of, popped, window
 
 def rans_one_lane_decode_kernel(
     data8, data16,  # what follows the states, each at a multiple of 2 bytes, as bytes and words
-    records,  # R×8 int64: first byte, byte behind the last, first run, steps, first of `tiles`, how many, state, long form
+    records,  # R×5 int64: first byte, byte behind the last, first of `tiles`, state, 1 in long form
+    members,  # P×RECORDS int32: the records of each program, −1 for none
+    programs,  # P×3 int32: first group, group behind the last, tiles of each record
     groups, runs, frequencies,  # `kernels.rans.tables.LayerPlan` for one lane: a group is a run
     tiles,  # of each record those that are not masked
     levels, edges, coarse, fine,  # `kernels.rans.tables.DeviceTables`
     out,  # N×F×C int16, zeros
-    lists,  # blocks×capacity×RECORDS int64: place | low bits << 48 | escape << 52
+    lists,  # P×capacity×RECORDS int64: place | low bits << 48 | escape << 52
     status,  # R int32: 0 where the record holds in every way
-    n_records, tokens, channels,
+    tokens, channels,
     capacity,  # of the lists: non-zero symbols that a record may have
     RECORDS: tl.constexpr,  # of a program
 ):  # fmt: skip
+    program = tl.program_id(0).to(tl.int64)
     thread = tl.arange(0, RECORDS)
-    block = tl.program_id(0).to(tl.int64)
-    record = block * RECORDS + thread
-    is_record = record < n_records
-    row = records + 8 * record
+    record = tl.load(members + program * RECORDS + thread)
+    is_record = record >= 0
+    row = records + 5 * record.to(tl.int64)
     begin = tl.load(row, mask=is_record, other=0)
     end = tl.load(row + 1, mask=is_record, other=0)
-    group = tl.load(row + 2, mask=is_record, other=0).to(tl.int32)
-    steps = tl.load(row + 3, mask=is_record, other=0).to(tl.int32)
-    first_tile = tl.load(row + 4, mask=is_record, other=0)
-    n_tiles = tl.load(row + 5, mask=is_record, other=0).to(tl.int32)
-    x = tl.load(row + 6, mask=is_record, other=1).to(tl.uint32)
-    is_long = tl.load(row + 7, mask=is_record, other=0) != 0
-    own_list = lists + block * capacity * RECORDS + thread
+    own_tiles = tiles + tl.load(row + 2, mask=is_record, other=0)
+    # The state 0 says zeros for ever: threads without a record need no mask.
+    x = tl.load(row + 3, mask=is_record, other=0).to(tl.uint32)
+    is_long = tl.load(row + 4, mask=is_record, other=0) != 0
+    first_group, last_group = tl.load(programs + 3 * program), tl.load(programs + 3 * program + 1)
+    n_tiles = tl.load(programs + 3 * program + 2)
+    own_list = lists + program * capacity * RECORDS + thread
+    words, room = data16 + (begin >> 1), ((end - begin) >> 1).to(tl.int32)
     # Each sign takes a bit of the payload or one of the 16 of the state.
     most = tl.minimum(16 + 8 * (end - begin + 4), capacity).to(tl.int32)
 
-    next_byte = begin
     wrong = is_record & (x < 65536) & (is_long | (end > begin))
-    n_signs = tl.zeros((RECORDS,), tl.int32)
-    escapes = tl.zeros((RECORDS,), tl.int32)
-    t, i = tl.zeros((RECORDS,), tl.int32), tl.zeros((RECORDS,), tl.int32)
-    is_new = is_record
-    is_next_tile = is_record
-    channel, number = tl.zeros((RECORDS,), tl.int32), tl.zeros((RECORDS,), tl.int32)
-    band, size, level = (
-        tl.zeros((RECORDS,), tl.int32), tl.zeros((RECORDS,), tl.int32), tl.zeros((RECORDS,), tl.int32)
-    )  # fmt: skip
-    tile = tl.zeros((RECORDS,), tl.int64)
-    n_steps = tl.max(steps, 0)
-    for step in range(n_steps):
-        active = is_record & (step < steps)
-        is_new = is_new & active
-        is_next_tile = is_next_tile & active
-        run = tl.load(groups + 4 * group, mask=is_new, other=0)
-        band = tl.where(is_new, tl.load(groups + 4 * group + 2, mask=is_new, other=0), band)
-        size = tl.where(is_new, tl.load(groups + 4 * group + 3, mask=is_new, other=0), size)
-        channel = tl.where(is_new, tl.load(runs + 2 * run, mask=is_new, other=0), channel)
-        number = tl.where(is_new, tl.load(runs + 2 * run + 1, mask=is_new, other=0), number)
-        level = tl.where(is_new, tl.load(levels + number, mask=is_new, other=0), level)
-        tile = tl.where(
-            is_next_tile, tl.load(tiles + first_tile + t, mask=is_next_tile, other=0).to(tl.int64), tile
-        )
+    n_words, n_signs = tl.zeros((RECORDS,), tl.int32), tl.zeros((RECORDS,), tl.int32)
+    has_escape, is_empty = tl.zeros((RECORDS,), tl.int1), tl.zeros((RECORDS,), tl.int1)
+    for group in range(first_group, last_group):
+        run = tl.load(groups + 4 * group)
+        band = frequencies + tl.load(groups + 4 * group + 2)
+        size = tl.load(groups + 4 * group + 3)
+        channel, number = tl.load(runs + 2 * run), tl.load(runs + 2 * run + 1)
+        level, indices = tl.load(levels + number), coarse + number * 256
+        last, own_low, edge = level & 255, (level >> 8) & 15, edges + (level >> 12)
+        for t in range(n_tiles):
+            place = tl.load(own_tiles + t, mask=is_record, other=0).to(tl.int64) * tokens * channels + channel
+            for i in range(size):
+                slot = (x & 0xFFFF).to(tl.int32)
+                k = index_of(slot, indices, fine, thread >= 0)
+                found = k > 0
+                x, rest = popped(x, slot, tl.load(edge + k), tl.where(found, own_low, 0))
+                takes = x < 65536
+                has_word = n_words < room
+                is_empty = is_empty | (takes & ~has_word)
+                takes = takes & has_word
+                more = tl.load(words + n_words, mask=takes, other=0).to(tl.uint32) & 0xFFFF
+                x = tl.where(takes, (x << 16) | more, x)
+                n_words += takes.to(tl.int32)
 
-        slot = (x & 0xFFFF).to(tl.int32)
-        k = index_of(slot, coarse + number * 256, fine, active)
-        found = active & (k > 0)
-        low = tl.where(found, (level >> 8) & 15, 0)
-        after, rest = popped(x, slot, tl.load(edges + (level >> 12) + k, mask=active, other=0), low)
-        x = tl.where(active, after, x)
-        takes = active & (x < 65536) & (is_long | (next_byte < end))
-        has_word = next_byte + 1 < end
-        more = tl.load(data16 + (next_byte >> 1), mask=takes & has_word, other=0).to(tl.uint32) & 0xFFFF
-        wrong = wrong | (takes & ~has_word)
-        x = tl.where(takes, (x << 16) | more, x)
-        next_byte = tl.where(takes, next_byte + 2, next_byte)
-
-        is_escape = found & (k == (level & 255))
-        wrong = wrong | (found & (n_signs >= most))
-        kept = found & (n_signs < most)
-        f = tl.load(frequencies + band + i, mask=kept, other=0)
-        place = (tile * tokens + f) * channels + channel
-        tl.store(out + place, (((k - 1) << low) + 1 + rest).to(tl.int16), mask=kept)
-        said = place | (low.to(tl.int64) << 48) | (is_escape.to(tl.int64) << 52)
-        tl.store(own_list + n_signs.to(tl.int64) * RECORDS, said, mask=kept)
-        n_signs += kept.to(tl.int32)
-        escapes += is_escape.to(tl.int32)
-
-        i += 1
-        is_next_tile = i == size
-        t = tl.where(is_next_tile, t + 1, t)
-        i = tl.where(is_next_tile, 0, i)
-        is_new = t == n_tiles
-        t = tl.where(is_new, 0, t)
-        group = tl.where(is_new, group + 1, group)
+                is_escape = k == last
+                there = place + tl.load(band + i) * channels
+                kept = found & (n_signs < most)
+                wrong = wrong | (found & ~kept)
+                tl.store(out + there, (((k - 1) << own_low) + 1 + rest).to(tl.int16), mask=kept)
+                said = there | ((own_low | (is_escape.to(tl.int32) << 4)).to(tl.int64) << 48)
+                tl.store(own_list + n_signs.to(tl.int64) * RECORDS, said, mask=kept)
+                n_signs += kept.to(tl.int32)
+                has_escape = has_escape | is_escape
 
     # The start state: after a leading 1 the signs, the first one uppermost; in the long form below 65536, zeros behind them.
     first = tl.minimum(n_signs, 16)
     one = tl.where(is_long, 16, first)
     behind = tl.where(is_long, 16 - first, 0)
-    wrong = wrong | (is_long != ((n_signs > 16) | (escapes > 0)))
+    wrong = wrong | (is_long != ((n_signs > 16) | has_escape))
     wrong = wrong | ((x >> one.to(tl.uint32)) != 1)
     wrong = wrong | ((x & ((1 << behind) - 1).to(tl.uint32)) != 0)
-    wrong = is_record & (wrong | (~is_long & (next_byte != end)))
+    next_byte = begin + 2 * n_words
+    # The short form goes on without words; it must only have used all of them.
+    wrong = is_record & (wrong | tl.where(is_long, is_empty, next_byte != end))
 
     signs = 8 * next_byte
     bit = signs + tl.maximum(n_signs - 16, 0)
@@ -134,8 +116,6 @@ def rans_one_lane_decode_kernel(
         tl.store(out + place, value.to(tl.int16), mask=active & (is_negative | is_escape))
 
     wrong = wrong | (is_long & ((bit + 7) >> 3 != end))
-    padded = tl.load(data8 + (bit >> 3), mask=is_record & is_long & ~wrong & ((bit & 7) != 0), other=0).to(
-        tl.int32
-    )
+    padded = tl.load(data8 + (bit >> 3), mask=is_long & ~wrong & ((bit & 7) != 0), other=0).to(tl.int32)
     wrong = wrong | ((padded >> (bit & 7).to(tl.int32)) != 0)
     tl.store(status + record, wrong.to(tl.int32), mask=is_record)

@@ -24,6 +24,7 @@ from codec.errors import SwathpackError  # noqa: E402
 from kernels.rans import backend, decode, encode  # noqa: E402
 from kernels.rans.opened import Fields, alone  # noqa: E402
 from kernels.rans.tables import DeviceTables  # noqa: E402
+from kernels.rans_one_lane import launch as one_lane  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("interpreted")
 CPU = torch.device("cpu")
@@ -119,6 +120,26 @@ def test_kernels_do_the_work(case: Case) -> None:
     masks = case.tile_mask, case.token_mask, case.doubled
     written = encode.encode_on(case.tables, headers, case.ladder_index, by_token, *masks)
     assert written == dict(enumerate(records))
+
+
+def test_lists_that_do_not_fit_together_take_several_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_ = Records([20000, 40000, 60000], 2, 2, 70, 0)  # 70 records of one tile: three programs
+    launched = []
+    monkeypatch.setattr(one_lane, "MOST_BYTES", 1)
+    monkeypatch.setattr(
+        one_lane, "_each", lambda calls: launched.append(len(calls)) or [call() for call in calls]
+    )
+    records = given_.encode(1)
+    found = decode.decode_on(CPU, given_.tables, records, 0, 70, 0)
+    assert len(found.held) == 70
+    assert np.array_equal(found.symbols.movedim(1, 2).numpy(), given_.symbols)
+    headers = np.array([packed_header(tile, 0) for tile in range(70)], np.uint64)
+    by_token = torch.from_numpy(given_.symbols).to(torch.int16).movedim(1, 2).contiguous()
+    written = encode.encode_on(
+        given_.tables, headers, 0, by_token, np.zeros(70, bool), given_.none, given_.none
+    )
+    assert written == dict(enumerate(records))
+    assert launched == [3, 3]
 
 
 def test_records_that_say_the_same_come_in_their_turn() -> None:
