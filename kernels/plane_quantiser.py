@@ -87,10 +87,8 @@ class PlaneQuantiser:
         filled = centred.sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1)
         x = torch.where(there, x.float(), mean + filled)
         found = quantise_projection(x, self.matrices, self.cells, precision=self.precision)
-        coded = there.any(1)
-        return Quantised(
-            found.symbols * coded[..., None], found.tile_costs * coded, torch.where(coded[:, 0], found.largest, 0.0)
-        )  # fmt: skip
+        # A tile of which nothing is known is its mean: its symbols are 0.
+        return found._replace(tile_costs=found.tile_costs * there.any(1))
 
     def symbols(self, embeddings: Tensor, known: Tensor | None = None) -> Symbols:
         """The same in host memory, checked, N×C×F as `codec.bitstream.coefficients.encode_file_records` takes it.

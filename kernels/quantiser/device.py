@@ -26,7 +26,8 @@ def steps(y, inv_step, theta, limit):
 @triton.jit
 def symbols(found, y):
     """What `steps` gave of y → int32 whose low 16 bits are the symbol."""
-    bits = (found.to(tl.int32, bitcast=True) & ~_SIGN) | (y.to(tl.int32, bitcast=True) & _SIGN)
+    # What is below 0 keeps its sign, and becomes 0 all the same.
+    bits = found.to(tl.int32, bitcast=True) | (y.to(tl.int32, bitcast=True) & _SIGN)
     return (bits.to(tl.float32, bitcast=True) + _MAGIC).to(tl.int32, bitcast=True)
 
 

@@ -56,7 +56,10 @@ def test_symbols_are_those_of_the_pipeline(root: Path, name: str, kind: torch.dt
         values = package.transforms[entry.name].analyse(embeddings, known)
         latents.append(Latent(plane, values, known))
         quantiser = PlaneQuantiser.of(package, plane, kind=kind, device="cpu")
-        mine.append(quantiser.symbols(torch.from_numpy(embeddings), torch.from_numpy(known)))
+        given = torch.from_numpy(embeddings), torch.from_numpy(known)
+        mine.append(quantiser.symbols(*given))
+        costs = quantiser.quantised(*given).tile_costs
+        assert (costs.sum(1) == 0).nonzero().flatten().tolist() == [3]
     for source, symbols in zip(sources(package, latents, grid), mine, strict=True):
         expected = Quantiser(package, source, package.default_ladder_index).all()
         apart = np.abs(symbols.values.astype(int) - expected)
