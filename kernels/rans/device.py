@@ -7,11 +7,11 @@ import triton.language as tl
 
 
 @triton.jit
-def index_of(slot, coarse, fine, there):
-    """Which index of its level, whose row of `DeviceTables.coarse` it is, a slot stands for: two loads at most."""
-    k = tl.load(coarse + (slot >> 8), mask=there, other=0)
+def index_of(slot, row, coarse, fine, there):
+    """Which index of its level, whose 256 entries of `coarse` begin at `row`, a slot stands for: two loads at most."""
+    k = tl.load(coarse + (row + (slot >> 8)), mask=there, other=0)
     is_split = there & (k < 0)
-    inner = tl.load(fine + (-1 - k) * 256 + (slot & 255), mask=is_split, other=0).to(tl.int32)
+    inner = tl.load(fine + ((-1 - k) * 256 + (slot & 255)), mask=is_split, other=0).to(tl.int32)
     return tl.where(is_split, inner, k)
 
 

@@ -104,15 +104,16 @@ def rans_lanes_decode_kernel(
         size = tl.load(groups + 4 * group + 3)
         channel = tl.load(runs + 2 * (run + lane), mask=there, other=0)
         number = tl.load(runs + 2 * (run + lane) + 1, mask=there, other=0)
-        level, indices = tl.load(levels + number), coarse + number * 256
-        last, low, edge = level & 255, (level >> 8) & 15, edges + (level >> 12)
+        level, indices = tl.load(levels + number), number * 256
+        last, low, first_edge = level & 255, (level >> 8) & 15, level >> 12
         for t in range(n_tiles):
-            row = out + tl.load(tiles + first_tile + t).to(tl.int64) * tokens * channels + channel
+            row = out + tl.load(tiles + first_tile + t).to(tl.int64) * tokens * channels
             for i in range(size):
                 slot = (x & 0xFFFF).to(tl.int32)
-                k = index_of(slot, indices, fine, there)
+                k = index_of(slot, indices, coarse, fine, there)
                 found = there & (k > 0)
-                after, rest = popped(x, slot, tl.load(edge + k, mask=there, other=0), tl.where(found, low, 0))
+                edge = tl.load(edges + (first_edge + k), mask=there, other=0)
+                after, rest = popped(x, slot, edge, tl.where(found, low, 0))
                 x = tl.where(there, after, x)
 
                 takes = there & (x < 65536)
@@ -130,7 +131,7 @@ def rans_lanes_decode_kernel(
 
                 value = ((k - 1) << low) + 1 + rest
                 value = tl.where(((eight >> (sign & 7)) & 1) != 0, -value, value)
-                tl.store(row + tl.load(band + i) * channels, value.to(tl.int16), mask=found)
+                tl.store(row + (tl.load(band + i) * channels + channel), value.to(tl.int16), mask=found)
                 escaped |= (found & (k == last)).to(tl.int32)
     n_words, n_signs = tl.max(n_words, 0), tl.max(n_signs, 0) + 16 * LANES
     has_escape = tl.max(escaped, 0)

@@ -16,7 +16,9 @@ def _symbols(symbols, levels, runs, run, there, tile, f, tokens, channels, lane)
     """Of one step: the values, their level, their indices (which go on beyond K) and low bits."""
     channel = tl.load(runs + 2 * (run + lane), mask=there, other=0)
     level = tl.load(levels + tl.load(runs + 2 * (run + lane) + 1, mask=there, other=0))
-    value = tl.load(symbols + (tile * tokens + f) * channels + channel, mask=there, other=0).to(tl.int32)
+    value = tl.load(symbols + tile * tokens * channels + (f * channels + channel), mask=there, other=0).to(
+        tl.int32
+    )
     magnitude, low = tl.abs(value), (level >> 8) & 15
     k = tl.where(magnitude > 0, ((magnitude - 1) >> low) + 1, 0)
     below = tl.where(magnitude > 0, (magnitude - 1) & ((1 << low) - 1), 0)

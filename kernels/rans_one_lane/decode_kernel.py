@@ -53,13 +53,13 @@ def rans_one_lane_decode_kernel(
         band = frequencies + tl.load(groups + 4 * group + 2)
         size = tl.load(groups + 4 * group + 3)
         channel, number = tl.load(runs + 2 * run), tl.load(runs + 2 * run + 1)
-        level, indices = tl.load(levels + number), coarse + number * 256
+        level = tl.load(levels + number)
         last, own_low, edge = level & 255, (level >> 8) & 15, edges + (level >> 12)
         for t in range(n_tiles):
             place = tl.load(own_tiles + t, mask=is_record, other=0).to(tl.int64) * tokens * channels + channel
             for i in range(size):
                 slot = (x & 0xFFFF).to(tl.int32)
-                k = index_of(slot, indices, fine, thread >= 0)
+                k = index_of(slot, number * 256, coarse, fine, thread >= 0)
                 found = k > 0
                 x, rest = popped(x, slot, tl.load(edge + k), tl.where(found, own_low, 0))
                 takes = x < 65536
