@@ -18,11 +18,18 @@ MOST = 0.10
 
 
 def rows_of(
-    part: str, tasks: Sequence[Task], found: Mapping[tuple[str, str], list[Answered]]
+    part: str,
+    tasks: Sequence[Task],
+    found: Mapping[tuple[str, str], list[Answered]],
+    *,
+    beside: Mapping[str, str] | None = None,
+    averaged: bool = True,
 ) -> Iterator[Row]:
-    """Scores of each task and arm, differences to DEFLECT (or to the first arm), and both for the average of the tasks."""
+    """Scores of each task and arm, differences to the arm `beside` it (DEFLECT, or the first, where none is named), and both
+    for the average of the tasks, if they are all that it should stand for.
+    """
     arms = list(dict.fromkeys(arm for arm, _ in found))
-    ours = OURS if OURS in arms else arms[0]
+    usual = OURS if OURS in arms else arms[0]
     sums = {
         (arm, task.name): task.sums(np.stack([one.answers for one in found[arm, task.name]]))
         for arm in arms
@@ -36,7 +43,7 @@ def rows_of(
         yield Row(
             SUITE, f"{part}/{arm}", "trained share", 100 * first.trained / first.base, unit="% of the base"
         )
-        for rival in (None, ours):
+        for rival in (None, (beside or {}).get(arm) or usual):
             if rival == arm:
                 continue
             values, draws = [], []
@@ -55,10 +62,14 @@ def rows_of(
                     task.places,
                     found[arm, task.name],
                 )
+            if not averaged:
+                continue
             yield _row(
                 f"{part}/average/{arm}", "score", float(np.mean(values)), np.mean(draws, axis=0), rival,
                 sum(task.places for task in tasks), found[arm, tasks[0].name],
             )  # fmt: skip
+        if not averaged:
+            continue
         seeds = np.stack([task.score[1](sums[arm, task.name].sum(1)) for task in tasks])
         spread, low, high = spread_of(seeds)
         yield Row(
@@ -100,7 +111,9 @@ def _row(
 def summary(
     part: str, rows: Sequence[Row], tasks: Sequence[Task], found: Mapping[tuple[str, str], list[Answered]]
 ) -> Iterator[Row]:
-    """What the methods are held to: DEFLECT less the best rival of at most a tenth, and the share of the gap it closes."""
+    """What the methods are held to: DEFLECT less the best rival of at most a tenth, its numbers beside LoRA's, and the share
+    of the gap it closes.
+    """
     value = {(r.case, r.metric): r for r in rows}
     share = {r.case.split("/")[1]: r.value for r in rows if r.metric == "trained share"}
     rivals = [
@@ -116,13 +129,19 @@ def summary(
         row.unit, best, row.n, row.seeds,
     )  # fmt: skip
     half = (row.hi - row.lo) / 2
-    if 3 - row.value > 0:
+    if -row.hi < -3 < -row.value:
         # Of as many places of the same kind: half a width falls with the root of their number.
         needed = math.ceil((row.n or 0) * (half / (3 - row.value)) ** 2)
         yield Row(
             SUITE, f"{part}/average", "places for a lower bound of -3 points", needed,
             unit="places, at this difference", rival=best,
         )  # fmt: skip
+    trained = {r.case.split("/")[1]: r.value for r in rows if r.metric == "trained parameters"}
+    for arm in trained:
+        if arm.startswith("lora"):
+            yield Row(
+                SUITE, f"{part}/{OURS}", "trained parameters, share", trained[OURS] / trained[arm], rival=arm
+            )
     (only, of_only), (native, of_native), (ours, of_ours) = (
         _average(arm, tasks, found) for arm in (RGB_ONLY, NATIVE, OURS)
     )

@@ -1,14 +1,16 @@
-"""The evidence tasks that adapters learn, and who answers each tile: a model that saw no tile of its place.
+"""The evidence tasks that adapters learn, and who answers each tile: an adapter and a head that saw no tile of its place.
 
 Tiles of a set are dealt into folds by place; each fold is answered by a model trained on the others. Settings are fixed
 before any of them is looked at, so every tile is a test of all that it was not trained on. A place is a 1-degree cell of
-`eurosat`, and one tile on all dates elsewhere: tiles beside it, of the same scene, may have been learned from.
+`eurosat`, and one tile on all dates elsewhere: tiles beside it, of the same scene, may have been learned from. What encoders
+saw before, without labels of these tasks, stands in their manifests.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,7 @@ class Arm:
     encoder: str = "rgb-small"  # a package, GALILEO (its RGB group) or ALL_GROUPS
     settings: dict[str, Any] = field(default_factory=dict)
     rate: float | None = None  # None: the recipe's
+    beside: str = ""  # the arm whose scores its own are held against; "": DEFLECT, or the first of the part
     narrow: int = (
         0  # narrow bands, interpolated between the twelve, in the place of all but red, green and blue
     )
@@ -121,8 +124,8 @@ class Answered:
 
 
 def answer(arm: Arm, task: Task, recipe: TaskRecipe, where: Folders, out: Path) -> Answered:
-    """All folds of one seed (`recipe.seed`); kept in `out` under a name that says all that decides, and read from there: arms
-    that are the same adapter under several names are computed once.
+    """All folds of one seed (`recipe.seed`); kept in `out` under a name that says all that decides, and read from there: of
+    arms that are one adapter under several names it is computed once.
     """
     if arm.rate is not None:
         recipe = recipe.model_copy(update={"rate": arm.rate})
@@ -158,7 +161,7 @@ def held_out(
 def keep(path: Path, **arrays: Any) -> None:
     """Write an .npz whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
+    part = path.with_suffix(f".{os.getpid()}.part")  # two processes may be at the same answers
     with part.open("wb") as file:
         np.savez(file, **arrays)
     part.replace(path)

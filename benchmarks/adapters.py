@@ -49,11 +49,13 @@ METHODS = (
     Arm("deflect + lora r 2", "deflect", settings={"lora_rank": 2}),
     Arm(NATIVE, "frozen", encoder="s2-nano", settings={"inputs": "own"}),
 )
+# Held against the default, as it is called there.
 RANKS = tuple(
-    Arm(f"deflect r {rank}", "deflect", settings={"uatt__rank": rank}) for rank in (2, 4, 8, 16, 32)
+    Arm(f"deflect r {rank}", "deflect", settings={"uatt__rank": rank}, beside="deflect r 16")
+    for rank in (2, 4, 8, 16, 32)
 )
 LAYERS = tuple(
-    Arm(f"deflect {rule}", "deflect", settings={"layers": rule})
+    Arm(f"deflect {rule}", "deflect", settings={"layers": rule}, beside="deflect first-half")
     for rule in ("first-3", "first-half", "every-second", "last", "all")
 )
 # One switch at a time, but for the diff stream, which begins with x_A in the stream (A18); the first is what all of them are
@@ -87,7 +89,12 @@ SWITCHES = (
     ),
 )
 STARTS = tuple(
-    Arm(f"{arm.name} {inputs}", arm.method, settings={**arm.settings, "inputs": inputs})
+    Arm(
+        f"{arm.name} {inputs}",
+        arm.method,
+        settings={**arm.settings, "inputs": inputs},
+        beside=f"{arm.name} repeat",
+    )
     for arm in (Arm("frozen", "frozen"), _LORA)
     for inputs in ("repeat", "rgb+random")
 )
@@ -155,7 +162,8 @@ def _run(options: argparse.Namespace) -> None:
                 name, statistic = task.score
                 score = float(statistic(task.sums(one.answers[None]).sum(1))[0])
                 print(f"adapters: {task.name}, {arm.name}, seed {seed}: {name} {score:.3f}", flush=True)
-    rows = list(rows_of(options.part, tasks, found))
+    beside = {arm.name: arm.beside for arm in arms}
+    rows = list(rows_of(options.part, tasks, found, beside=beside, averaged=not options.task))
     if options.part in ("methods", "galileo") and not options.task:
         rows += summary(options.part, rows, tasks, found)
     print(as_text(rows))

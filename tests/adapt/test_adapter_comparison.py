@@ -58,6 +58,9 @@ def test_rows_say_scores_differences_and_the_best_rival_of_at_most_a_tenth() -> 
     held = value["methods/average", "difference to the best rival of at most a tenth"]
     assert held.rival == "lora r 8"  # r 16 learns more than a tenth
     assert (held.value, held.lo) == (-difference.value, -difference.hi)
+    shares = {row.rival: row.value for row in rows if row.metric == "trained parameters, share"}
+    assert shares == {"lora r 8": 15 / 80, "lora r 16": 15 / 160}
+
     gap = value["methods/average", "share of the gap from rgb only to native"].value
     assert gap == pytest.approx(0.6, abs=0.1)
     beyond = value["methods/average", "points beyond half of the gap"]
@@ -66,6 +69,17 @@ def test_rows_say_scores_differences_and_the_best_rival_of_at_most_a_tenth() -> 
     needed = ("methods/average", "places for a lower bound of -3 points")
     assert needed not in value  # ten points behind: no number of places would do
     assert value["methods/average/deflect", "score"].n == 60 + 45  # two tiles a place
+
+
+def test_an_average_of_some_tasks_is_not_written_and_arms_stand_beside_their_own() -> None:
+    of = task("eurosat")
+    found = {
+        (arm, of.name): [answered(of, 0.6, 1, seed) for seed in range(3)] for arm in ("a", "a more", "b")
+    }
+    rows = list(rows_of("part", [of], found, beside={"b": "a more"}, averaged=False))
+    assert not any("average" in row.case for row in rows)
+    pairs = {(row.case.split("/")[-1], row.rival) for row in rows if row.metric.endswith("difference")}
+    assert pairs == {("a more", "a"), ("b", "a more")}
 
 
 def test_an_encoder_that_learns_nothing_is_a_rival_and_another_encoder_is_none() -> None:
