@@ -20,7 +20,8 @@ class PlaneQuantiser:
     """What `codec.pipeline` does to a plane on the way to its symbols, at one quality, without a mean vector of the file.
 
     Sums are made in another order there: where a latent lies within some units in the last place of a half, the symbol is
-    its neighbour; fewer than one in ten thousand are. Any encoder may choose either (bitstream §10).
+    its neighbour; fewer than one in ten thousand are, some more with products of "tf32". Any encoder may choose either
+    (bitstream §10).
     """
 
     package: Package
