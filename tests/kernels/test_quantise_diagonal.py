@@ -9,12 +9,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from quantise_tables import list_tables  # noqa: E402
+
 from codec.bitstream import core  # noqa: E402
 from codec.errors import InputError  # noqa: E402
 from codec.transform.maps import QuantMaps, quant_maps  # noqa: E402
 from codec.transform.quantiser import quantise  # noqa: E402
-from codec.transform.tables import Level, PlaneMaps, Tables  # noqa: E402
-from codec.types import PlaneKind  # noqa: E402
+from codec.transform.tables import Tables  # noqa: E402
 from kernels.quantise_diagonal import op, quantise_diagonal, quantise_diagonal_twin  # noqa: E402
 from kernels.quantise_diagonal.launch import (  # noqa: E402
     Tile,
@@ -43,26 +44,6 @@ def run(form: str, x: Tensor, cells: Cells, gain: Tensor | None = None, offset: 
         eps: float | None = None) -> Quantised:  # fmt: skip
     arguments = (cells.inv_step, cells.theta, cells.code, cells.costs, cells.n_layers, gain, offset, eps)
     return FORMS[form](x, *arguments)
-
-
-def list_tables(rows: int, cols: int, channels: int, seed: int = 0) -> Tables:
-    """Of a plane whose tokens are a list: three layers of channels; tables with low bits, escapes, dead zones, and none."""
-    rng = np.random.default_rng(seed)
-    levels = (
-        Level((), 1.0, 0.0),
-        Level((60000, 65000), 0.9, 0.0, 0.5),
-        Level((20000, 40000, 50000, 60000), 1.0, 0.0, 0.25),
-        Level(tuple(range(2048, 2048 * 31, 2048)), 1.0, 0.0, 0.0, 3),
-    )
-    n_bands = min(2, rows * cols)
-    layer = np.tile(rng.integers(0, 3, channels, dtype=np.uint8), (n_bands, 1))
-    layer[:, rng.integers(0, channels)] = 255  # never sent
-    layer[:, :3] = [0, 1, 2]
-    classes = np.tile(rng.integers(2, 9, channels, dtype=np.uint8), (n_bands, 1))
-    bands = (np.arange(rows * cols) > 0).astype(np.uint8)
-    plane = PlaneMaps(rows, cols, channels, PlaneKind.FLOAT, (-1, 0, 0), bands, layer, classes)
-    ladder = (0.01 * 2 ** (np.arange(8) / 4)).astype(np.float32)
-    return Tables(ladder, levels, (plane,))
 
 
 def cells_of(tables: Tables, kind: torch.dtype, index: int = 4) -> tuple[QuantMaps, Cells]:

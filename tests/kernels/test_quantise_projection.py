@@ -9,16 +9,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from quantise_tables import picture_tables  # noqa: E402
+
 from codec.bitstream import core  # noqa: E402
 from codec.errors import InputError  # noqa: E402
 from codec.transform.klt import fit_transform  # noqa: E402
-from codec.transform.layout import band_of_frequency  # noqa: E402
 from codec.transform.maps import quant_maps  # noqa: E402
 from codec.transform.plane import PlaneTransform  # noqa: E402
 from codec.transform.quantiser import quantise  # noqa: E402
 from codec.transform.rotations import fit_rotations  # noqa: E402
-from codec.transform.tables import Level, PlaneMaps, Tables  # noqa: E402
-from codec.types import PlaneKind  # noqa: E402
 from kernels.quantise_projection import (  # noqa: E402
     PlaneMatrices,
     op,
@@ -70,26 +69,6 @@ def fitted(
     return PlaneTransform(transform.mean, transform.basis, "dct", turn)
 
 
-def tables_for(rows: int, cols: int, channels: int) -> Tables:
-    """Four layers over bands and channels, coefficients that are never sent, tables with low bits, escapes and none."""
-    rng = np.random.default_rng(channels)
-    levels = (
-        Level((), 1.0, 0.0),
-        Level((60000, 65000), 0.9, 0.0, 0.5),
-        Level((20000, 40000, 50000, 60000), 1.0, 0.0, 0.25),
-        Level(tuple(range(2048, 2048 * 31, 2048)), 1.0, 0.0, 0.0, 3),
-    )
-    bands = band_of_frequency("diagonal", rows, cols)
-    shape = (int(bands.max()) + 1, channels)
-    layer = rng.integers(1, 4, shape, dtype=np.uint8)
-    layer[0] = 0
-    layer[rng.random(shape) < 0.1] = 255
-    layer[0, 0] = 0
-    classes = rng.integers(2, 9, shape, dtype=np.uint8)
-    plane = PlaneMaps(rows, cols, channels, PlaneKind.FLOAT, (-2, 0, 0, 0), bands, layer, classes)
-    return Tables((0.05 * 2 ** (np.arange(10) / 4)).astype(np.float32), levels, (plane,))
-
-
 # One token; grids and widths that no tile of a product has; a list of tokens; rotations of three groups.
 PLANES = {
     "one token": (1, 1, 20, "dct", False),
@@ -106,7 +85,7 @@ def test_symbols_and_costs_are_those_of_the_codec(
     form: str, plane: tuple[int, int, int, str, bool], kind: torch.dtype
 ) -> None:
     rows, cols, channels = plane[:3]
-    transform, tables = fitted(*plane), tables_for(rows, cols, channels)
+    transform, tables = fitted(*plane), picture_tables(rows, cols, channels)
     maps = quant_maps(tables, 0, 4)
     rng = np.random.default_rng(7)
     latents = (
@@ -173,7 +152,7 @@ def test_what_is_no_number_is_flagged(form: str) -> None:
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16], ids=str)
 def test_half_precision_is_that_of_the_embeddings_alone(form: str, kind: torch.dtype) -> None:
-    transform, tables = fitted(3, 4, 24, rotations=True), tables_for(3, 4, 24)
+    transform, tables = fitted(3, 4, 24, rotations=True), picture_tables(3, 4, 24)
     maps = quant_maps(tables, 0, 4)
     x = torch.randn((3, 12, 24), generator=torch.Generator().manual_seed(9)).to(kind)
     expected = maps.quantise(transform.analyse(x.float().numpy().reshape(3, 3, 4, 24))).transpose(0, 2, 1)
@@ -184,7 +163,7 @@ def test_half_precision_is_that_of_the_embeddings_alone(form: str, kind: torch.d
 
 
 def test_tiles_change_nothing_but_rounding(interpreted: None) -> None:
-    transform, tables = fitted(4, 4, 40, rotations=True), tables_for(4, 4, 40)
+    transform, tables = fitted(4, 4, 40, rotations=True), picture_tables(4, 4, 40)
     cells = Cells.of(quant_maps(tables, 0, 4), tables.levels, 4, torch.int16, "cpu")
     given = arguments(PlaneMatrices.of(transform, "cpu"), cells)
     x = torch.randn((3, 16, 40), generator=torch.Generator().manual_seed(10))
@@ -194,7 +173,7 @@ def test_tiles_change_nothing_but_rounding(interpreted: None) -> None:
 
 
 def plane(kind: torch.dtype = torch.int16) -> tuple[Tensor, PlaneMatrices, Cells]:
-    transform, tables = fitted(2, 3, 10, rotations=True), tables_for(2, 3, 10)
+    transform, tables = fitted(2, 3, 10, rotations=True), picture_tables(2, 3, 10)
     cells = Cells.of(quant_maps(tables, 0, 4), tables.levels, 4, kind, "cpu")
     x = torch.randn((2, 6, 10), generator=torch.Generator().manual_seed(11))
     return x, PlaneMatrices.of(transform, "cpu"), cells
