@@ -71,10 +71,13 @@ class SwathpackError(Exception):
             if text
         ]
         line = f"{', '.join(where)}: {self.what}" if where else self.what
-        if self.expected is not None:
-            line += f" (expected {self.expected}, found {self.found})"
-        elif self.found is not None:
-            line += f" (found {self.found})"
+        said = [
+            f"{word} {value}"
+            for word, value in (("expected", self.expected), ("found", self.found))
+            if value is not None
+        ]
+        if said:
+            line += f" ({', '.join(said)})"
         if self.fix:
             line += f"; {self.fix}"
         return " ".join(line.split())

@@ -29,7 +29,7 @@ def check_place(folder: Path, *, again: bool) -> None:
     if found and not again:
         raise InputError(
             "the package's folder is not empty", path=folder,
-            fix="name a new folder, or ask for the package in it to be replaced: --force, again=True",
+            fix="name a new folder; fitting replaces a fitted package if asked to (--force, again=True)",
         )  # fmt: skip
     if found and not (MANIFEST in found and found <= _FITTED):
         raise InputError(
