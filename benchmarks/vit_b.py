@@ -82,7 +82,7 @@ class Contest:
     def symbols(self) -> Callable[[Tensor], dict[str, Tensor]]:
         """Encoder, transform and quantiser: int16 N×C×F."""
         if self.by_kernels:
-            quantiser = PlaneQuantiser.of(self.package, 0, device=self.device, precision="tf32")
+            quantiser = PlaneQuantiser.of(self.package, 0, device=self.device)
             network = self.network
 
             def fused(pixels: Tensor) -> dict[str, Tensor]:
