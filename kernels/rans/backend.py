@@ -14,8 +14,8 @@ import torch
 
 from codec.bitstream import core
 from codec.bitstream.core import Buffer, IntSymbols, Refusal, TableSet
-from codec.errors import BackendUnavailable
-from codec.types import BoolArray, SymbolArray
+from codec.errors import BackendUnavailable, SwathpackError
+from codec.types import MAX_TILES, BoolArray, SymbolArray
 from kernels.launch import has_triton
 from kernels.rans.decode import Decoded, decode_on
 from kernels.rans.encode import encode_on
@@ -56,32 +56,43 @@ def encode_records(
 ) -> list[bytes]:
     """As `codec.bitstream.core.encode_records`."""
     where = device()
-    found: dict[int, bytes] | None = {}
-    if len(headers) and _fit(tables, headers, symbols, tile_mask, token_mask, doubled):
-        by_token = torch.from_numpy(symbols).to(where).to(torch.int16).movedim(1, 2).contiguous()
+    arguments = ladder_index, symbols, tile_mask, token_mask, doubled
+    found: dict[int, bytes] | None = None
+    if _fit(tables, headers, *arguments):
+        writable = np.require(symbols, requirements="W")  # torch warns of one that is not; it is only read
+        by_token = torch.from_numpy(writable).to(where).to(torch.int16).movedim(1, 2).contiguous()
         found = encode_on(tables, headers, ladder_index, by_token, tile_mask, token_mask, doubled)
     if found is None:
-        found = {}
+        return core.encode_records(tables, headers, *arguments)
     left = [number for number in range(len(headers)) if number not in found]
-    said = core.encode_records(tables, headers[left], ladder_index, symbols, tile_mask, token_mask, doubled)
-    found.update(zip(left, said, strict=True))
+    try:
+        found.update(zip(left, core.encode_records(tables, headers[left], *arguments), strict=True))
+    except SwathpackError:  # it names the record by its number among those that it was given
+        return core.encode_records(tables, headers, *arguments)
     return [found[number] for number in range(len(headers))]
 
 
 def _fit(
-    tables: TableSet, headers: npt.NDArray[np.uint64], symbols: IntSymbols, tile_mask: BoolArray, token_mask: BoolArray,
-    doubled: BoolArray,
+    tables: TableSet, headers: npt.NDArray[np.uint64], ladder_index: int, symbols: IntSymbols, tile_mask: BoolArray,
+    token_mask: BoolArray, doubled: BoolArray,
 ) -> bool:  # fmt: skip
-    """Whether the arrays are what the core takes: it says what of them is wrong."""
+    """Whether the arguments are what the core takes: it says what of them is wrong."""
+    masks = tile_mask, token_mask, doubled
+    if headers.dtype != np.uint64 or symbols.dtype not in (np.int8, np.int16):
+        return False
+    if headers.ndim != 1 or symbols.ndim != 3 or not len(headers) or len(symbols) > MAX_TILES:
+        return False
+    if any(mask.dtype not in (np.bool_, np.uint8) for mask in masks):
+        return False
+    if not all(array.flags.c_contiguous for array in (headers, symbols, *masks)):
+        return False
     plane = int(headers[0]) >> 3 & 7
-    if headers.dtype != np.uint64 or symbols.dtype not in (np.int8, np.int16) or plane >= tables.n_planes:
+    if plane >= tables.n_planes or not 0 <= ladder_index < tables.n_ladder:
         return False
     layout = core.plane_layout(tables, plane)
-    n, tokens = len(tile_mask), len(layout["bands"])
-    return symbols.shape == (n, layout["channels"], tokens) and token_mask.shape == doubled.shape == (
-        n,
-        tokens,
-    )
+    n, tokens = len(symbols), len(layout["bands"])
+    shapes = [array.shape for array in (symbols, *masks)]
+    return shapes == [(n, layout["channels"], tokens), (n,), (n, tokens), (n, tokens)]
 
 
 def decode_records(
@@ -96,13 +107,13 @@ def decode_records(
     plane: int,
 ) -> list[Refusal | None]:
     """As `codec.bitstream.core.decode_records`."""
+    into = doubled, out, out_token_mask, out_layers, plane
+    core.decode_records(tables, [], ladder_index, n_tiles, *into)  # it says what of the arguments is wrong
     found = decode_on(device(), tables, records, ladder_index, n_tiles, plane)
     taken = _hand_over(found, out, out_token_mask, out_layers, doubled)
     left = [number for number in range(len(records)) if number not in taken]
     refusals: list[Refusal | None] = [None] * len(records)
-    said = core.decode_records(
-        tables, [records[number] for number in left], ladder_index, n_tiles, doubled, out, out_token_mask, out_layers, plane
-    )  # fmt: skip
+    said = core.decode_records(tables, [records[number] for number in left], ladder_index, n_tiles, *into)
     for number, refusal in zip(left, said, strict=True):
         refusals[number] = refusal
     return refusals
@@ -116,19 +127,24 @@ def _hand_over(
     doubled: BoolArray,
 ) -> set[int]:
     """Write what held records say; their numbers. One with a value that `out` cannot hold is the core's to refuse."""
-    symbols = found.symbols.cpu().numpy()
+    symbols = found.symbols.movedim(1, 2).contiguous().cpu().numpy()
+    of_layer: dict[int, BoolArray] = {}  # C×F of each plan by its id
     taken = set()
     least, most = np.iinfo(out.dtype).min, np.iinfo(out.dtype).max
     for one in found.held:
+        if id(one.plan) not in of_layer:
+            of_layer[id(one.plan)] = np.ascontiguousarray(one.plan.all.T)
+        mask = of_layer[id(one.plan)]
         tiles = slice(one.first, one.first + one.tiles)
-        token, channel = np.nonzero(one.plan.all)
-        said = symbols[tiles, token, channel]
-        if said.size and (said.min() < least or said.max() > most):
-            continue
-        out[tiles, channel, token] = said
+        said = symbols[tiles]
+        if out.dtype != said.dtype:
+            ends = said.min(initial=0, where=mask), said.max(initial=0, where=mask)
+            if ends[0] < least or ends[1] > most:
+                continue
+        np.copyto(out[tiles], said, casting="unsafe", where=mask)
         if one.layer == 0:
             out_token_mask[tiles] = True
-            out_token_mask[one.live] = doubled[one.live]
+            out_token_mask[one.live] = doubled[one.live] != 0
         out_layers[tiles] |= np.uint16(1 << one.layer)
         taken.add(one.number)
     return taken

@@ -5,8 +5,9 @@ Kernels make states, words, signs and escapes; the device puts them in container
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ from codec.types import BoolArray, RecordKind
 from kernels.rans.opened import MOST_SYMBOLS, Fields
 from kernels.rans.tables import DeviceTables, LayerPlan, PlanePlans
 
+MOST_ROOM = 1 << 31  # bytes, for words and raw bits of the records of one launch
+MOST_MOVED = 1 << 24  # bytes put in order at a time: each takes 8 bytes of places some five times
 _Int64 = npt.NDArray[np.int64]
 
 
@@ -67,9 +70,8 @@ def encode_on(
         return None
     on_device = DeviceTables.of(tables, symbols.device)
     found: dict[int, bytes] = {}
-    for lanes in sorted({task.lanes for task in tasks}):
-        some = [task for task in tasks if task.lanes == lanes]
-        run = run_rans_one_lane_encode if lanes == 1 else run_rans_lanes_encode
+    for some in _launches(tasks):
+        run = run_rans_one_lane_encode if some[0].lanes == 1 else run_rans_lanes_encode
         with torch.cuda.device_of(symbols):
             written = run(on_device, plans, some, symbols)
         if not written.fits.all():
@@ -79,6 +81,16 @@ def encode_on(
             return None
         found.update(records)
     return found
+
+
+def _launches(tasks: Sequence[Task]) -> Iterator[Sequence[Task]]:
+    """Those of equally many lanes together, as far as there is room: for each record as much as the largest one takes."""
+    for lanes in sorted({task.lanes for task in tasks}):
+        some = [task for task in tasks if task.lanes == lanes]
+        symbols = max(task.plan.symbols_per_tile * len(task.live) for task in some)
+        at_once = max(1, MOST_ROOM // max(1, min(8 * symbols, 2 * MAX_PAYLOAD)))
+        for first in range(0, len(some), at_once):
+            yield some[first : first + at_once]
 
 
 def _tasks(
@@ -164,11 +176,14 @@ def _in_order(written: Written, begin: _Int64, total: int) -> memoryview:
     whole = torch.zeros(total, dtype=torch.uint8, device=device)
     to = begin.copy()
     for source, first, length, step in written.parts:
-        lengths = torch.from_numpy(length).to(device)
-        within = torch.arange(int(length.sum()), device=device)
-        within -= torch.repeat_interleave(torch.cumsum(lengths, 0) - lengths, lengths)
-        start = torch.repeat_interleave(torch.from_numpy(first).to(device), lengths)
-        there = torch.repeat_interleave(torch.from_numpy(to).to(device), lengths)
-        whole[there + within] = source[start + step * within]
+        behind = np.cumsum(length)
+        cuts = np.searchsorted(behind, np.arange(MOST_MOVED, behind[-1], MOST_MOVED)).tolist()
+        for some in (slice(*ends) for ends in pairwise([0, *cuts, len(length)])):
+            lengths = torch.from_numpy(length[some]).to(device)
+            within = torch.arange(int(length[some].sum()), device=device)
+            within -= torch.repeat_interleave(torch.cumsum(lengths, 0) - lengths, lengths)
+            start = torch.repeat_interleave(torch.from_numpy(first[some]).to(device), lengths)
+            there = torch.repeat_interleave(torch.from_numpy(to[some]).to(device), lengths)
+            whole[there + within] = source[start + step * within]
         to += length
     return memoryview(whole.cpu().numpy().data)

@@ -41,7 +41,7 @@ class DeviceTables:
             edges.append(ends[:-1] | (share & 0xFFFF) << 16)
             levels.append(len(thresholds) | low << 8 | begin << 12)
             begin += len(thresholds) + 1
-            index = np.searchsorted(thresholds, np.arange(_TOTAL), side="right").reshape(256, 256)
+            index = np.repeat(np.arange(len(ends) - 1), np.diff(ends)).reshape(256, 256)
             row = index[:, 0].copy()
             for block in np.flatnonzero(index[:, 0] != index[:, -1]):
                 row[block] = -1 - len(fine)

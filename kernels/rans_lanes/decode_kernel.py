@@ -143,7 +143,8 @@ def rans_lanes_decode_kernel(
     behind = tl.maximum(n_signs - 16 * LANES, 0)
     sign_bytes = (behind + 7) >> 3
     wrong |= (2 * n_words + sign_bytes > room).to(tl.int32)
-    padded = tl.load(data8 + end - sign_bytes, mask=(behind & 7) != 0, other=0).to(tl.int32)
+    # Of a record that does not hold the signs can begin before it, where nothing may be read.
+    padded = tl.load(data8 + end - sign_bytes, mask=(wrong == 0) & ((behind & 7) != 0), other=0).to(tl.int32)
     wrong |= ((padded >> (behind & 7)) != 0).to(tl.int32)
 
     tl.store(states + record * LANES + lane, (x & 0xFFFF).to(tl.int32))

@@ -6,21 +6,30 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from rans_cases import Case, PlaneTableSpec, Records, TableFile, TableSpec, cases, packed_header, sealed
+from rans_cases import (
+    Case,
+    PlaneTableSpec,
+    Records,
+    TableFile,
+    TableSpec,
+    assert_same_decoding,
+    cases,
+    encoded,
+    packed_header,
+    raised,
+)  # fmt: skip
+from rans_memory import guard
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("triton")
 
 from codec.bitstream import backends, core  # noqa: E402
-from codec.errors import SwathpackError  # noqa: E402
 from kernels.rans import backend, decode, encode  # noqa: E402
 from kernels.rans.opened import Fields, alone  # noqa: E402
 from kernels.rans.tables import DeviceTables  # noqa: E402
@@ -29,40 +38,12 @@ from kernels.rans_one_lane import launch as one_lane  # noqa: E402
 pytestmark = pytest.mark.usefixtures("interpreted")
 CPU = torch.device("cpu")
 quick = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-Arrays = tuple[npt.NDArray[Any], npt.NDArray[np.bool_], npt.NDArray[np.uint16]]
 
 
-def decoded(coder: Any, case: Case, records: list[bytes], dtype: Any = np.int16) -> tuple[list[Any], Arrays]:
-    """Outcomes and arrays, whose contents before are none that a decoder writes."""
-    n, _, f = case.symbols.shape
-    out: Arrays = (np.full(case.symbols.shape, 99, dtype), np.ones((n, f), np.bool_), np.zeros(n, np.uint16))
-    outcomes = coder.decode_records(
-        case.tables, records, case.ladder_index, n, case.doubled, *out, int(case.headers[0]) >> 3 & 7
-    )
-    return outcomes, out
-
-
-def encoded(coder: Any, case: Case) -> list[bytes]:
-    headers = np.array(case.headers, np.uint64)
-    masks = case.tile_mask, case.token_mask, case.doubled
-    found: list[bytes] = coder.encode_records(case.tables, headers, case.ladder_index, case.symbols, *masks)
-    return found
-
-
-def raised(call: Callable[[], object]) -> str:
-    try:
-        call()
-    except SwathpackError as error:
-        return str(error)
-    return ""
-
-
-def assert_same_decoding(case: Case, records: list[bytes], dtype: Any = np.int16) -> None:
-    outcomes, arrays = decoded(backend, case, records, dtype)
-    expected, of_core = decoded(core, case, records, dtype)
-    assert outcomes == expected
-    for ours, theirs in zip(arrays, of_core, strict=True):
-        assert np.array_equal(ours, theirs)
+@pytest.fixture(autouse=True)
+def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels of these tests touch nothing outside of their arrays."""
+    guard(monkeypatch)
 
 
 @quick
@@ -80,21 +61,6 @@ def test_values_that_do_not_fit_are_refused_alike(case: Case, dtype: Any) -> Non
 
 @quick
 @given(cases(max_channels=5, max_tiles=3), st.data())
-def test_damage_is_refused_alike(case: Case, data: st.DataObject) -> None:
-    """Bits turned, bytes cut and added behind checks that are right: the core's words, and nothing of it left behind."""
-    records = []
-    for record in case.encode():
-        payload = bytearray(record[8:-4])
-        for _ in range(data.draw(st.integers(0, 2))):
-            payload[data.draw(st.integers(0, len(payload) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-        end = data.draw(st.sampled_from([0, 0, 1, 2]))
-        payload = payload[: max(1, len(payload) - end)] + bytes(data.draw(st.sampled_from([0, 0, 1, 2])))
-        records.append(sealed(record[:5], bytes(payload)))
-    assert_same_decoding(case, records)
-
-
-@quick
-@given(cases(max_channels=5, max_tiles=3), st.data())
 def test_what_cannot_be_written_is_refused_alike(case: Case, data: st.DataObject) -> None:
     """Symbols where nothing is coded, −32768, masks that contradict each other."""
     where = tuple(data.draw(st.integers(0, size - 1)) for size in case.symbols.shape)
@@ -105,6 +71,65 @@ def test_what_cannot_be_written_is_refused_alike(case: Case, data: st.DataObject
     assert ours == theirs
     if not theirs:
         assert encoded(backend, case) == encoded(core, case)
+
+
+def two_tiles() -> Case:
+    """Two records of a tile, the second one's with a token mask: kernels take the first alone."""
+    maps = np.zeros((1, 3), np.uint8)
+    spec = PlaneTableSpec(2, 2, 3, 1, (0,) * 4, maps, maps, (0,), 1)
+    token_mask = np.zeros((2, 4), bool)
+    token_mask[1, 0] = True
+    return Case(
+        TableFile([TableSpec((30000, 60000))], [spec], [1.0]), 0, np.ones((2, 3, 4), np.int16), np.zeros(2, bool),
+        token_mask, np.zeros((2, 4), bool), [packed_header(tile, 0) for tile in range(2)], 0,
+    )  # fmt: skip
+
+
+def test_a_refusal_names_the_record_by_its_number_in_the_call() -> None:
+    case = two_tiles()
+    case.symbols[1, 0, 1] = -32768
+    ours = raised(lambda: encoded(backend, case))
+    assert ours == raised(lambda: encoded(core, case))
+    assert "record 1" in ours
+
+
+def test_arguments_are_refused_in_the_cores_words() -> None:
+    """Also where kernels could go on: a ladder index that an offset leads back from, arrays that are not in one piece."""
+    case = two_tiles()
+    records = encoded(core, case)
+    wide = np.ones((2, 3, 8), np.int16)
+    writing: list[dict[str, Any]] = [
+        {"ladder_index": -1, "headers": [packed_header(0, 0, offset=1)]}, {"symbols": wide[:, :, ::2]},
+        {"symbols": case.symbols[:, ::-1]}, {"symbols": wide}, {"symbols": case.symbols.astype(np.int32)},
+        {"tile_mask": np.zeros(3, bool)}, {"tile_mask": np.zeros((2, 1), bool)}, {"token_mask": np.zeros((2, 4))},
+        {"doubled": np.zeros((4, 2), bool)}, {"headers": [packed_header(0, 0) | 1 << 3]},
+    ]  # fmt: skip
+    for changed in writing:
+        wrong = two_tiles()
+        for name, value in changed.items():
+            setattr(wrong, name, value)
+        said = raised(lambda: encoded(backend, wrong))  # noqa: B023
+        assert said == raised(lambda: encoded(core, wrong)) != ""  # noqa: B023
+
+    into = np.zeros((2, 3, 4), np.int16), np.ones((2, 4), bool), np.zeros(2, np.uint16)
+    reading: list[tuple[Any, ...]] = [
+        (-1, 2, case.doubled, *into, 0), (0, 3, case.doubled, *into, 0), (0, 2, case.doubled, *into, 1),
+        (0, 2, case.doubled, into[0].astype(np.int64), *into[1:], 0), (0, 2, case.doubled[:, :3], *into, 0),
+        (0, 2, case.doubled, into[0], into[1][:1], into[2], 0),
+    ]  # fmt: skip
+    for arguments in reading:
+        said = raised(lambda: backend.decode_records(case.tables, records, *arguments))  # noqa: B023
+        assert said == raised(lambda: core.decode_records(case.tables, records, *arguments)) != ""  # noqa: B023
+    assert not any(array.any() for array in (into[0], into[2]))
+
+
+@pytest.mark.filterwarnings("error")
+def test_arrays_that_cannot_be_written_can_be_coded() -> None:
+    case = two_tiles()
+    expected = encoded(core, case)
+    for array in (case.symbols, case.tile_mask, case.token_mask, case.doubled):
+        array.flags.writeable = False
+    assert encoded(backend, case) == expected
 
 
 @settings(quick, max_examples=12)
@@ -140,6 +165,21 @@ def test_lists_that_do_not_fit_together_take_several_launches(monkeypatch: pytes
     )
     assert written == dict(enumerate(records))
     assert launched == [3, 3]
+
+
+@pytest.mark.parametrize("log2_lanes", [0, 3])
+def test_records_for_which_there_is_no_room_together_are_the_same(
+    log2_lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_ = Records([20000, 40000, 60000], 3, 3, 5, log2_lanes)
+    headers = np.array([packed_header(tile, 0, log2_lanes=log2_lanes) for tile in range(5)], np.uint64)
+    by_token = torch.from_numpy(given_.symbols).to(torch.int16).movedim(1, 2).contiguous()
+    masks = np.zeros(5, bool), given_.none, given_.none
+    for room, moved in ((2 * 8 * 27, 1 << 24), (1 << 31, 1), (1 << 31, 17), (0, 1)):
+        monkeypatch.setattr(encode, "MOST_ROOM", room)
+        monkeypatch.setattr(encode, "MOST_MOVED", moved)
+        written = encode.encode_on(given_.tables, headers, 0, by_token, *masks)
+        assert written == dict(enumerate(given_.encode(1)))
 
 
 def test_records_that_say_the_same_come_in_their_turn() -> None:

@@ -95,3 +95,19 @@ def test_damage(seed: int, log2_lanes: int) -> None:
         arrays.append((said, out, mask, layers))
     assert arrays[0][0] == arrays[1][0]
     assert all(np.array_equal(a, b) for a, b in zip(arrays[0][1:], arrays[1][1:], strict=True))
+
+
+def test_payloads_that_no_encoder_writes_are_refused() -> None:
+    from rans_crafted import CHANNELS, CRAFTED, TABLES, TOKENS
+
+    for one in CRAFTED:
+        none = np.zeros((one.tiles, TOKENS), bool)
+        said = []
+        for coder in (core, backend):
+            out = np.zeros((one.tiles, CHANNELS, TOKENS), np.int16)
+            masks = np.ones_like(none), np.zeros(one.tiles, np.uint16)
+            outcomes = coder.decode_records(TABLES, [one.record()], 0, one.tiles, none, out, *masks, 0)
+            said.append((outcomes, out.tolist(), masks[0].tolist(), masks[1].tolist()))
+        assert said[0] == said[1], one.name
+        on_device = decode.decode_on(torch.device("cuda"), TABLES, [one.record()], 0, one.tiles, 0)
+        assert bool(on_device.held) == one.holds, one.name
