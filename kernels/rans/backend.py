@@ -6,7 +6,8 @@ whose word on a refusal is the only one. Without a GPU the back end says so and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ import torch
 
 from codec.bitstream import core
 from codec.bitstream.core import Buffer, IntSymbols, Refusal, TableSet
-from codec.errors import BackendUnavailable, SwathpackError
+from codec.errors import BackendUnavailable, LimitExceeded, SwathpackError
 from codec.types import MAX_TILES, BoolArray, SymbolArray
 from kernels.launch import has_triton
 from kernels.rans.decode import Decoded, decode_on
@@ -60,8 +61,9 @@ def encode_records(
     found: dict[int, bytes] | None = None
     if _fit(tables, headers, *arguments):
         writable = np.require(symbols, requirements="W")  # torch warns of one that is not; it is only read
-        by_token = torch.from_numpy(writable).to(where).to(torch.int16).movedim(1, 2).contiguous()
-        found = encode_on(tables, headers, ladder_index, by_token, tile_mask, token_mask, doubled)
+        with _room_on_the_gpu():
+            by_token = torch.from_numpy(writable).to(where).to(torch.int16).movedim(1, 2).contiguous()
+            found = encode_on(tables, headers, ladder_index, by_token, tile_mask, token_mask, doubled)
     if found is None:
         return core.encode_records(tables, headers, *arguments)
     left = [number for number in range(len(headers)) if number not in found]
@@ -109,7 +111,8 @@ def decode_records(
     """As `codec.bitstream.core.decode_records`."""
     into = doubled, out, out_token_mask, out_layers, plane
     core.decode_records(tables, [], ladder_index, n_tiles, *into)  # it says what of the arguments is wrong
-    found = decode_on(device(), tables, records, ladder_index, n_tiles, plane)
+    with _room_on_the_gpu():
+        found = decode_on(device(), tables, records, ladder_index, n_tiles, plane)
     taken = _hand_over(found, out, out_token_mask, out_layers, doubled)
     left = [number for number in range(len(records)) if number not in taken]
     refusals: list[Refusal | None] = [None] * len(records)
@@ -127,24 +130,31 @@ def _hand_over(
     doubled: BoolArray,
 ) -> set[int]:
     """Write what held records say; their numbers. One with a value that `out` cannot hold is the core's to refuse."""
-    symbols = found.symbols.movedim(1, 2).contiguous().cpu().numpy()
-    of_layer: dict[int, BoolArray] = {}  # C×F of each plan by its id
+    symbols = found.symbols.cpu().numpy()
     taken = set()
     least, most = np.iinfo(out.dtype).min, np.iinfo(out.dtype).max
     for one in found.held:
-        if id(one.plan) not in of_layer:
-            of_layer[id(one.plan)] = np.ascontiguousarray(one.plan.all.T)
-        mask = of_layer[id(one.plan)]
-        tiles = slice(one.first, one.first + one.tiles)
+        tiles, mask = slice(one.first, one.first + one.tiles), one.plan.all
         said = symbols[tiles]
         if out.dtype != said.dtype:
             ends = said.min(initial=0, where=mask), said.max(initial=0, where=mask)
             if ends[0] < least or ends[1] > most:
                 continue
-        np.copyto(out[tiles], said, casting="unsafe", where=mask)
+        np.copyto(out[tiles].transpose(0, 2, 1), said, casting="unsafe", where=mask)
         if one.layer == 0:
             out_token_mask[tiles] = True
             out_token_mask[one.live] = doubled[one.live] != 0
         out_layers[tiles] |= np.uint16(1 << one.layer)
         taken.add(one.number)
     return taken
+
+
+@contextmanager
+def _room_on_the_gpu() -> Iterator[None]:
+    """A GPU that is too small is this machine's refusal, not a fault of the file or of the program."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise LimitExceeded(
+            f"the GPU has too little memory ({str(error).splitlines()[0]})", fix="use the back end core"
+        ) from error

@@ -32,7 +32,11 @@ Arrays = tuple[npt.NDArray[Any], npt.NDArray[np.bool_], npt.NDArray[np.uint16]]
 def decoded(coder: Any, case: Case, records: list[bytes], dtype: Any = np.int16) -> tuple[list[Any], Arrays]:
     """Outcomes and arrays, whose contents before are none that a decoder writes."""
     n, _, f = case.symbols.shape
-    out: Arrays = (np.full(case.symbols.shape, 99, dtype), np.ones((n, f), np.bool_), np.zeros(n, np.uint16))
+    out: Arrays = (
+        np.full(case.symbols.shape, 99, dtype),
+        np.indices((n, f)).sum(0) % 2 == 0,
+        np.zeros(n, np.uint16),
+    )
     outcomes = coder.decode_records(
         case.tables, records, case.ladder_index, n, case.doubled, *out, int(case.headers[0]) >> 3 & 7
     )

@@ -36,7 +36,7 @@ def coded(indices: Sequence[int], starts: Sequence[int], *, forced: int = 0) -> 
 
 @dataclass(frozen=True)
 class Crafted:
-    """One record of one tile, or of two of which the second is masked. All symbols are positive, unless signs are given."""
+    """One record of one tile, or of two with a tile mask. All symbols are positive, unless signs are given."""
 
     name: str
     indices: tuple[int, ...]
@@ -104,6 +104,7 @@ CRAFTED = (
     Crafted("long", ONES, (65536 + 9,), 16, b"\x00\x01\x02", holds=True),
     Crafted("long, an escape", ESCAPED, LONG, 16, b"\x01", holds=True),
     Crafted("one lane, a mask", FEW, (1024,), 1, mask=b"\x02", holds=True),
+    Crafted("one lane, all masked", (), (1,), 1, mask=b"\x03", holds=True),
     Crafted("short: no leading one", FEW, (2048,), 0),
     Crafted("short: where signs are more than 16", ONES[:17] + (0,) * 23, (65536 + 9,), 0),
     Crafted("short: where an escape is", ESCAPED, (1024,), 0),
@@ -121,7 +122,7 @@ CRAFTED = (
     Crafted("long: a magnitude of 32768", ESCAPED, LONG, 16, (1 << 14 | (32767 - 16384) << 15).to_bytes(4, "little")),
     Crafted("long: signs missing", ONES, LONG, 16),
     Crafted("long: a byte too many", ONES, LONG, 16, b"\x00\x01\x02\x00"),
-    Crafted("one lane: a state not in its fewest bytes", FEW, (1024,), 0, extra=b"\x00"),
+    Crafted("one lane: a state not in its fewest bytes", (), (1,), 1, mask=b"\x03", extra=b"\x00"),
     Crafted("one lane: a reserved bit", FEW, (1024,), 1 | 64, mask=b"\x02"),
     Crafted("one lane: no mask and not compact", FEW, (1024,), 0, is_compact=False),
     Crafted("one lane: padding of the mask", FEW, (1024,), 1, mask=b"\x82"),

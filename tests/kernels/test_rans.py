@@ -73,65 +73,6 @@ def test_what_cannot_be_written_is_refused_alike(case: Case, data: st.DataObject
         assert encoded(backend, case) == encoded(core, case)
 
 
-def two_tiles() -> Case:
-    """Two records of a tile, the second one's with a token mask: kernels take the first alone."""
-    maps = np.zeros((1, 3), np.uint8)
-    spec = PlaneTableSpec(2, 2, 3, 1, (0,) * 4, maps, maps, (0,), 1)
-    token_mask = np.zeros((2, 4), bool)
-    token_mask[1, 0] = True
-    return Case(
-        TableFile([TableSpec((30000, 60000))], [spec], [1.0]), 0, np.ones((2, 3, 4), np.int16), np.zeros(2, bool),
-        token_mask, np.zeros((2, 4), bool), [packed_header(tile, 0) for tile in range(2)], 0,
-    )  # fmt: skip
-
-
-def test_a_refusal_names_the_record_by_its_number_in_the_call() -> None:
-    case = two_tiles()
-    case.symbols[1, 0, 1] = -32768
-    ours = raised(lambda: encoded(backend, case))
-    assert ours == raised(lambda: encoded(core, case))
-    assert "record 1" in ours
-
-
-def test_arguments_are_refused_in_the_cores_words() -> None:
-    """Also where kernels could go on: a ladder index that an offset leads back from, arrays that are not in one piece."""
-    case = two_tiles()
-    records = encoded(core, case)
-    wide = np.ones((2, 3, 8), np.int16)
-    writing: list[dict[str, Any]] = [
-        {"ladder_index": -1, "headers": [packed_header(0, 0, offset=1)]}, {"symbols": wide[:, :, ::2]},
-        {"symbols": case.symbols[:, ::-1]}, {"symbols": wide}, {"symbols": case.symbols.astype(np.int32)},
-        {"tile_mask": np.zeros(3, bool)}, {"tile_mask": np.zeros((2, 1), bool)}, {"token_mask": np.zeros((2, 4))},
-        {"doubled": np.zeros((4, 2), bool)}, {"headers": [packed_header(0, 0) | 1 << 3]},
-    ]  # fmt: skip
-    for changed in writing:
-        wrong = two_tiles()
-        for name, value in changed.items():
-            setattr(wrong, name, value)
-        said = raised(lambda: encoded(backend, wrong))  # noqa: B023
-        assert said == raised(lambda: encoded(core, wrong)) != ""  # noqa: B023
-
-    into = np.zeros((2, 3, 4), np.int16), np.ones((2, 4), bool), np.zeros(2, np.uint16)
-    reading: list[tuple[Any, ...]] = [
-        (-1, 2, case.doubled, *into, 0), (0, 3, case.doubled, *into, 0), (0, 2, case.doubled, *into, 1),
-        (0, 2, case.doubled, into[0].astype(np.int64), *into[1:], 0), (0, 2, case.doubled[:, :3], *into, 0),
-        (0, 2, case.doubled, into[0], into[1][:1], into[2], 0),
-    ]  # fmt: skip
-    for arguments in reading:
-        said = raised(lambda: backend.decode_records(case.tables, records, *arguments))  # noqa: B023
-        assert said == raised(lambda: core.decode_records(case.tables, records, *arguments)) != ""  # noqa: B023
-    assert not any(array.any() for array in (into[0], into[2]))
-
-
-@pytest.mark.filterwarnings("error")
-def test_arrays_that_cannot_be_written_can_be_coded() -> None:
-    case = two_tiles()
-    expected = encoded(core, case)
-    for array in (case.symbols, case.tile_mask, case.token_mask, case.doubled):
-        array.flags.writeable = False
-    assert encoded(backend, case) == expected
-
-
 @settings(quick, max_examples=12)
 @given(cases(max_channels=5, max_tiles=3))
 def test_kernels_do_the_work(case: Case) -> None:
