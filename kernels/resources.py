@@ -40,6 +40,7 @@ class Build:
     registers: int  # a thread may have
     shared: int  # bytes a block may have
     aligned: tuple[str, ...] = ()  # integers that are multiples of 16; pointers all are
+    maxnreg: int | None = None  # registers that the assembler may take; None: what it thinks best
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ def compiled(build: Build, arch: int) -> Resources:
         {(names.index(name),): [["tt.divisibility", 16]] for name in aligned},
     )
     options = {"num_warps": build.warps, "num_stages": build.stages, "enable_fp_fusion": build.fuse}
+    if build.maxnreg is not None:
+        options["maxnreg"] = build.maxnreg
     made = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:

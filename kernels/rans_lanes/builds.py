@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernels.rans_lanes.decode_kernel import rans_lanes_decode_kernel
 from kernels.rans_lanes.encode_kernel import rans_lanes_encode_kernel
-from kernels.rans_lanes.launch import WARPS
+from kernels.rans_lanes.launch import WARPS, registers_for
 from kernels.resources import Build
 
 _INTS = dict.fromkeys(("groups", "runs", "frequencies", "tiles", "levels", "edges", "states"), "*i32")
@@ -21,22 +21,15 @@ _ENCODE = {
 def builds() -> tuple[Build, ...]:
     """All of this kernel's."""
     found = []
-    for lanes, registers in ((32, 64), (64, 88)):
+    for lanes, registers in ((32, 64), (64, 88), (128, 128)):
+        constants = {"LANES": lanes, "BALLOT": lanes == 32}
         for name, kernel, types in (
             ("decode", rans_lanes_decode_kernel, _DECODE),
             ("encode", rans_lanes_encode_kernel, _ENCODE),
         ):
-            found.append(
-                Build(
-                    f"rans_lanes/{name}-{lanes}",
-                    kernel,
-                    types,
-                    {"LANES": lanes, "BALLOT": lanes == 32},
-                    WARPS,
-                    1,
-                    False,
-                    registers,
-                    1 << 10,
-                )
-            )
+            build = Build(
+                f"rans_lanes/{name}-{lanes}", kernel, types, constants, WARPS, 1, False, registers, 1 << 10,
+                maxnreg=registers_for(lanes),
+            )  # fmt: skip
+            found.append(build)
     return tuple(found)

@@ -18,6 +18,12 @@ from kernels.rans.opened import Opened
 from kernels.rans.tables import DeviceTables, PlanePlans
 
 WARPS = 1  # a record's lanes are one warp, or a few numbers of each of its threads
+_WIDE = 128  # lanes at which the assembler, left alone, spills
+
+
+def registers_for(lanes: int) -> int | None:
+    """A thread may have; None: as many as the assembler takes."""
+    return 128 if lanes == _WIDE else None
 
 
 def can_vote(lanes: int) -> bool:
@@ -62,7 +68,7 @@ def prepare_decode(
         bytes_, bytes_.view(torch.int16), bytes_.view(torch.int32), torch.from_numpy(rows).to(device),
         coded.groups, coded.runs, coded.frequencies, coded.tiles,
         tables.levels, tables.edges, tables.coarse, tables.fine, out, states, status, plans.tokens, plans.channels,
-        LANES=lanes, BALLOT=can_vote(lanes), num_warps=WARPS,
+        LANES=lanes, BALLOT=can_vote(lanes), num_warps=WARPS, maxnreg=registers_for(lanes),
     )  # fmt: skip
     return run, status
 
@@ -106,7 +112,7 @@ def prepare_encode(
         jitted(rans_lanes_encode_kernel)[(n,)],
         symbols, torch.from_numpy(rows).to(device), coded.groups, coded.runs, coded.frequencies, coded.tiles,
         tables.levels, tables.edges, words, signs, escapes, states, counts, plans.tokens, plans.channels, escape_bits,
-        LANES=lanes, BALLOT=can_vote(lanes), num_warps=WARPS,
+        LANES=lanes, BALLOT=can_vote(lanes), num_warps=WARPS, maxnreg=registers_for(lanes),
     )  # fmt: skip
 
     def written() -> Written:
