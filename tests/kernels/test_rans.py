@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -155,6 +156,65 @@ def test_a_payload_that_does_not_fit_is_refused_in_the_cores_words() -> None:
     ours = raised(lambda: encoded(backend, case))
     assert ours == raised(lambda: encoded(core, case))
     assert "65536 bytes" in ours
+
+
+def one_table(
+    symbols: npt.NDArray[Any], headers: list[int], doubled: npt.NDArray[np.bool_] | None = None
+) -> Case:
+    """Symbols N×C×F of 4×4 tokens, coded by one table: 0, ±1, and escapes."""
+    n, channels, f = symbols.shape
+    maps = np.zeros((1, channels), np.uint8)
+    spec = PlaneTableSpec(4, 4, channels, 1, (0,) * f, maps, maps, (0,), 1)
+    none = np.zeros((n, f), np.bool_)
+    return Case(
+        TableFile([TableSpec((40000, 60000))], [spec], [1.0]), 0, symbols.astype(np.int16), np.zeros(n, np.bool_), none,
+        none if doubled is None else doubled, headers, 0,
+    )  # fmt: skip
+
+
+def assert_kernels_write_the_records(case: Case) -> None:
+    by_token = torch.from_numpy(case.symbols).movedim(1, 2).contiguous()
+    masks = case.tile_mask, case.token_mask, case.doubled
+    written = encode.encode_on(case.tables, np.array(case.headers, np.uint64), 0, by_token, *masks)
+    assert written == dict(enumerate(case.encode()))
+
+
+def test_the_form_changes_behind_the_16th_sign() -> None:
+    """Records of 13 to 19 non-zero symbols, with and without an escape among them."""
+    counts = [n for n in range(13, 20) for _ in range(2)]
+    symbols = np.zeros((len(counts), 2, 16), np.int16)
+    for number, n in enumerate(counts):
+        symbols[number].flat[:n] = 1 - 2 * (np.arange(n) % 3 == 0)
+        symbols[number, 0, 2] *= 1 + 8 * (number % 2)
+    assert_kernels_write_the_records(
+        one_table(symbols, [packed_header(tile, 0) for tile in range(len(counts))])
+    )
+
+
+@pytest.mark.parametrize("log2_lanes", [0, 2])
+def test_escapes_begin_and_end_at_any_bit(log2_lanes: int) -> None:
+    rng = np.random.default_rng(5)
+    symbols = rng.choice([-1, 1], (4, 8, 16)) * (2 << rng.integers(0, 14, (4, 8, 16)))
+    headers = [packed_header(0, 1, log2_lanes=log2_lanes), packed_header(2, 1, log2_lanes=log2_lanes)]
+    assert_kernels_write_the_records(one_table(symbols, headers))
+
+
+def test_own_tokens_that_are_no_rectangle_are_refused_alike() -> None:
+    for gap in (
+        (0, 5),
+        (5, 6, 9, 10),
+        (1, 5, 9, 13),
+        (4, 5, 6, 7),
+    ):  # a corner and a hole, a hole, a column, a row
+        doubled = np.zeros((1, 16), np.bool_)
+        doubled[0, list(gap)] = True
+        case = one_table(np.ones((1, 2, 16)), [packed_header(0, 0)], doubled)
+        ours = raised(lambda case=case: encoded(backend, case))  # type: ignore[misc]
+        assert ours == raised(lambda case=case: encoded(core, case))  # type: ignore[misc]
+        assert "not a rectangle" in ours
+        by_token = torch.ones((1, 16, 2), dtype=torch.int16)
+        masks = case.tile_mask, case.token_mask, case.doubled
+        assert encode.encode_on(case.tables, np.array(case.headers, np.uint64), 0, by_token, *masks) is None
 
 
 @pytest.mark.parametrize("low_bits", [0, 3])
