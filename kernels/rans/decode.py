@@ -43,7 +43,7 @@ def decode_on(
     opened = open_records(plans, records, ladder_index, n_tiles, plane)
     symbols = torch.zeros((n_tiles, plans.tokens, plans.channels), dtype=torch.int16, device=device)
     found = Decoded(symbols, [], plans)
-    on_device = DeviceTables.of(tables, device)
+    on_device = DeviceTables.of(tables, symbols.device)
     for lanes in sorted({one.lanes for one in opened}):
         some = [one for one in opened if one.lanes == lanes]
         run = run_rans_one_lane_decode if lanes == 1 else run_rans_lanes_decode

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,14 @@ class DeviceTables:
 
     @classmethod
     def of(cls, tables: TableSet, device: torch.device) -> DeviceTables:
+        """Of a table set on one device by its number: made once while the set lives, for whoever has many small files."""
+        kept = _KEPT.setdefault(tables, {})
+        if device not in kept:
+            kept[device] = cls._made(tables, device)
+        return kept[device]
+
+    @classmethod
+    def _made(cls, tables: TableSet, device: torch.device) -> DeviceTables:
         levels, edges, coarse, fine = [], [], [], [np.zeros(256, np.uint8)]  # a block at least
         begin = 0
         for level in range(tables.n_tables):
@@ -53,6 +62,9 @@ class DeviceTables:
             _on(device, coarse),
             torch.from_numpy(np.stack(fine)).to(device),
         )
+
+
+_KEPT: WeakKeyDictionary[TableSet, dict[torch.device, DeviceTables]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,6 +234,7 @@ def test_every_slot_is_found(low_bits: int) -> None:
         ).encode()
     )
     found = DeviceTables.of(tables, CPU)
+    assert DeviceTables.of(tables, CPU) is found
     slots = np.arange(65536)
     coarse, fine = found.coarse.numpy(), found.fine.numpy().astype(np.int64)
     for level in range(tables.n_tables):
