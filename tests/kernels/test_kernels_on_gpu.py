@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator
-
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -22,22 +19,11 @@ NEAR = {torch.bfloat16: (2e-2, 5e-3), torch.float16: (4e-3, 1e-3), torch.float32
 
 
 @pytest.fixture(autouse=True)
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A seed that no run had before, said where a test fails; memory that nobody wrote is NaN."""
-    if not torch.cuda.is_available():
-        pytest.skip("no NVIDIA GPU with its driver")
-    triton = pytest.importorskip("triton")
-    assert not triton.knobs.runtime.interpret, "unset TRITON_INTERPRET"
-    for op in (attention_op, projection_op):  # what runs must be the kernel
+def gpu(fresh_on_gpu: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs must be the kernel."""
+    for op in (attention_op, projection_op):
         for name in ("dual_attention_twin", "constrained_projection_twin"):
             monkeypatch.setattr(op, name, None, raising=False)
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)  # fills what torch.empty gives
-    seed = secrets.randbelow(2**31)
-    torch.manual_seed(seed)
-    print(f"seed {seed}")
-    yield seed
-    torch.use_deterministic_algorithms(before)
 
 
 def assert_near(found: Tensor, expected: Tensor, kind: torch.dtype) -> None:

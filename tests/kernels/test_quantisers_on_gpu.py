@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,22 +25,10 @@ KINDS = (torch.float32, torch.float16, torch.bfloat16)
 
 
 @pytest.fixture(autouse=True)
-def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A seed that no run had before, said where a test fails; memory that nobody wrote holds its type's largest number."""
-    if not torch.cuda.is_available():
-        pytest.skip("no NVIDIA GPU with its driver")
-    triton = pytest.importorskip("triton")
-    assert not triton.knobs.runtime.interpret, "unset TRITON_INTERPRET"
-    # What runs must be the kernel.
+def gpu(fresh_on_gpu: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs must be the kernel."""
     monkeypatch.setattr(diagonal_op, "quantise_diagonal_twin", None)
     monkeypatch.setattr(projection_op, "quantise_projection_twin", None)
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)  # fills what torch.empty gives
-    seed = secrets.randbelow(2**31)
-    torch.manual_seed(seed)
-    print(f"seed {seed}")
-    yield seed
-    torch.use_deterministic_algorithms(before)
 
 
 def drawn_cells(shape: tuple[int, ...], kind: torch.dtype) -> Cells:
@@ -138,7 +124,7 @@ def test_a_packages_planes_are_quantised_as_the_codec_does(root: Path, name: str
     index = package.default_ladder_index
     for plane, entry in enumerate(package.planes):
         maps, transform = package.maps(plane, index), package.transforms[entry.name]
-        latents = np.random.default_rng(secrets.randbelow(2**31)).laplace(size=(100, *maps.step.shape))
+        latents = np.random.default_rng(torch.initial_seed()).laplace(size=(100, *maps.step.shape))
         embeddings = transform.synthesise((latents * 3 * maps.step).astype(np.float32))
         expected = maps.quantise(transform.analyse(embeddings))
         quantiser = PlaneQuantiser.of(package, plane, kind=torch.int8, precision=precision)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 import numpy as np
@@ -18,15 +17,8 @@ pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture(autouse=True)
-def seed() -> int:
-    """One that no run had before, said where a test fails."""
-    if not torch.cuda.is_available():
-        pytest.skip("no NVIDIA GPU with its driver")
-    triton = pytest.importorskip("triton")
-    assert not triton.knobs.runtime.interpret, "unset TRITON_INTERPRET"
-    drawn = secrets.randbelow(2**31)
-    print(f"seed {drawn}")
-    return drawn
+def seed(fresh_on_gpu: int) -> int:
+    return fresh_on_gpu
 
 
 def drawn(seed: int, log2_lanes: int, tiles: int, tiles_each: int, low_bits: int) -> Case:
