@@ -42,7 +42,7 @@ class GroundConfig(BaseModel):
     refresh_s: float = Field(default=5.0, gt=0, le=3600)  # … but not longer than this
     package_poll_s: float = Field(
         default=5.0, gt=0, le=3600
-    )  # how often packages are looked for that files wait for
+    )  # how often packages are looked for that files wait for, or room on the GPU
     group_s: float = Field(default=0.05, gt=0, le=1)  # datagrams wait this long for others before the fsync …
     group_packets: int = Field(default=500, ge=1, le=100_000)  # … or until so many are there
     segment_bytes: int = Field(default=64 << 20, ge=4096)

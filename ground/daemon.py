@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
-from codec.errors import ExitCode
+from codec.errors import ExitCode, TryAgain
 from ground.config import GroundConfig
 from ground.files import Files
 from ground.ledger import FileRow, State, ledger_refusals
@@ -55,8 +55,8 @@ def serve(
 
     `clock` gives microseconds since 1970 for spool and ledger; no product depends on it. Returns OK; with `once`
     PARTIAL when a file is incomplete, IDENTITY when one waits for a package. Raises TryAgain when
-    another daemon has the folder or the port is taken, BackendUnavailable where `config.coder` cannot run, InputError,
-    LimitExceeded or Corrupt when the disk refuses.
+    another daemon has the folder or the port is taken, and with `once` when the GPU had no room for a file;
+    BackendUnavailable where `config.coder` cannot run; InputError, LimitExceeded or Corrupt when the disk refuses.
     """
     with ExitStack() as stack:
         wake = stack.enter_context(_stop_signals(stop))
@@ -99,7 +99,8 @@ class _Loop:
         )
         self._udp: UdpPort | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="refine")
-        self._job: Future[Refinement] | None = None
+        self._job: tuple[str, Future[Refinement]] | None = None  # with the file's id
+        self._again: set[str] = set()  # files that the back end had no room for
         self._batch: list[Arrival] = []
         self._batch_since = 0.0
         self._touched: dict[
@@ -111,8 +112,14 @@ class _Loop:
         """Everything that is there, in turn."""
         self._poll_inbox(at_once=True)
         rows = {row.file_id: row for row in (*self._station.pending(), *self._station.waiting_for_package())}
+        short: TryAgain | None = None
         for row in rows.values():
-            self._finish(self._station.work(self._refiner, row)())
+            try:
+                self._finish(self._station.work(self._refiner, row)())
+            except TryAgain as error:  # those behind it may be smaller
+                short = error
+        if short is not None:
+            raise short
         return _outcome(self._station.ledger.files())
 
     def run(self, wake: _Wake) -> ExitCode:
@@ -150,14 +157,19 @@ class _Loop:
             self._poll_inbox()
         if now >= self._next_package_poll:
             self._next_package_poll = now + self._config.package_poll_s
-            for row in self._station.waiting_for_package():
-                self._touched.setdefault(row.file_id, (0.0, 0.0))
-        if self._job is not None and self._job.done():
-            job, self._job = self._job, None
-            self._finish(job.result())
+            for file_id in (*(row.file_id for row in self._station.waiting_for_package()), *self._again):
+                self._touched.setdefault(file_id, (0.0, 0.0))
+            self._again.clear()
+        if self._job is not None and self._job[1].done():
+            (file_id, job), self._job = self._job, None
+            try:
+                self._finish(job.result())
+            except TryAgain as error:  # datagrams are still received meanwhile
+                self._again.add(file_id)
+                self._observer.remark(f"{file_id}: {error}")
         if self._job is None and (due := self._due(now)) is not None:
             del self._touched[due.file_id]
-            self._job = self._worker.submit(self._station.work(self._refiner, due))
+            self._job = due.file_id, self._worker.submit(self._station.work(self._refiner, due))
 
     def _pause(self) -> float:
         """Seconds that may pass before something must be done."""

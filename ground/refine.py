@@ -18,7 +18,7 @@ from codec.bitstream import backends
 from codec.bitstream.backends import DEFAULT
 from codec.bitstream.header import FileHeader
 from codec.bitstream.scan import SEAL, scan
-from codec.errors import IdentityError, SwathpackError
+from codec.errors import IdentityError, SwathpackError, TryAgain
 from codec.link import Limits, assemble
 from codec.nec.refinement.session import DECODER, OnnxRefinement, refinement_of
 from codec.package import Package, find
@@ -97,7 +97,8 @@ class Refiner:
     ) -> Refinement:
         """Look at a file anew. `published` is the current version: when nothing would change, no product is made.
 
-        Raises LimitExceeded or InputError when this machine refuses (disk); what is wrong with the file is its state.
+        Raises LimitExceeded or InputError when this machine refuses (disk), TryAgain when its back end is short of something
+        for now; what is wrong with the file is its state.
         """
         pieces = self._gather(bytes.fromhex(row.file_id), packets, containers)
         row = replace(row, link=json.dumps(pieces.link, sort_keys=True))
@@ -136,6 +137,8 @@ class Refiner:
         try:
             refinement = self._refinement(package)
             decoded = pipeline.decode(package, header, records, backend=self._coder, refine=refinement)
+        except TryAgain:
+            raise
         except SwathpackError as error:
             return Refinement(replace(row, state=State.REFUSED, detail=str(error)))
         if decoded.waiting:

@@ -15,7 +15,7 @@ import torch
 
 from codec.bitstream import core
 from codec.bitstream.core import Buffer, IntSymbols, Refusal, TableSet
-from codec.errors import BackendUnavailable, LimitExceeded, SwathpackError
+from codec.errors import BackendUnavailable, SwathpackError, TryAgain
 from codec.types import MAX_TILES, BoolArray, SymbolArray
 from kernels.launch import has_triton
 from kernels.rans.decode import Decoded, decode_on
@@ -151,10 +151,11 @@ def _hand_over(
 
 @contextmanager
 def _room_on_the_gpu() -> Iterator[None]:
-    """A GPU that is too small is this machine's refusal, not a fault of the file or of the program."""
+    """A GPU without room, now or ever, says nothing of the file: a station keeps the file and asks again."""
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise LimitExceeded(
-            f"the GPU has too little memory ({str(error).splitlines()[0]})", fix="use the back end core"
+        raise TryAgain(
+            f"the GPU has too little memory ({str(error).splitlines()[0]})",
+            fix="free some of it and try again, or use the back end core",
         ) from error
