@@ -46,7 +46,7 @@ class Received:
         parts = [
             f"file {a.file_id.hex()}: {len(self.data)} bytes",
             f"{len(a.records)} records from {a.received} packets, {a.repaired} of them repaired",
-            f"{self.lost_symbols} packets' worth lost",
+            f"{self.lost_symbols} packets' worth lost of blocks seen",
         ]
         passed = sum(r.rejected.values())
         if passed:

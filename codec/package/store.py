@@ -197,8 +197,8 @@ def _locate(package: str | Path, roots: Sequence[Path]) -> Path:
         if (root / path / MANIFEST).is_file():
             return root / path
     raise IdentityError(
-        f"no model package named {str(package)!r} was found",
-        found=f"searched {_listing(roots)}",
+        f"no model package is named {str(package)!r}",
+        found=f"none in {_listing(roots)}",
         fix=_FIND_FIX,
     )
 
@@ -207,7 +207,7 @@ _FIND_FIX = f"put the package into one of these folders, or name its folder in {
 
 
 def _listing(roots: Iterable[Path]) -> str:
-    return ", ".join(str(root) for root in roots) or "nowhere: no folder was given"
+    return ", ".join(str(root) for root in roots) or "any folder: none was given"
 
 
 def _read_capped(path: Path, limit: int) -> bytes:
@@ -280,7 +280,7 @@ def find(
     )
     unreadable = f"; not readable: {', '.join(broken)}" if broken else ""
     raise IdentityError(
-        f"no model package with {wanted}", found=f"searched {_listing(roots)}{unreadable}", fix=_FIND_FIX
+        f"no model package with {wanted}", found=f"none in {_listing(roots)}{unreadable}", fix=_FIND_FIX
     )
 
 
