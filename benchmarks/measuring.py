@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks.energy.find import gpu_missing, power_source, this_machine
+from benchmarks.energy.find import cuda_uuid, gpu_missing, power_source, this_machine
 from benchmarks.energy.machine import Machine
 from benchmarks.energy.meter import Meter
 from benchmarks.energy.source import PowerSource
@@ -18,7 +18,7 @@ from benchmarks.latency import Timed, Window, idle_row, rows, warm_up
 from benchmarks.results import Row, versions
 from codec.errors import SwathpackError
 
-_IDLE_S = 3.0
+_SETTLE_S, _IDLE_S = 2.0, 3.0  # clocks fall back after what ran before; then idle power is measured
 _ON_GPU = ("swathpack", "numpy", "torch", "triton")
 
 
@@ -35,6 +35,7 @@ class Conditions:
         """Find what energy is read from, and measure idle power; without any, say why once."""
         try:
             self.power = power_source(gpu=self.gpu, uuid=self._uuid())
+            time.sleep(_SETTLE_S)
             with Meter(self.power) as meter:
                 time.sleep(_IDLE_S)
             self.record(idle_row(meter.consumed, self.machine(), self.device()))
@@ -58,13 +59,16 @@ class Conditions:
         return str(torch.cuda.get_device_name())
 
     def _uuid(self) -> str | None:
-        """CUDA's first device as NVML calls it; None where torch does not say."""
-        if not self.gpu or gpu_missing():
-            return None
-        import torch
+        return cuda_uuid() if self.gpu else None
 
-        uuid = getattr(torch.cuda.get_device_properties(0), "uuid", None)
-        return None if uuid is None else f"GPU-{uuid}"
+    def place(self, packages: Sequence[str] = _ON_GPU) -> dict[str, str]:
+        """Fields of a row: where it was measured, under which clocks, with what."""
+        machine = self.machine()
+        return {
+            "hardware": machine.hardware,
+            "isa_or_device": ", ".join(filter(None, (self.device(), machine.state))),
+            "versions": "; ".join((versions(packages), *machine.software)),
+        }
 
 
 def placed(row: Row) -> Row:
@@ -75,7 +79,7 @@ def placed(row: Row) -> Row:
 
     if row.isa_or_device != torch.cuda.get_device_name():
         return row
-    machine = this_machine(gpu=True)
+    machine = this_machine(gpu=True, uuid=cuda_uuid())
     return replace(
         row, hardware=machine.hardware, isa_or_device=", ".join(filter(None, (row.isa_or_device, machine.state))),
         versions=row.versions or "; ".join((versions(_ON_GPU), *machine.software)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -43,14 +44,42 @@ def this_machine(
 ) -> Machine:
     """What rows say of it; `gpu`: whether they were measured on one."""
     board = jetson(root, ask)
-    if board is not None:
-        return board
     if not gpu:
-        return Machine(hardware())
+        return board or Machine(hardware())
+    machine = board or _with_gpu(uuid, library)
+    return replace(machine, software=(*machine.software, *_cuda()))
+
+
+def _with_gpu(uuid: str | None, library: Any) -> Machine:
     try:
         return with_card(NvmlGpu(uuid, library))
-    except SwathpackError:  # a GPU whose driver tells nothing of it: its own name comes from torch
-        return Machine(hardware())
+    except (
+        SwathpackError
+    ):  # a driver that tells nothing of it: torch may, and rows of two cards must not meet
+        if gpu_missing():
+            return Machine(hardware())
+        import torch
+
+        return Machine(f"{hardware()}; {torch.cuda.get_device_name()}")
+
+
+def _cuda() -> tuple[str, ...]:
+    """The version that torch was built for; its own version says it in some wheels only."""
+    if find_spec("torch") is None:
+        return ()
+    import torch
+
+    return (f"CUDA {torch.version.cuda}",) if torch.version.cuda else ()
+
+
+def cuda_uuid() -> str | None:
+    """CUDA's first device as NVML calls it, whose own order is another; None where torch does not say."""
+    if gpu_missing():
+        return None
+    import torch
+
+    uuid = getattr(torch.cuda.get_device_properties(0), "uuid", None)
+    return None if uuid is None else f"GPU-{uuid}"
 
 
 def gpu_missing() -> str:

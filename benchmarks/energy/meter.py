@@ -82,9 +82,14 @@ class Meter:
         return self._consumed
 
     def __enter__(self) -> Meter:
-        self._before = self._source.joules()
+        try:
+            self._before = self._source.joules()
+            if self._before is None:
+                self._take()
+        except SwathpackError as error:  # what is inside runs all the same: it is energy alone that is lost
+            self._error = error
+            return self
         if self._before is None:
-            self._take()
             self._thread = threading.Thread(target=self._sample, name="power", daemon=True)
             self._thread.start()
         else:

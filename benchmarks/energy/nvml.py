@@ -15,7 +15,9 @@ from typing import Any
 from codec.errors import BackendUnavailable
 
 _LIBRARY = "libnvidia-ml.so.1"
-_NOT_SUPPORTED = 3  # NVML_ERROR_NOT_SUPPORTED
+# NVML_ERROR_NOT_SUPPORTED, NO_PERMISSION (of a container or a part of a card), FUNCTION_NOT_FOUND (an older driver)
+_NOT_TOLD = (3, 4, 13)
+_NOT_FOUND = 13
 _SM, _MEMORY = 1, 2  # NVML_CLOCK_SM, NVML_CLOCK_MEM
 _LONGEST_NAME = 96  # NVML_DEVICE_NAME_V2_BUFFER_SIZE
 
@@ -83,9 +85,14 @@ class NvmlGpu:
         return text.value.decode("utf-8", "replace")
 
     def _call(self, function: str, *arguments: Any, optional: bool = False) -> bool:
-        """True where it answered; False where it is not supported and need not be."""
-        status = int(getattr(self._nvml, function)(*arguments))
-        if status == _NOT_SUPPORTED and optional:
+        """True where it answered; False where it does not tell this and need not."""
+        try:
+            run = getattr(self._nvml, function)
+        except AttributeError:  # the library is older than the function
+            status = _NOT_FOUND
+        else:
+            status = int(run(*arguments))
+        if status in _NOT_TOLD and optional:
             return False
         if status:
             raise BackendUnavailable(

@@ -46,6 +46,7 @@ class Counter:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "_SETTLE_S", 0.0)
     monkeypatch.setattr(measuring, "_IDLE_S", 0.0)
 
 
@@ -98,7 +99,9 @@ def card(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "gpu_missing", lambda: "")
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Card")
     there = Machine("Board, power mode 25W", "GPU 612 MHz", ("driver 1",))
-    monkeypatch.setattr(measuring, "this_machine", lambda gpu: there)
+    monkeypatch.setattr(measuring, "cuda_uuid", lambda: "GPU-b")
+    # NVML counts cards in another order: the one that CUDA runs on is asked for by its name.
+    monkeypatch.setattr(measuring, "this_machine", lambda gpu, uuid: {"GPU-b": there}[uuid])
 
 
 @pytest.mark.usefixtures("card")
@@ -107,6 +110,15 @@ def test_a_row_of_a_gpu_gets_its_machine_and_power_mode() -> None:
     assert (found.hardware, found.isa_or_device) == ("Board, power mode 25W", "Card, GPU 612 MHz")
     assert found.versions.endswith("; driver 1")
     assert "torch" in found.versions
+
+
+@pytest.mark.usefixtures("card")
+def test_rows_say_where_under_what_and_with_which_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "power_source", lambda **_: Counter())
+    place = Conditions(True, lambda row: None, SHORT).place(("torch",))
+    assert (place["hardware"], place["isa_or_device"]) == ("Board, power mode 25W", "Card, GPU 612 MHz")
+    assert "torch" in place["versions"]
+    assert place["versions"].endswith("; driver 1")
 
 
 @pytest.mark.usefixtures("card")

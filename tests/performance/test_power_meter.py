@@ -96,6 +96,17 @@ def test_what_the_thread_could_not_read_is_raised_where_the_window_is_read(tmp_p
         _ = meter.consumed
 
 
+def test_a_rail_that_fails_before_the_window_costs_the_energy_and_not_the_work(tmp_path: Path) -> None:
+    folder = write_hwmon(tmp_path, "1-0040", rail(1000), hwmon=3)
+    power, done = rail_power(tmp_path), []
+    (folder / "curr1_input").write_text("")
+    with Meter(power) as meter:
+        done.append(1)
+    assert done
+    with pytest.raises(Corrupt, match="curr1_input"):
+        _ = meter.consumed
+
+
 def test_a_window_that_is_not_over_has_no_energy(tmp_path: Path) -> None:
     write_hwmon(tmp_path, "1-0040", rail(1000), hwmon=3)
     with Meter(rail_power(tmp_path)) as meter, pytest.raises(InternalError):

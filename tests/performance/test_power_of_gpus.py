@@ -16,15 +16,16 @@ from benchmarks.energy.nvml import NvmlGpu
 from codec.errors import BackendUnavailable, InputError
 from tests.performance.power_trees import write_hwmon
 
-NOT_FOUND, NOT_SUPPORTED, UNINITIALISED = 6, 3, 1
+NOT_FOUND, NOT_SUPPORTED, NO_PERMISSION, UNINITIALISED = 6, 3, 4, 1
 CARDS = {"GPU-a": "Card A", "GPU-b": "Card B"}
 
 
 class FakeNvml:
     """Two cards. Refuses calls before nvmlInit, unknown cards, foreign handles, and what `without` names."""
 
-    def __init__(self, *without: str) -> None:
-        self.without, self.ready, self.millijoules = without, False, 5_000_000
+    def __init__(self, *without: str, refusal: int = NOT_SUPPORTED) -> None:
+        self.without, self.refusal = without, refusal
+        self.ready, self.millijoules = False, 5_000_000
 
     def __getattr__(self, function: str) -> Any:
         if not function.startswith("nvml"):
@@ -36,7 +37,7 @@ class FakeNvml:
                 return 0
             if not self.ready:
                 return UNINITIALISED
-            return NOT_SUPPORTED if function in self.without else self._answer(function, arguments)
+            return self.refusal if function in self.without else self._answer(function, arguments)
 
         return call
 
@@ -86,6 +87,28 @@ def test_without_the_counter_power_is_sampled() -> None:
     assert gpu.joules() is None
     assert gpu.watts() == pytest.approx(70.5)
     assert gpu.name == "NVML power of the Card A"
+
+
+class OlderNvml(FakeNvml):
+    """A library that was built before the functions of `without`."""
+
+    def __getattr__(self, function: str) -> Any:
+        if function in self.__dict__.get("without", ()):
+            raise AttributeError(function)
+        return super().__getattr__(function)
+
+
+@pytest.mark.parametrize("kind", [OlderNvml, lambda name: FakeNvml(name, refusal=NO_PERMISSION)])
+def test_a_counter_that_an_older_driver_or_a_container_lacks_is_no_fault(kind: Callable[..., Any]) -> None:
+    gpu = NvmlGpu(library=kind("nvmlDeviceGetTotalEnergyConsumption"))
+    assert gpu.joules() is None
+    assert gpu.watts() == pytest.approx(70.5)
+    assert NvmlGpu(library=kind("nvmlDeviceGetEnforcedPowerLimit")).state().startswith("SM 1980 MHz")
+
+
+def test_a_library_without_what_every_card_needs_is_refused() -> None:
+    with pytest.raises(BackendUnavailable, match="refuses nvmlDeviceGetName"):
+        NvmlGpu(library=OlderNvml("nvmlDeviceGetName"))
 
 
 def test_the_card_is_chosen_by_its_uuid_since_orders_differ() -> None:
@@ -184,6 +207,30 @@ def test_a_desktop_names_processor_and_card(tmp_path: Path) -> None:
     assert found.state.startswith("SM 1980 MHz")
     assert found.software == ("driver 580.10",)
     assert "Card" not in this_machine(gpu=False, root=tmp_path, library=FakeNvml(), ask=printed).hardware
+
+
+def test_rows_of_a_gpu_say_which_cuda_torch_was_built_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    card = this_machine(gpu=True, root=tmp_path, library=FakeNvml(), ask=printed)
+    assert card.software == ("driver 580.10", "CUDA 13.0")
+    orin(tmp_path, 1, 2)
+    assert this_machine(gpu=True, root=tmp_path, ask=printed).software[-1] == "CUDA 13.0"
+    assert "CUDA 13.0" not in this_machine(gpu=False, root=tmp_path, ask=printed).software
+
+
+def test_a_card_whose_driver_tells_nothing_is_named_by_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(find, "gpu_missing", lambda: "")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Card Z")
+    silent = FakeNvml("nvmlDeviceGetName")
+    assert this_machine(gpu=True, root=tmp_path, library=silent, ask=printed).hardware.endswith(
+        "cores; Card Z"
+    )
 
 
 @pytest.mark.parametrize(("absent", "said"), [("torch", gpu_missing), ("triton", kernels_missing)])
