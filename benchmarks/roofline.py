@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _ROUNDS = 20
+_WARM_UP_S = 0.3  # until clocks have risen
 _HALF, _SINGLE = 2, 4  # bytes of bfloat16 and of float32
 
 
@@ -88,6 +89,10 @@ def _seconds(run: Callable[[], Any], device: str) -> float:
             run()
             took.append(time.perf_counter() - start)
         return statistics.median(took)
+    start = time.perf_counter()
+    while time.perf_counter() - start < _WARM_UP_S:
+        run()
+        torch.cuda.synchronize()
     pairs = [
         (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(_ROUNDS)
     ]

@@ -48,17 +48,12 @@ def test_ceilings_of_a_gpu(
 
 
 def _record(found: Roofline, record: Record, at: Conditions) -> None:
-    machine, device = at.machine(), at.device()
-    kind = "bfloat16" if at.gpu else "float32"
+    place, kind = at.place(), "bfloat16" if at.gpu else "float32"
     for metric, value, unit in (
         ("copy bandwidth", found.bytes_per_s / 1e9, "GB/s, read and written"),
         (f"matrix products, {kind}", found.flops_per_s / 1e12, "TFLOP/s"),
     ):
-        state = ", ".join(filter(None, (device, machine.state)))
-        record(
-            Row(SUITE, f"ceiling/{'gpu' if at.gpu else 'cpu'}", metric, value, unit=unit, hardware=machine.hardware,
-                isa_or_device=state)
-        )  # fmt: skip
+        record(Row(SUITE, f"ceiling/{'gpu' if at.gpu else 'cpu'}", metric, value, unit=unit, **place))
 
 
 @pytest.mark.gpu
@@ -95,15 +90,11 @@ def test_share_of_the_roofline(
             1e-3 * ms for ms in triton.testing.do_bench(run, warmup=100, rep=400, quantiles=(0.5, 0.2, 0.8))
         ]
         benchmark.pedantic(lambda: (run(), torch.cuda.synchronize()), rounds=5, warmup_rounds=1)
-    at = conditions(True)
-    machine = at.machine()
+    place = conditions(True).place()
     case = f"{kernel}/ViT-B/n {n}/batch {batch}/bf16"
     for metric, (middle, low, high), unit in (
         ("memory moved", tuple(work[0] / t / 1e9 for t in (took[0], took[2], took[1])), "GB/s [20 to 80 % of calls]"),
         ("share of the roofline", tuple(ceiling.share(t, *work) for t in (took[0], took[2], took[1])),
          "of the measured ceilings [20 to 80 % of calls]"),
     ):  # fmt: skip
-        record(
-            Row(KERNELS, case, metric, middle, low, high, unit, hardware=machine.hardware,
-                isa_or_device=f"{at.device()}, {machine.state}")
-        )  # fmt: skip
+        record(Row(KERNELS, case, metric, middle, low, high, unit, **place))
