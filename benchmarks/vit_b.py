@@ -38,6 +38,7 @@ class Contest:
     kind: torch.dtype
     batch: int
     n_batches: int = 8
+    turns: int = 1  # that a call takes through the batches: coding the last one hides behind nothing
     threads: int = 4
     compiled: bool = True
     by_kernels: bool = False  # transform and quantiser; else what PyTorch makes of the exported graph
@@ -53,6 +54,11 @@ class Contest:
     @cached_property
     def graph(self) -> HalfGraph:
         return HalfGraph(self.package, self.kind).to(self.device)
+
+    @property
+    def images(self) -> int:
+        """Of a call."""
+        return self.batch * self.n_batches * self.turns
 
     @property
     def config(self) -> EncoderConfig:
@@ -99,21 +105,21 @@ class Contest:
     def bare(self) -> None:
         """All batches through the encoder; returns when they are done."""
         with torch.inference_mode():
-            for pixels in self.pixels:
+            for pixels in self.pixels * self.turns:
                 self.network(pixels)
         if self.device.startswith("cuda"):
             torch.cuda.synchronize()
 
     def coded(self) -> list[bytes]:
         """All batches to files in host memory."""
-        return self.overlapped.run(self.pixels)
+        return self.overlapped.run(self.pixels * self.turns)
 
     def check(self) -> list[bytes]:
         """The files, after they were held against one step after another, and their symbols against the plain network.
 
         Raises InternalError where they differ.
         """
-        files = self.coded()
+        files = self.overlapped.run(self.pixels)
         if files != plain(self.symbols, FileCoder(self.package), self.pixels):
             raise InternalError("files differ from those of one step after another")
         file = read_bytes(files[0])

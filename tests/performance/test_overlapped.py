@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -137,6 +138,10 @@ def contest(package: Package, request: pytest.FixtureRequest) -> Contest:
 
 def test_the_large_encoders_benchmark_runs_on_a_processor_too(contest: Contest) -> None:
     assert contest.check() == contest.coded()
+    again = replace(contest, turns=2)
+    assert again.coded() == 2 * contest.coded()
+    assert again.images == 2 * contest.images == 2 * 3 * BATCH
+    again.overlapped.close()
     assert contest.network(contest.pixels[0]).shape == (BATCH, 4, 4, 16)
     contest.bare()
 
