@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 # Without a GPU Triton interprets its kernels; it reads this once, when it is first imported.
-if not any(Path("/dev", name).exists() for name in ("nvidiactl", "nvhost-ctrl-gpu", "dxg")):
+if not any(Path("/dev", name).exists() for name in ("nvidiactl", "nvhost-ctrl-gpu", "nvgpu", "dxg")):
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
