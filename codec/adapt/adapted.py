@@ -52,11 +52,13 @@ class Adapted(nn.Module, ABC):
                 expected=f"N×{len(self.bands)}×H×W in the order {', '.join(self.bands)}",
                 found="×".join(map(str, pixels.shape)),
             )
-        # Without the batch, which is open where a graph is exported.
-        if present.shape[1:] != pixels.shape[1:2] or validity.shape[1:] != pixels.shape[2:]:
+        # Of a graph that is exported the batch is open.
+        graph = torch.jit.is_tracing() or torch.compiler.is_compiling()
+        mixed = not graph and not len(pixels) == len(present) == len(validity)
+        if mixed or present.shape[1:] != pixels.shape[1:2] or validity.shape[1:] != pixels.shape[2:]:
             raise InputError(
                 "presence or validity do not fit the pixels",
-                expected=f"N×{len(self.bands)} and N×{'×'.join(map(str, pixels.shape[2:]))}",
+                expected=f"N×{len(self.bands)} and N×{'×'.join(map(str, pixels.shape[2:]))} of N = {len(pixels)}",
                 found=f"{'×'.join(map(str, present.shape))} and {'×'.join(map(str, validity.shape))}",
             )
         kind = next(self.parameters()).dtype

@@ -181,6 +181,11 @@ def test_presence_and_validity_of_other_pixels_are_refused(method: Method) -> No
         found(pixels, present[:, :3], validity)
     with pytest.raises(InputError, match="presence or validity do not fit"):
         found(pixels, present, validity[:, :8])
+    for other in (1, len(pixels) + 1):
+        with pytest.raises(InputError, match=f"of N = {len(pixels)}"):
+            found(pixels, present[:1].expand(other, -1), validity)
+        with pytest.raises(InputError, match=f"of N = {len(pixels)}"):
+            found(pixels, present, validity[:1].expand(other, -1, -1))
 
 
 @pytest.mark.parametrize("method", METHODS)
