@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,23 +20,22 @@ _PROGRAMS = 2048  # that fill a large GPU
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """Rows at a time; a thread holds 8 to 12 numbers of them. `kernels.resources` compiles them."""
+    """Rows at a time; a thread holds 6 to 12 numbers of them. `kernels.resources` compiles them."""
 
     rows: int
     warps: int
 
 
 def parts_of(channels: int) -> tuple[int, int]:
-    """C0, C1: as ranges of Triton are powers of two, 768 is 512 and 256; 1000 is 1024."""
-    first = 1 << (channels.bit_length() - 1)
-    rest = power_of_two(channels - first) if channels > first else 0
-    return (2 * first, 0) if rest == first else (first, rest)
+    """Width and number of parts: as ranges of Triton are powers of two, 768 is three times 256; 1000 is 1024."""
+    whole = power_of_two(channels)
+    return (whole // 4, 3) if 4 * channels <= 3 * whole else (whole, 1)
 
 
 def tile_for(channels: int) -> Tile:
-    wide = sum(parts_of(channels))
-    rows = 1 << (max(1, 1536 // wide).bit_length() - 1)
-    return Tile(min(16, rows), max(4, power_of_two(-(-wide // 384))))
+    wide = math.prod(parts_of(channels))
+    warps = power_of_two(-(-wide // 384))
+    return Tile(min(16, 1 << ((384 * warps // wide).bit_length() - 1)), warps)
 
 
 def chunk_for(n_tiles: int, rows: int, tile: Tile) -> int:
@@ -61,7 +61,7 @@ def run_quantise_diagonal(
     n_tiles, rows, channels = x.shape
     tile = tile or tile_for(channels)
     kind = symbol_kind(costs)
-    first, second = parts_of(channels)
+    width, parts = parts_of(channels)
     chunk = chunk_for(n_tiles, rows, tile)
     chunks = -(-rows // chunk)
     x = x.contiguous()
@@ -73,7 +73,7 @@ def run_quantise_diagonal(
             x, inv_step if gain is None else gain.contiguous(), inv_step if offset is None else offset.contiguous(),
             inv_step.contiguous(), theta.contiguous(), code.contiguous(), costs.contiguous(),
             symbols, largest, tile_costs, rows, chunk, 1.0 / channels, 0.0 if eps is None else eps,
-            C=channels, C0=first, C1=second, L=n_layers, NORM=eps is not None, HAS_GAIN=gain is not None,
+            C=channels, W=width, PARTS=parts, L=n_layers, NORM=eps is not None, HAS_GAIN=gain is not None,
             HAS_OFFSET=offset is not None, DENSE=costs.shape[0], LIMIT=float(LIMIT[kind]), BF=tile.rows,
             num_warps=tile.warps, enable_fp_fusion=False,
         )  # fmt: skip

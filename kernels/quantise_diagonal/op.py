@@ -24,8 +24,9 @@ def quantise_diagonal(
     Raises InputError for shapes, kinds or devices that do not belong together.
     """
     _check(x, cells, gain, offset, eps)
+    gain, offset = (None if each is None else each.detach() for each in (gain, offset))
     arguments = (cells.inv_step, cells.theta, cells.code, cells.costs, cells.n_layers, gain, offset, eps)
-    return Quantised(*_op(x, *arguments))
+    return Quantised(*_op(x.detach(), *arguments))
 
 
 @torch.library.custom_op("swathpack::quantise_diagonal", mutates_args=())

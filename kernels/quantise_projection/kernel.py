@@ -113,7 +113,7 @@ def quantise_projection_kernel(
     )
     partial = row * blocks_n + col_block
     tl.store(largest + partial, tl.max(found.to(tl.int32, bitcast=True), 1), mask=is_row)
-    cost = device.symbol_costs(found, kind, costs, inside, DENSE)
+    cost = device.symbol_costs(found, costs + (kind & 127), DENSE)
     for layer in tl.static_range(L):
         of_layer = tl.sum(tl.where(kind >> 7 == layer, cost, 0), 1)
         tl.store(tile_costs + partial * L + layer, of_layer, mask=is_row)

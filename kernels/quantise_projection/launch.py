@@ -79,7 +79,7 @@ def run_quantise_projection(
         # How many blocks of rows there are is known on the device; no more than this, and those beyond have no rows.
         row_blocks = -(-n * f // tile.rows) + groups
         jitted(quantise_projection_kernel)[(row_blocks * col_blocks,)](
-            spectrum, bases.contiguous(), frequencies, starts,
+            spectrum, bases.contiguous(), frequencies.contiguous(), starts.contiguous(),
             inv_step.contiguous(), theta.contiguous(), code.contiguous(), costs.contiguous(),
             symbols, largest, tile_costs, n, f, c,
             G=groups, L=n_layers, DENSE=costs.shape[0], LIMIT=float(LIMIT[kind]),

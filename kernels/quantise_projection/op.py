@@ -77,8 +77,8 @@ def quantise_projection(
     m = matrices
     return Quantised(
         *_op(
-            x, m.mean, m.dct, m.bases, m.frequencies, m.starts, cells.inv_step, cells.theta, cells.code, cells.costs,
-            cells.n_layers, precision,
+            x.detach(), m.mean, m.dct, m.bases, m.frequencies, m.starts, cells.inv_step, cells.theta, cells.code,
+            cells.costs, cells.n_layers, precision,
         )
     )  # fmt: skip
 

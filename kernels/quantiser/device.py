@@ -32,8 +32,10 @@ def symbols(found, y):
 
 
 @triton.jit
-def symbol_costs(found, code, costs, mask, DENSE: tl.constexpr):
-    """1/256 bit, int32; 0 without `mask`. `costs` DENSE × 128 (`kernels.quantiser.cells`). In bounds whatever is found."""
+def symbol_costs(found, of_level, DENSE: tl.constexpr):
+    """1/256 bit, int32. `of_level`: where a level's costs begin, of DENSE × 128 (`kernels.quantiser.cells`); in bounds
+    whatever is found.
+    """
     magnitude = (found + _MAGIC).to(tl.int32, bitcast=True) & (DENSE - 1)
-    at = magnitude * 128 + (code & 127)
-    return tl.load(costs + at, mask=tl.broadcast_to(mask, at.shape), other=0).to(tl.int32)
+    # None is negative: what is filled up with zeros takes no instruction of its own.
+    return tl.load(of_level + magnitude * 128).to(tl.uint16, bitcast=True).to(tl.int32)

@@ -18,7 +18,7 @@ def quantised_twin(
     magnitude = (y.abs() * inv_step - theta).clamp(min=0.0).minimum(limit).round()
     largest = magnitude.flatten(1).amax(1)
     magnitude = magnitude.nan_to_num(0.0)
-    symbols = magnitude.copysign(y).to(torch.int16).to(kind)
+    symbols = magnitude.copysign(y).to(torch.int16).to(kind).contiguous()  # however the tokens lie
     cost = costs[magnitude.long(), (code & (LEVELS - 1)).long().expand_as(magnitude)].long()
     of_layers = [torch.where(code >> 7 == layer, cost, 0).flatten(1).sum(1) for layer in range(n_layers)]
     return Quantised(symbols, torch.stack(of_layers, 1), largest)

@@ -202,12 +202,17 @@ def test_chunks_and_tiles_change_nothing(interpreted: None) -> None:
 
 
 def test_channels_are_cut_into_powers_of_two() -> None:
-    """Two at most, with as few beyond the end as that allows."""
-    parts = {channels: parts_of(channels) for channels in (1, 3, 80, 192, 700, 768, 1000, 1024, 4096)}
+    """One, or three of one width, which leave less beyond the end."""
+    parts = {channels: parts_of(channels) for channels in (1, 2, 3, 80, 192, 700, 768, 769, 1024, 4096)}
     assert parts == {
-        1: (1, 0), 3: (2, 1), 80: (64, 16), 192: (128, 64), 700: (512, 256), 768: (512, 256), 1000: (1024, 0),
-        1024: (1024, 0), 4096: (4096, 0),
+        1: (1, 1), 2: (2, 1), 3: (1, 3), 80: (32, 3), 192: (64, 3), 700: (256, 3), 768: (256, 3), 769: (1024, 1),
+        1024: (1024, 1), 4096: (4096, 1),
     }  # fmt: skip
+    for channels in range(1, 4097):
+        width, number = parts_of(channels)
+        tile = tile_for(channels)
+        assert channels <= width * number < 2 * channels
+        assert width * number * tile.rows <= 12 * 32 * tile.warps  # numbers that a thread holds
 
 
 def test_a_program_has_no_more_rows_than_its_costs_fit() -> None:
@@ -240,12 +245,28 @@ def test_the_op_is_what_pytorchs_tools_take_it_for() -> None:
     )
 
 
+def test_tokens_that_lie_another_way_give_symbols_that_lie_one_behind_another(form: str) -> None:
+    """As PyTorch's tools are told that they do, and as the coder takes them."""
+    tables = list_tables(2, 2, 10)
+    _, cells = cells_of(tables, torch.int16)
+    x = torch.randn((10, 4, 6), generator=torch.Generator().manual_seed(12))
+    turned = x.permute(2, 1, 0)[::2]
+    found, expected = run(form, turned, cells), run(form, turned.contiguous(), cells)
+    assert all(each.is_contiguous() for each in found)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    whole = torch.compile(
+        lambda x: quantise_diagonal(x, cells).symbols + 1, backend="aot_eager", fullgraph=True
+    )
+    assert torch.equal(whole(turned), expected.symbols + 1)
+
+
 def test_nothing_that_comes_out_has_a_gradient() -> None:
     """Integers and a flag: who would train through them is told by PyTorch."""
     _, cells = cells_of(list_tables(2, 2, 10), torch.int16)
     x = torch.randn(3, 4, 10, requires_grad=True)
-    found = quantise_diagonal(x, cells)
-    assert not any(each.requires_grad for each in found[:2])
+    weight = torch.nn.Parameter(torch.ones(10))
+    found = quantise_diagonal(x, cells, gain=weight, offset=weight, eps=1e-6)
+    assert not any(each.requires_grad for each in found)
     with pytest.raises(RuntimeError):
         found.symbols.float().sum().backward()
 
