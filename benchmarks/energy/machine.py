@@ -46,6 +46,8 @@ def jetson(root: Path = Path("/"), ask: Ask = ask) -> Machine | None:
         return None
     release = re.match(r"# R(\d+) \(release\), REVISION: ([\d.]+)", _text(root / "etc/nv_tegra_release"))
     mode = re.search(r"NV Power Mode: *(\S+)", ask("nvpmodel", "-q"))
+    if mode is None:  # a container without the command: its number in the file where the command notes it
+        mode = re.search(r"pmode:0*(\d+)", _text(root / "var/lib/nvpmodel/status"))
     jetpack = ask("dpkg-query", "-W", "-f", "${Version}", "nvidia-jetpack").strip()
     return Machine(
         f"{model}, {f'power mode {mode[1]}' if mode else 'power mode unknown'}",
@@ -80,7 +82,8 @@ def _clocks(root: Path) -> str:
         said.append(f"GPU {now} MHz, {free}")
         break
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
-        if _text(zone / "type").strip().lower() in ("tj-thermal", "gpu-thermal") and (
+        # JetPack 5 calls it tj-therm. A zone whose unit sleeps cannot be read, and the next one is taken.
+        if re.fullmatch(r"(tj|gpu)-therm(al)?", _text(zone / "type").strip().lower()) and (
             heat := re.fullmatch(r"(-?\d{1,6})\n?", _text(zone / "temp"))
         ):
             said.append(f"{round(int(heat[1]) / 1000)} °C")

@@ -185,6 +185,12 @@ def test_a_jetson_says_its_mode_release_and_clocks(tmp_path: Path) -> None:
     assert found.software == ("L4T R36.4.3", "JetPack 6.2+b77")
 
 
+def test_jetpack_5_calls_its_thermal_zones_otherwise(tmp_path: Path) -> None:
+    orin(tmp_path, 1, 2)
+    (tmp_path / "sys/class/thermal/thermal_zone8/type").write_text("tj-therm\n")
+    assert this_machine(gpu=True, root=tmp_path, ask=printed).state.endswith("48 °C")
+
+
 def test_equal_bounds_are_what_jetson_clocks_leaves(tmp_path: Path) -> None:
     orin(tmp_path, 612_000_000, 612_000_000)
     assert (
@@ -199,6 +205,16 @@ def test_what_a_jetson_does_not_say_is_left_out_and_never_guessed(tmp_path: Path
     found = this_machine(gpu=True, root=tmp_path, ask=lambda *_: "")
     assert found.hardware.endswith("power mode unknown")
     assert (found.state, found.software) == ("", ())
+
+
+def test_without_its_command_a_power_mode_is_known_by_number(tmp_path: Path) -> None:
+    """Else rows of two modes would be one."""
+    orin(tmp_path, 1, 2)
+    (tmp_path / "var/lib/nvpmodel").mkdir(parents=True)
+    for text, number in (("pmode:0000 fmode:quiet\n", 0), ("pmode:0002\n", 2)):
+        (tmp_path / "var/lib/nvpmodel/status").write_text(text)
+        found = this_machine(gpu=True, root=tmp_path, ask=lambda *_: "")
+        assert found.hardware.endswith(f"power mode {number}")
 
 
 def test_a_desktop_names_processor_and_card(tmp_path: Path) -> None:
