@@ -25,6 +25,8 @@ from kernels.quantise_diagonal.launch import (  # noqa: E402
     run_quantise_diagonal,
     tile_for,
 )
+from kernels.quantise_projection import quantise_projection_twin  # noqa: E402
+from kernels.quantise_projection.launch import run_quantise_projection  # noqa: E402
 from kernels.quantiser import Cells, Quantised  # noqa: E402
 from kernels.quantiser.cells import LEVELS  # noqa: E402
 
@@ -142,6 +144,36 @@ def test_the_norm_before_it_is_pytorchs(form: str, kind: torch.dtype, channels: 
     assert np.abs(found - expected).max() <= 1
     assert (found != expected).mean() < 2e-4
     assert np.abs(expected).max() > 20
+
+
+def test_the_norm_adds_eps_to_a_variance(form: str) -> None:
+    """Tokens that are all one number, and such as vary no more than eps: the root of both is what divides."""
+    x = torch.stack([torch.full((6,), 5.0), torch.tensor([-3.0, -2, -1, 1, 2, 3])])[None]
+    cells = plain_cells(torch.full((6,), 64.0), torch.zeros(6))
+    found = run(form, x, cells, eps=20.0).symbols[0]
+    assert found[0].tolist() == [0] * 6
+    root = (28 / 6 + 20) ** 0.5
+    assert found[1].tolist() == [round(64 * each / root) for each in (-3, -2, -1, 1, 2, 3)]
+
+
+def test_each_of_128_levels_and_16_layers_pays_its_own(form: str) -> None:
+    rng = torch.Generator().manual_seed(13)
+    costs = torch.randint(0, 14336, (256, LEVELS), generator=rng).short()
+    code = torch.randperm(16 * LEVELS, generator=rng)[:96].short()
+    cells = Cells(torch.ones(96), torch.zeros(96), code, costs, 16)
+    x = torch.randint(-127, 128, (2, 3, 96), generator=rng).float()
+    expected = torch.zeros((2, 16), dtype=torch.int64)
+    for (tile, _, channel), value in np.ndenumerate(x.numpy()):
+        layer, level = divmod(int(code[channel]), LEVELS)
+        expected[tile, layer] += int(costs[abs(int(value)), level])
+    assert torch.equal(run(form, x, cells).tile_costs, expected)
+    given = (torch.zeros(1, 96), None, torch.eye(96)[None], torch.zeros(1, dtype=torch.int32))
+    row = [each[None] for each in (cells.inv_step, cells.theta, code)]
+    of_one = x.flatten(0, 1)[:, None]  # the other quantiser has cells of coefficients
+    starts = torch.tensor([0, 1], dtype=torch.int32)
+    run_other = run_quantise_projection if form == "kernel" else quantise_projection_twin
+    found = run_other(of_one, *given, starts, *row, costs, 16, "ieee")
+    assert torch.equal(found.tile_costs.view(2, 3, 16).sum(1), expected)
 
 
 def test_gain_and_offset_may_be_left_out(form: str) -> None:
