@@ -82,7 +82,11 @@ class Contest:
     @cached_property
     def network(self) -> Callable[[Tensor], Tensor]:
         """The bare encoder: pixels to tokens."""
-        return self._built(lambda pixels: self.graph.embed(pixels, *self._flags)["tokens"])
+        graph, flags = (
+            self.graph,
+            self._flags,
+        )  # made here: the lock of a cached property would split a compiled graph
+        return self._built(lambda pixels: graph.embed(pixels, *flags)["tokens"])
 
     @cached_property
     def symbols(self) -> Callable[[Tensor], dict[str, Tensor]]:
@@ -96,7 +100,8 @@ class Contest:
                 return {"tokens": found.transpose(1, 2).contiguous()}
 
             return fused
-        return self._built(lambda pixels: self.graph.symbols(pixels, *self._flags))
+        graph, flags = self.graph, self._flags
+        return self._built(lambda pixels: graph.symbols(pixels, *flags))
 
     @cached_property
     def overlapped(self) -> Overlapped:

@@ -164,3 +164,14 @@ def test_files_of_other_symbols_are_no_answer(package: Package, contest: Contest
     with pytest.raises(InternalError, match="not those of the network"):
         wrong.check()
     wrong.overlapped.close()
+
+
+def test_what_is_compiled_is_one_graph(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bare encoder and the one with its transform: a split graph would slow one of them and not the other."""
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **k: compile_(f, backend="eager", fullgraph=True, **k))
+    contest = Contest(package, "cpu", torch.float32, BATCH, n_batches=1)
+    (pixels,) = contest.pixels
+    with torch.inference_mode():
+        assert contest.network(pixels).shape == (BATCH, 4, 4, 16)
+        assert contest.symbols(pixels)["tokens"].dtype == torch.int16
