@@ -69,7 +69,9 @@ class PlaneQuantiser:
         """Embeddings N×h×w×C → symbols N×F×C and their costs, on the device, which nobody waits for.
 
         Tokens that are not `known` (N×h×w) become the mean of the tile's others, whatever stands in them, as in the
-        exported graph; a tile of which none is known has symbols 0 and no costs. Raises InputError for another shape.
+        exported graph; `codec.pipeline` fills them more smoothly (`codec.transform.fill`), so that such tiles take other
+        symbols and fewer bytes there. A tile of which none is known has symbols 0 and no costs.
+        Raises InputError for another shape.
         """
         spec = self.package.planes[self.plane].spec
         grid = (spec.rows, spec.cols, spec.channels)
