@@ -17,7 +17,7 @@ import importlib.util
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -48,16 +48,22 @@ class BandIndex:
         tuple[str, str], ...
     ]  # (letter of the formula, canonical band name), in the catalogue's order
     constants: tuple[tuple[str, float], ...] = ()  # (letter, the catalogue's default)
+    # The formula as a function: made once, since torch.compile cannot look into a parser.
+    computed: _Step = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(value) for _, value in self.constants):
             raise InputError(f"index {self.name} has a constant that is not finite", fix="leave it out")
+        object.__setattr__(self, "computed", compile_formula(self))
         _tried(self)  # refuses what is no formula before anybody stores it
+
+    def __reduce__(self) -> tuple[type[BandIndex], tuple[object, ...]]:
+        return BandIndex, (self.name, self.formula, self.bands, self.constants)  # functions cannot be pickled
 
     def __call__(self, reflectance: Mapping[str, Tensor]) -> Tensor:
         """The index of bands by canonical name, tensors of one shape → the same shape; finite for reflectance."""
         given: dict[str, _Value] = {letter: reflectance[band].clamp(min=0.0) for letter, band in self.bands}
-        value = compile_formula(self)({**given, **dict(self.constants)})
+        value = self.computed({**given, **dict(self.constants)})
         assert isinstance(value, Tensor)  # it was tried when it was made
         return value.clamp(-LIMIT, LIMIT)
 
@@ -199,10 +205,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _tried(index: BandIndex) -> None:
     """Compute the index of a black, a dark and a bright pixel: what powers and large numbers do shows only then."""
-    formula = compile_formula(index)
     pixels = torch.tensor([0.0, 0.1, 1.0], device="cpu")
     try:
-        value = formula({**{letter: pixels for letter, _ in index.bands}, **dict(index.constants)})
+        value = index.computed({**{letter: pixels for letter, _ in index.bands}, **dict(index.constants)})
     except (InputError, OverflowError) as error:
         what = error.what if isinstance(error, InputError) else "its formula leaves the range of numbers"
         raise InputError(f"index {index.name}: {what}", fix="leave it out") from error
@@ -212,7 +217,6 @@ def _tried(index: BandIndex) -> None:
         raise InputError(f"index {index.name} is not finite for reflectance of 0 to 1", fix="leave it out")
 
 
-@lru_cache(maxsize=512)
 def compile_formula(index: BandIndex) -> _Step:
     """The formula as a function of its letters. Raises InputError naming the index where it is not plain arithmetic."""
     letters = {letter for letter, _ in (*index.bands, *index.constants)}
