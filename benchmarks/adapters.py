@@ -163,7 +163,10 @@ def _run(options: argparse.Namespace) -> None:
                 score = float(statistic(task.sums(one.answers[None]).sum(1))[0])
                 print(f"adapters: {task.name}, {arm.name}, seed {seed}: {name} {score:.3f}", flush=True)
     beside = {arm.name: arm.beside for arm in arms}
-    rows = list(rows_of(options.part, tasks, found, beside=beside, averaged=not options.task))
+    one_of_many = options.part == "switches"
+    rows = list(
+        rows_of(options.part, tasks, found, beside=beside, averaged=not options.task, at_once=one_of_many)
+    )
     if options.part in ("methods", "galileo") and not options.task:
         rows += summary(options.part, rows, tasks, found)
     print(as_text(rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -69,6 +70,23 @@ def test_rows_say_scores_differences_and_the_best_rival_of_at_most_a_tenth() -> 
     needed = ("methods/average", "places for a lower bound of -3 points")
     assert needed not in value  # ten points behind: no number of places would do
     assert value["methods/average/deflect", "score"].n == 60 + 45  # two tiles a place
+
+
+def test_of_many_comparisons_an_interval_holds_for_all_together() -> None:
+    tasks = [task("eurosat"), task("water", 90)]
+    found = {
+        (arm, of.name): [answered(of, right, TRAINED[arm], seed) for seed in range(3)]
+        for arm, right in ARMS.items()
+        for of in tasks
+    }
+    value = {(row.case, row.metric): row for row in rows_of("switches", tasks, found, at_once=True)}
+    asked = [case for case, metric in value if metric == "score, difference, all at once"]
+    assert len(asked) == len(ARMS) - 1
+    for case in asked:
+        alone, with_others = value[case, "score, difference"], value[case, "score, difference, all at once"]
+        assert with_others.value == alone.value
+        width = (with_others.hi - with_others.lo) / (alone.hi - alone.lo)  # type: ignore[operator]
+        assert width == pytest.approx(NormalDist().inv_cdf(1 - 0.025 / len(asked)) / 1.96, rel=0.15)
 
 
 def test_an_average_of_some_tasks_is_not_written_and_arms_stand_beside_their_own() -> None:
