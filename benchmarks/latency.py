@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.energy.machine import Machine
-from benchmarks.energy.meter import Consumed
 from benchmarks.entropy.timing import median_interval
 from benchmarks.results import Row, versions
 from codec.errors import UsageError
+from onboard.power.meter import Consumed
 
 SUITE = "performance"
 CALLS_FOR_P99 = 100  # with fewer the 99th percentile is the slowest call

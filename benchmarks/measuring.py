@@ -10,13 +10,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks.energy.find import cuda_uuid, gpu_missing, power_source, this_machine
+from benchmarks.energy.find import cuda_uuid, gpu_missing, this_machine
 from benchmarks.energy.machine import Machine
-from benchmarks.energy.meter import Meter
-from benchmarks.energy.source import PowerSource
 from benchmarks.latency import Timed, Window, idle_row, rows, warm_up
 from benchmarks.results import Row, versions
 from codec.errors import SwathpackError
+from onboard.power.find import power_source
+from onboard.power.meter import Meter
+from onboard.power.source import PowerSource
 
 _SETTLE_S, _IDLE_S = 2.0, 3.0  # clocks fall back after what ran before; then idle power is measured
 _ON_GPU = ("swathpack", "numpy", "torch", "triton")

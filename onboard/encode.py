@@ -37,6 +37,7 @@ class EncodeReport:
     nec_bytes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     engine: dict[str, object] = field(default_factory=dict)
+    energy: dict[str, object] | None = None  # who runs the encoder measures it: `onboard.power.run`
     skipped: dict[str, object] | None = None  # where rules were given
     notes: list[str] = field(default_factory=list)
 

@@ -1,6 +1,4 @@
-"""Energy of a window of work: from the INA3221 rails of a Jetson or from NVML, never from a model.
+"""What a machine says of itself beside a measurement, and what it lacks: `python -m benchmarks.energy`.
 
-    python -m benchmarks.energy        # what this machine can say, and what it lacks
-
-`rails` and `nvml` read, `meter` integrates, `machine` says under which clocks and power mode; `find` chooses.
+`machine` says under which clocks and power mode, `find` which machine; power itself is read by `onboard.power`.
 """

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.energy.find import gpu_missing, kernels_missing, power_source, this_machine
+from benchmarks.energy.find import gpu_missing, kernels_missing, this_machine
 from codec.errors import SwathpackError
+from onboard.power.find import power_source
 
 
 def main() -> int:

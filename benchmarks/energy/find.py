@@ -1,4 +1,4 @@
-"""The power source and the facts of this machine, whichever it is."""
+"""The facts of this machine, whichever it is, and what stands between it and GPU benchmarks."""
 
 from __future__ import annotations
 
@@ -8,35 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.energy.machine import Ask, Machine, ask, jetson, with_card
-from benchmarks.energy.nvml import NvmlGpu
-from benchmarks.energy.rails import rail_power
-from benchmarks.energy.source import PowerSource
 from benchmarks.results import hardware
-from codec.errors import BackendUnavailable, SwathpackError
-
-
-def power_source(
-    root: Path = Path("/"), *, gpu: bool = True, uuid: str | None = None, library: Any = None
-) -> PowerSource:
-    """Rails where there are any, since they hold the whole module; else the GPU by NVML, for what runs on one (`gpu`).
-
-    Raises BackendUnavailable, saying what both lack; and what the rails raise where they are there but wrong.
-    """
-    try:
-        return rail_power(root)
-    except BackendUnavailable as no_rail:
-        if not gpu:
-            raise
-        try:
-            card = NvmlGpu(uuid, library)
-            if card.joules() is None:
-                card.watts()
-        except BackendUnavailable as no_gpu:
-            raise BackendUnavailable(
-                f"energy cannot be measured: {no_rail.what}; {no_gpu.what}",
-                fix="run on a Jetson, or on a machine with an NVIDIA card and its driver",
-            ) from no_gpu
-        return card
+from codec.errors import SwathpackError
+from onboard.power.nvml import NvmlGpu
 
 
 def this_machine(

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.energy.nvml import NvmlGpu
 from benchmarks.results import hardware
+from onboard.power.nvml import NvmlGpu
 
 Ask = Callable[..., str]  # a command and its arguments → what it prints, empty where it cannot be run
 

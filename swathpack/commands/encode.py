@@ -117,6 +117,7 @@ def run(
     from codec.scene.scene import open_scene
     from onboard.encode import encode_scene
     from onboard.engine_package import engine_for
+    from onboard.power.run import energy_of_run
     from onboard.skipping import SkipRule
     from swathpack.streams import check_output, print_json, progress, say, write_output
 
@@ -147,6 +148,7 @@ def run(
             zoom=zoom,
         ) as opened,
         progress("encoding") as tick,
+        energy_of_run(gpu=runner.info.backend.startswith("tensorrt")) as energy,
     ):
         encoded = encode_scene(
             opened,
@@ -165,6 +167,8 @@ def run(
         )
     write_output(output, encoded.data)
     report = encoded.report
+    report.energy = energy.measured
+    report.notes += [energy.note] if energy.note else []
     for note in report.notes:
         say(f"note: {note}")
     if as_json:
@@ -177,4 +181,9 @@ def run(
         say(
             f"{output}: {report.nec_bytes} bytes for {n_coded} tiles {what}{each}, "
             f"{report.raw_bytes / report.nec_bytes:.1f} times smaller than the pixels of its {len(report.bands)} bands"
+            + (
+                f"; {energy.measured['joules']:.3g} J of {energy.measured['source']}"
+                if energy.measured
+                else ""
+            )
         )

@@ -7,10 +7,10 @@ import math
 import pytest
 
 from benchmarks.energy.machine import Machine
-from benchmarks.energy.meter import Consumed
 from benchmarks.entropy.timing import median_interval
 from benchmarks.latency import Timed, Window, idle_row, rows, warm_up
 from codec.errors import UsageError
+from onboard.power.meter import Consumed
 
 HERE = Machine("Board, power mode 25W", "GPU 612 MHz", ("driver 1",))
 WINDOW = Window(10, 30)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.energy.meter import Consumed, Meter, Sample, integrate
-from benchmarks.energy.rails import rail_power
 from codec.errors import Corrupt, InternalError, TryAgain
+from onboard.power.meter import Consumed, Meter, Sample, integrate
+from onboard.power.rails import rail_power
 from tests.performance.power_trees import Channel, Recording, write_hwmon
 
 

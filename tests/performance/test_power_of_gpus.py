@@ -11,9 +11,10 @@ import pytest
 
 from benchmarks.energy import __main__ as command
 from benchmarks.energy import find
-from benchmarks.energy.find import gpu_missing, kernels_missing, power_source, this_machine
-from benchmarks.energy.nvml import NvmlGpu
+from benchmarks.energy.find import gpu_missing, kernels_missing, this_machine
 from codec.errors import BackendUnavailable, InputError
+from onboard.power.find import power_source
+from onboard.power.nvml import NvmlGpu
 from tests.performance.power_trees import write_hwmon
 
 NOT_FOUND, NOT_SUPPORTED, NO_PERMISSION, UNINITIALISED = 6, 3, 4, 1

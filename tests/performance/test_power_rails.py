@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.energy.rails import find_rails, rail_power
 from codec.errors import BackendUnavailable, Corrupt, InputError
+from onboard.power.rails import find_rails, rail_power
 from tests.performance.power_trees import write, write_hwmon, write_iio
 
 ORIN_NX = (("VDD_IN", 5000, 2000), ("VDD_CPU_GPU_CV", 5000, 800), ("VDD_SOC", 4900, 300))

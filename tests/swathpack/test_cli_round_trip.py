@@ -60,7 +60,7 @@ def test_encode_reports_as_json(cli: Cli, scene_tif: Path, tmp_path: Path) -> No
     report = json.loads(ran.out)
     assert set(report) == {
         "tiles", "tiles_without_data", "tiles_invalid", "bands", "bands_absent", "raw_bytes", "nec_bytes", "seconds",
-        "engine", "skipped", "notes",
+        "engine", "energy", "skipped", "notes",
     }  # fmt: skip
     assert report["tiles"] == N_TILES
     assert report["raw_bytes"] == HEIGHT * WIDTH * len(BANDS) * 2

@@ -10,8 +10,8 @@ from itertools import pairwise
 from types import TracebackType
 from typing import Protocol
 
-from benchmarks.energy.source import PowerSource
 from codec.errors import InternalError, SwathpackError, TryAgain
+from onboard.power.source import PowerSource
 
 SAMPLES_PER_S = 20.0  # wanted; an INA3221 itself averages over some milliseconds
 LEAST_PER_S = 10.0  # below that a window is not believed
