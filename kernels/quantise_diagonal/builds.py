@@ -1,9 +1,12 @@
-"""What is compiled ahead of time: widths of encoders, all kinds, both integers, with and without what may be left out."""
+"""What is compiled ahead of time: widths of encoders, all kinds, both integers, with and without what may be left out; what
+puts together the partial results that batches of a 14×14 grid leave.
+"""
 
 from __future__ import annotations
 
 from kernels.quantise_diagonal.kernel import quantise_diagonal_kernel
-from kernels.quantise_diagonal.launch import parts_of, tile_for
+from kernels.quantise_diagonal.launch import chunk_for, parts_of, tile_for
+from kernels.quantiser.builds import totals_build
 from kernels.resources import Build
 
 # kind, symbols, channels, norm, and the most registers: up to 168 of a thread an SM holds 12 warps.
@@ -25,7 +28,7 @@ def builds() -> tuple[Build, ...]:
             **dict.fromkeys(("gain", "offset", "inv_step", "theta"), "*fp32"),
             **dict.fromkeys(("code", "costs"), "*i16"),
             "symbols": f"*{symbols}",
-            **dict.fromkeys(("largest", "tile_costs"), "*i32"),
+            **dict.fromkeys(("partial_largest", "partial_costs"), "*i32"),
             **dict.fromkeys(("rows", "chunk"), "i32"),
             **dict.fromkeys(("share", "eps"), "fp32"),
         }
@@ -37,4 +40,7 @@ def builds() -> tuple[Build, ...]:
         name = f"quantise_diagonal/{kind}-{symbols}-{channels}"
         kernel = quantise_diagonal_kernel
         found.append(Build(name, kernel, types, constants, tile.warps, 1, False, registers, 8 << 10))
+    for n_tiles in (64, 4096):
+        chunk = chunk_for(n_tiles, 196, tile_for(768))
+        found.append(totals_build("quantise_diagonal", -(-196 // chunk), 5))
     return tuple(found)

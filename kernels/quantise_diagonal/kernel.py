@@ -55,8 +55,8 @@ def quantise_diagonal_kernel(
     code,  # (C,) int16
     costs,  # (DENSE, 128) int16
     symbols,  # (N, F, C) int8 or int16
-    largest,  # (N, chunks) int32, bits of float32
-    tile_costs,  # (N, chunks, L) int32
+    partial_largest,  # (N, chunks) int32, bits of float32
+    partial_costs,  # (N, chunks, L) int32
     rows,  # F
     chunk,  # rows of a program
     share,  # 1 / C
@@ -121,7 +121,7 @@ def quantise_diagonal_kernel(
     most = tl.max(tl.max(top[0], 1), 0)
     for part in tl.static_range(1, PARTS):
         most = tl.maximum(most, tl.max(tl.max(top[part], 1), 0))
-    tl.store(largest + program, most)
+    tl.store(partial_largest + program, most)
     layers, of_channel = (), ()
     for part in tl.static_range(PARTS):
         layers += (tl.load(code + cols[part], mask=cols[part] < C, other=-1).to(tl.int32) >> 7,)
@@ -130,4 +130,4 @@ def quantise_diagonal_kernel(
         of_layer = 0
         for part in tl.static_range(PARTS):
             of_layer += tl.sum(tl.where(layers[part] == layer, of_channel[part], 0), 0)
-        tl.store(tile_costs + program * L + layer, of_layer)
+        tl.store(partial_costs + program * L + layer, of_layer)

@@ -11,6 +11,7 @@ from torch import Tensor
 from kernels.launch import jitted, power_of_two
 from kernels.quantiser import Quantised
 from kernels.quantiser.cells import LIMIT, symbol_kind
+from kernels.quantiser.totals import with_totals
 
 KINDS = (torch.float16, torch.bfloat16, torch.float32)
 WIDEST = 4096  # channels: a row is held in registers
@@ -66,16 +67,15 @@ def run_quantise_diagonal(
     chunks = -(-rows // chunk)
     x = x.contiguous()
     symbols = torch.empty(x.shape, dtype=kind, device=x.device)
-    largest = torch.empty((n_tiles, chunks), dtype=torch.int32, device=x.device)
-    tile_costs = torch.empty((n_tiles, chunks, n_layers), dtype=torch.int32, device=x.device)
+    partial_largest = torch.empty((n_tiles, chunks), dtype=torch.int32, device=x.device)
+    partial_costs = torch.empty((n_tiles, chunks, n_layers), dtype=torch.int32, device=x.device)
     with torch.cuda.device_of(x):
         jitted(quantise_diagonal_kernel)[(n_tiles * chunks,)](
             x, inv_step if gain is None else gain.contiguous(), inv_step if offset is None else offset.contiguous(),
             inv_step.contiguous(), theta.contiguous(), code.contiguous(), costs.contiguous(),
-            symbols, largest, tile_costs, rows, chunk, 1.0 / channels, 0.0 if eps is None else eps,
+            symbols, partial_largest, partial_costs, rows, chunk, 1.0 / channels, 0.0 if eps is None else eps,
             C=channels, W=width, PARTS=parts, L=n_layers, NORM=eps is not None, HAS_GAIN=gain is not None,
             HAS_OFFSET=offset is not None, DENSE=costs.shape[0], LIMIT=float(LIMIT[kind]), BF=tile.rows,
             num_warps=tile.warps, enable_fp_fusion=False,
         )  # fmt: skip
-    # Integers: whatever the order, the sums are the same.
-    return Quantised(symbols, tile_costs.sum(1), largest.amax(1).view(torch.float32).round())
+    return with_totals(symbols, partial_largest, partial_costs)

@@ -1,9 +1,12 @@
-"""What is compiled ahead of time: both kernels, products of three parts and exact ones, in the tiles that run."""
+"""What is compiled ahead of time: both kernels, products of three parts and exact ones, in the tiles that run; what puts
+together the partial results that they leave of a 14×14 grid of 768 channels.
+"""
 
 from __future__ import annotations
 
 from kernels.quantise_projection.kernel import quantise_projection_kernel, token_spectrum_kernel
 from kernels.quantise_projection.launch import tile_for
+from kernels.quantiser.builds import totals_build
 from kernels.resources import Build
 
 # precision, kind of tokens, symbols, groups of frequencies, and the most registers of either kernel
@@ -26,7 +29,7 @@ def builds() -> tuple[Build, ...]:
         }  # fmt: skip
         channels = {
             **dict.fromkeys(("spectrum", "bases", "inv_step", "theta"), "*fp32"),
-            **dict.fromkeys(("frequencies", "starts", "largest", "tile_costs"), "*i32"),
+            **dict.fromkeys(("frequencies", "starts", "partial_largest", "partial_costs"), "*i32"),
             **dict.fromkeys(("code", "costs"), "*i16"),
             "symbols": f"*{symbols}",
             **dict.fromkeys("nfc", "i32"),
@@ -43,4 +46,6 @@ def builds() -> tuple[Build, ...]:
             found.append(
                 Build(name + what, kernel, types, constant, tile.warps, tile.stages, False, registers, 64 << 10, ("c",))
             )  # fmt: skip
+    partials = 196 * -(-768 // tile_for("tf32x3").cols)
+    found.append(totals_build("quantise_projection", partials, 5))
     return tuple(found)

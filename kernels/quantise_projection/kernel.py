@@ -51,8 +51,8 @@ def quantise_projection_kernel(
     code,  # (F, C) int16
     costs,  # (DENSE, 128) int16
     symbols,  # (N, F, C) int8 or int16
-    largest,  # (N, F, blocks of channels) int32, bits of float32
-    tile_costs,  # (N, F, blocks of channels, L) int32
+    partial_largest,  # (N, F, blocks of channels) int32, bits of float32
+    partial_costs,  # (N, F, blocks of channels, L) int32
     n, f, c,
     G: tl.constexpr,
     L: tl.constexpr,
@@ -112,8 +112,8 @@ def quantise_projection_kernel(
         mask=inside,
     )
     partial = row * blocks_n + col_block
-    tl.store(largest + partial, tl.max(found.to(tl.int32, bitcast=True), 1), mask=is_row)
+    tl.store(partial_largest + partial, tl.max(found.to(tl.int32, bitcast=True), 1), mask=is_row)
     cost = device.symbol_costs(found, costs + (kind & 127), DENSE)
     for layer in tl.static_range(L):
         of_layer = tl.sum(tl.where(kind >> 7 == layer, cost, 0), 1)
-        tl.store(tile_costs + partial * L + layer, of_layer, mask=is_row)
+        tl.store(partial_costs + partial * L + layer, of_layer, mask=is_row)

@@ -10,6 +10,7 @@ from torch import Tensor
 from kernels.launch import jitted
 from kernels.quantiser import Quantised
 from kernels.quantiser.cells import LIMIT, symbol_kind
+from kernels.quantiser.totals import with_totals
 
 KINDS = (torch.float16, torch.bfloat16, torch.float32)
 
@@ -70,22 +71,20 @@ def run_quantise_projection(
     col_blocks = -(-c // tile.cols)
     with torch.cuda.device_of(x):
         if dct is None:
-            spectrum = (x.float() - mean).contiguous()
+            spectrum = (x - mean).contiguous()  # of float32, as the mean is; x is not copied for it
         else:
             spectrum = run_token_spectrum(x, mean, dct, precision, tile)
         symbols = torch.empty(x.shape, dtype=kind, device=x.device)
-        largest = torch.empty((n, f, col_blocks), dtype=torch.int32, device=x.device)
-        tile_costs = torch.empty((n, f, col_blocks, n_layers), dtype=torch.int32, device=x.device)
+        partial_largest = torch.empty((n, f, col_blocks), dtype=torch.int32, device=x.device)
+        partial_costs = torch.empty((n, f, col_blocks, n_layers), dtype=torch.int32, device=x.device)
         # How many blocks of rows there are is known on the device; no more than this, and those beyond have no rows.
         row_blocks = -(-n * f // tile.rows) + groups
         jitted(quantise_projection_kernel)[(row_blocks * col_blocks,)](
             spectrum, bases.contiguous(), frequencies.contiguous(), starts.contiguous(),
             inv_step.contiguous(), theta.contiguous(), code.contiguous(), costs.contiguous(),
-            symbols, largest, tile_costs, n, f, c,
+            symbols, partial_largest, partial_costs, n, f, c,
             G=groups, L=n_layers, DENSE=costs.shape[0], LIMIT=float(LIMIT[kind]),
             BM=tile.rows, BN=tile.cols, BK=tile.inner, PRECISION=precision,
             num_warps=tile.warps, num_stages=tile.stages, enable_fp_fusion=False,
         )  # fmt: skip
-    # Integers: whatever the order, the sums are the same.
-    largest = largest.flatten(1).amax(1).view(torch.float32).round()
-    return Quantised(symbols, tile_costs.sum((1, 2)), largest)
+    return with_totals(symbols, partial_largest, partial_costs)

@@ -32,6 +32,12 @@ def symbols(found, y):
 
 
 @triton.jit
+def rounded(found):
+    """What `steps` gave → magnitudes in float32, 0 for what is below 0; NaN stays."""
+    return (found + _MAGIC) - _MAGIC
+
+
+@triton.jit
 def symbol_costs(found, of_level, DENSE: tl.constexpr):
     """1/256 bit, int32. `of_level`: where a level's costs begin, of DENSE × 128 (`kernels.quantiser.cells`); in bounds
     whatever is found.

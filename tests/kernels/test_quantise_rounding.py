@@ -15,6 +15,7 @@ triton = pytest.importorskip("triton")
 
 from kernels.quantise_diagonal import launch as diagonal_launch  # noqa: E402
 from kernels.quantise_projection import launch as projection_launch  # noqa: E402
+from kernels.quantiser import totals  # noqa: E402
 from kernels.resources import ARCHITECTURES, builds  # noqa: E402
 
 # Builds whose names begin so, and what a tile of each leaves to a thread: latents.
@@ -24,6 +25,7 @@ BUILDS = {
     "quantise_projection/tf32x3-bf16-i8": 32,
     "quantise_projection/ieee-fp32-i16": 16,
 }
+TOTALS = "quantise_diagonal/totals-33"
 _COMPILE = """
 import sys
 from pathlib import Path
@@ -43,9 +45,8 @@ def folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """PTX and machine code; from a process of its own, as Triton interprets here."""
     out = tmp_path_factory.mktemp("ptx")
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    done = subprocess.run(
-        [sys.executable, "-c", _COMPILE, str(out), *BUILDS], env=environment, cwd=root, capture_output=True, text=True
-    )  # fmt: skip
+    asked = [sys.executable, "-c", _COMPILE, str(out), *BUILDS, TOTALS]
+    done = subprocess.run(asked, env=environment, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return out
 
@@ -83,6 +84,18 @@ def test_without_sums_of_products_there_is_no_fused_operation(folder: Path, arch
     assert "FFMA" not in said
 
 
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_no_compiler_sees_that_what_rounds_the_largest_adds_nothing(folder: Path, arch: int) -> None:
+    """1.5 · 2²³ and its negative, one after the other, each of which rounds."""
+    ptx = (folder / f"{TOTALS.replace('/', '-')}-{arch}.ptx").read_text()
+    made = operations(ptx)
+    first = [
+        (r, *taken[1:]) for r, (what, taken) in made.items() if what == "add.rn.f32" and taken[0] in made
+    ]
+    assert [constant for _, constant in first] == ["0f4B400000", "0fCB400000"]
+    assert made[first[1][0]][1][0] == first[0][0]
+
+
 def test_the_matrix_units_leave_the_projection_no_fused_operation(folder: Path) -> None:
     """Products of three parts are all theirs: what is left is the quantiser."""
     for arch in ARCHITECTURES:
@@ -104,7 +117,7 @@ def test_no_quantiser_is_built_or_launched_with_fused_operations(monkeypatch: py
         def __call__(self, *given: object, enable_fp_fusion: object = None, **options: object) -> None:
             asked.append(enable_fp_fusion)
 
-    for launch in (diagonal_launch, projection_launch):
+    for launch in (diagonal_launch, projection_launch, totals):
         monkeypatch.setattr(launch, "jitted", lambda function: Kernel())
     one, square, code = torch.ones(1, 1), torch.ones(1, 1, 1), torch.zeros(1, 1, dtype=torch.int16)
     costs, number = torch.zeros(256, 128, dtype=torch.int16), torch.zeros(2, dtype=torch.int32)
@@ -112,4 +125,4 @@ def test_no_quantiser_is_built_or_launched_with_fused_operations(monkeypatch: py
     projection_launch.run_quantise_projection(
         square, one, one, square, number[:1], number, one, one, code, costs, 1, "ieee"
     )
-    assert asked == [False, False, False]
+    assert asked == [False] * 5
