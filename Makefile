@@ -17,7 +17,7 @@ LOSS ?= 0.1
 OUT ?= demo-out
 SEED ?= 7
 
-.PHONY: help setup setup-demo demo test test-long check core-test core-test-arm numbers bench bench-peers bench-entropy gpu fuzz clean
+.PHONY: help setup setup-demo demo test test-long check core-test core-test-arm numbers bench bench-peers bench-entropy gpu gpu-sanitize fuzz clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
@@ -126,6 +126,12 @@ gpu: setup ## GPU tests and benchmarks; says what it needs where there is none
 	$(BIN)/python -m benchmarks.energy
 	$(BIN)/python -m pytest tests/kernels -m gpu
 	$(BIN)/python -m pytest benchmarks --benchmark-only -m gpu
+
+# Without PyTorch's cache every array is an allocation of its own, so that reading beyond one is seen.
+gpu-sanitize: setup ## GPU tests of the kernels under compute-sanitizer: reads and writes outside of arrays; slow
+	@command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer is missing; it comes with the CUDA toolkit"; exit 8; }
+	PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool memcheck --error-exitcode 1 --target-processes all \
+	  $(BIN)/python -m pytest tests/kernels -m gpu
 
 numbers: $(V)/.dev ## measured numbers against their targets
 	$(BIN)/python -m benchmarks.numbers
