@@ -124,8 +124,8 @@ class Answered:
 
 
 def answer(arm: Arm, task: Task, recipe: TaskRecipe, where: Folders, out: Path) -> Answered:
-    """All folds of one seed (`recipe.seed`); kept in `out` under a name that says all that decides, and read from there: of
-    arms that are one adapter under several names it is computed once.
+    """All folds of one seed (`recipe.seed`); kept in `out` under a name that says all that decides but this code, and read
+    from there: of arms that are one adapter under several names it is computed once.
     """
     if arm.rate is not None:
         recipe = recipe.model_copy(update={"rate": arm.rate})

@@ -1,13 +1,13 @@
 """DEFLECT and its rivals on the evidence tasks: `python -m benchmarks.adapters`.
 
-    python -m benchmarks.adapters --data ../shared/data                      # all methods, three seeds
-    python -m benchmarks.adapters --data ../shared/data --part galileo       # from its RGB group to all groups
-    python -m benchmarks.adapters --data ../shared/data --part ranks         # of W_A: 2 … 32
-    python -m benchmarks.adapters --data ../shared/data --part layers        # which are adapted
-    python -m benchmarks.adapters --data ../shared/data --part switches      # what the paper leaves open (docs/deflect.md)
-    python -m benchmarks.adapters --data ../shared/data --part seeds         # ten of them, DEFLECT and LoRA
-    python -m benchmarks.adapters --data ../shared/data --part narrow        # 120 interpolated narrow bands
-    python -m benchmarks.adapters --data ../shared/data --part starts        # of the rivals' further filters
+    python -m benchmarks.adapters --data ../shared/data --steps 200                  # all methods, three seeds
+    python -m benchmarks.adapters --data ../shared/data --steps 200 --part galileo   # from its RGB group to all groups
+    python -m benchmarks.adapters --data ../shared/data --steps 100 --part ranks     # of W_A: 2 … 32
+    python -m benchmarks.adapters --data ../shared/data --steps 100 --part layers    # which are adapted
+    python -m benchmarks.adapters --data ../shared/data --steps 100 --part switches  # what the paper leaves open
+    python -m benchmarks.adapters --data ../shared/data --steps 100 --part seeds     # ten of them, DEFLECT and LoRA
+    python -m benchmarks.adapters --data ../shared/data --steps 100 --part narrow    # 120 interpolated narrow bands
+    python -m benchmarks.adapters --data ../shared/data --steps 100 --part starts    # of the rivals' further filters
 
 The base is `rgb-small`, which saw red, green and blue alone; tiles have twelve bands. `native` is `s2-nano`, which was
 trained on them, frozen; of Galileo, the encoder with all its groups. Every answer is by a model that saw no tile of that

@@ -58,8 +58,12 @@ class AdapterFile:
 def encode_adapter(adapted: Adapted, *, encoder_sha256: str = "", packing: Packing | None = None) -> bytes:
     """The file's bytes. `encoder_sha256`: of the file of the base; `packing`: None stores float32.
 
-    Raises InputError for tensors that are not finite, and for statistics that were never fitted.
+    Raises InputError for tensors that are not finite, statistics that were never fitted, and another packing.
     """
+    if packing is not None and packing not in PACKINGS:
+        raise InputError(
+            f"no packing is called {packing!r}", expected=", ".join(PACKINGS), fix="leave it out for float32"
+        )
     statistics = next((m for m in adapted.modules() if isinstance(m, PatchStatistics)), None)
     if statistics is not None and not statistics.fitted:
         raise InputError(

@@ -251,3 +251,9 @@ def test_weights_that_are_not_finite_are_not_stored(tmp_path: Path) -> None:
         next(iter(adapted.trained().values())).mul_(float("inf"))
     with pytest.raises(InputError, match=r"tensor .* not finite"):
         save_adapter(adapted, tmp_path / "a.safetensors")
+
+
+def test_another_packing_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no packing is called 'int2'.*int8, int4.*float32"):
+        save_adapter(trained("norm", encoder()), tmp_path / "a.safetensors", packing="int2")  # type: ignore[arg-type]
+    assert not any(tmp_path.iterdir())
