@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.adapter_rows import rows_of, spread_of, summary
+from benchmarks.adapter_rows import rows_of, spread_of, summary, together
 from benchmarks.adapter_tasks import ALL_GROUPS, GALILEO, Answered, Arm, Folders, Task, answer
 from benchmarks.adapters import PARTS
 from codec.adapt import apply
@@ -89,6 +90,31 @@ def test_of_many_comparisons_an_interval_holds_for_all_together() -> None:
         assert width == pytest.approx(NormalDist().inv_cdf(1 - 0.025 / len(asked)) / 1.96, rel=0.15)
 
 
+def test_twenty_intervals_together_leave_the_truth_out_as_seldom_as_one() -> None:
+    rng = np.random.default_rng(0)
+    half = together(rng.normal(0, 3, 100_000), 20)
+    one_is_out = (np.abs(rng.normal(0, 3, (20_000, 20))) > half).any(1).mean()
+    assert one_is_out == pytest.approx(0.05, abs=0.006)
+
+
+def test_the_places_asked_for_are_those_that_would_bring_the_lower_bound_to_three_points() -> None:
+    tasks = [task("eurosat")]
+    right = {"rgb only": 0.4, "lora r 8": 0.72, "deflect": 0.7, "native": 0.9}
+    found = {
+        (arm, "eurosat"): [answered(tasks[0], right[arm], TRAINED[arm], seed) for seed in range(3)]
+        for arm in right
+    }
+    rows = list(rows_of("methods", tasks, found))
+    value = {row.metric: row for row in summary("methods", rows, tasks, found)}
+    held, needed = (
+        value["difference to the best rival of at most a tenth"],
+        value["places for a lower bound of -3 points"],
+    )
+    assert held.value > -3 > held.lo  # type: ignore[operator]
+    half = (held.hi - held.lo) / 2 * (held.n / needed.value) ** 0.5  # type: ignore[operator]
+    assert held.value - half == pytest.approx(-3, abs=0.1)
+
+
 def test_an_average_of_some_tasks_is_not_written_and_arms_stand_beside_their_own() -> None:
     of = task("eurosat")
     found = {
@@ -143,8 +169,43 @@ def test_answers_are_kept_by_what_decides_them(tmp_path: Path) -> None:
     again = answer(arm, of, recipe, where, tmp_path / "kept")
     assert np.array_equal(1 - first.answers, again.answers)
     assert (first.trained, first.base) == (again.trained, again.base)
-    answer(arm, of, recipe.model_copy(update={"seed": 1}), where, tmp_path / "kept")
-    assert len(list((tmp_path / "kept").iterdir())) == 2
+    renamed = answer(
+        Arm("by another name", "deflect", "tiny", {"layers": "all"}), of, recipe, where, tmp_path / "kept"
+    )
+    assert np.array_equal(renamed.answers, again.answers)
+
+
+def test_what_decides_an_answer_is_never_answered_by_another(tmp_path: Path) -> None:
+    """Seed, steps, a setting, the rate of an arm, the method, labels, pixels, and the weights of the base."""
+    of, kept = task("eurosat", 48), tmp_path / "kept"
+    where = Folders(tmp_path, tmp_path)
+    config = EncoderConfig(bands=("blue", "green", "red"), tile=8, patch=8, width=16, depth=1, heads=2)
+
+    def write(seed: int) -> None:
+        torch.manual_seed(seed)
+        (tmp_path / "tiny").mkdir(exist_ok=True)
+        save_encoder(Encoder(config), tmp_path / "tiny" / "encoder.safetensors")
+
+    write(0)
+    arm = Arm("deflect", "deflect", "tiny", {"layers": "all"})
+    recipe = TaskRecipe(steps=1, batch=4)
+    labels, pixels = 1 - of.data.labels, of.data.pixels + 0.01
+    asked = [
+        (arm, of, recipe),
+        (arm, of, recipe.model_copy(update={"seed": 1})),
+        (arm, of, recipe.model_copy(update={"steps": 2})),
+        (replace(arm, settings={"layers": "all", "uatt__rank": 4}), of, recipe),
+        (replace(arm, rate=3e-4), of, recipe),
+        (Arm("bitfit", "bitfit", "tiny"), of, recipe),
+        (arm, replace(of, data=replace(of.data, labels=labels)), recipe),
+        (arm, replace(of, data=replace(of.data, pixels=pixels)), recipe),
+    ]
+    for number, one in enumerate(asked, 1):
+        answer(*one, where, kept)
+        assert len(list(kept.iterdir())) == number
+    write(1)
+    answer(arm, of, recipe, where, kept)
+    assert len(list(kept.iterdir())) == len(asked) + 1
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -81,6 +81,13 @@ def test_by_default_each_token_keeps_the_length_before_the_projection_and_change
     assert not same(*lengths(found.after))
 
 
+@pytest.mark.parametrize("ref", ["z_P", "same"])
+def test_the_reference_is_of_a_run_without_adapter_only_where_that_is_asked(ref: str) -> None:
+    """With x_A in the stream the adapted block does not see what the frozen encoder's block sees."""
+    found = Lengths(norm__ref=ref, upe__add_to_stream=True)
+    assert same(*lengths(found.before)) == (ref == "z_P")
+
+
 def test_per_head_every_head_keeps_its_length() -> None:
     found = Lengths(norm__per="head")
     adapted, frozen = (x.unflatten(-1, (found.heads, -1)) for x in found.before)

@@ -192,3 +192,17 @@ def test_a_band_that_never_changes_is_named_once_and_not_learned(how: str) -> No
     assert len(told) == 1
     assert "mean of red" not in str(told[0].message)
     assert np.isfinite(logits(adapted, head, data)).all()
+
+
+def test_the_head_standardises_the_labelled_tokens_of_the_frozen_start() -> None:
+    data, base = tiles(0, dense=True), encoder()
+    data.labels[:, 0] = NO_CLASS
+    adapted = apply(base, "deflect", BANDS, layers="all")
+    head = train(adapted, data, RECIPE.model_copy(update={"steps": 3}))
+    with torch.no_grad():
+        tokens = torch.cat(
+            [base(x[:, :3], there[:, :3], valid)["tokens"] for x, there, valid in data.batches()]
+        )
+    known = tokens[torch.from_numpy(data.labels != NO_CLASS)]
+    torch.testing.assert_close(head.mean, known.mean(0), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(head.inverse_spread, 1 / known.std(0, correction=0), atol=1e-4, rtol=1e-3)

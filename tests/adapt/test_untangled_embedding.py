@@ -85,3 +85,18 @@ def test_what_stands_in_absent_bands_and_invalid_pixels_does_not_matter(junk: fl
     assert torch.equal(
         adapted(pixels, present, validity)["tokens"], adapted(spoiled, present, validity)["tokens"]
     )
+
+
+@pytest.mark.parametrize("stream", ["static", "twin"])
+@pytest.mark.parametrize("normalised", [True, False])
+def test_a_normalised_code_says_in_which_direction_a_patch_lies_and_not_how_far(
+    stream: str, normalised: bool
+) -> None:
+    adapted = adapted_with_real_statistics(
+        uatt__stream=stream, uatt__ln_aux=normalised, layers="first-half", norm__mode="off"
+    ).double()
+    batch = batch_of(dtype=torch.float64)
+    with torch.no_grad():
+        s = adapted.described(*batch)
+        near, far = (adapted(*batch, described=size * s)["tokens"] for size in (100.0, 300.0))
+    assert ((near - far).abs().max() < 1e-4) == normalised
