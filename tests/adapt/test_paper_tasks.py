@@ -280,6 +280,22 @@ def test_a_folder_of_another_run_is_refused(
     assert "no report of a run" in capsys.readouterr().err
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_learned(
+    files: dict[str, Path],
+    encoder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("codec.adapt.tasks.run.train", lambda *_: pytest.fail("it learned"))
+    (tmp_path / "file").write_text("no folder")
+    assert main(command("train", "burn-scars", files["burn-scars"], encoder, tmp_path / "file" / "out")) == 3
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert "cannot be written: Not a directory; choose a folder" in error
+
+
 def test_another_encoder_cannot_take_the_adapter(
     files: dict[str, Path], encoder: Path, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,7 @@ def run(
         return kept
 
     adapted = apply(base, method, task.bands, settings)
+    _make(folder)
     torch.manual_seed(seed)
     started = time.monotonic()
     constant = fit_statistics(adapted, prepared.train)
@@ -98,7 +100,6 @@ def run(
     learned = time.monotonic()
     matrix = scored(adapted, head, prepared.test, task, prepared.tile)
     value, of_classes = score_of(matrix, task)
-    folder.mkdir(parents=True, exist_ok=True)
     size = save_adapter(adapted, folder / "adapter.safetensors", encoder_sha256=prepared.opened.sha256)
     state = {name: tensor.contiguous() for name, tensor in sorted(head.state_dict().items())}
     header = {"classes": json.dumps(prepared.train.classes), "task": task.name}
@@ -137,6 +138,18 @@ def run(
         f"{method}, seed {seed}: {task.metric} {value:.1f} %, {percent(100 * adapted.share)} trained, {size} bytes"
     )
     return report
+
+
+def _make(folder: Path) -> None:
+    """A folder that can be written, before hours are spent. Raises InputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"cannot be written: {error.strerror}", path=folder, fix="choose a folder you may write to"
+        ) from error
 
 
 def _kept(path: Path, about: Mapping[str, Any]) -> dict[str, Any] | None:
