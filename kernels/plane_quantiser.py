@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from codec.transform.quantiser import MAX_MAGNITUDE
 from codec.types import Symbols
 from kernels.quantise_projection import PlaneMatrices, quantise_projection
 from kernels.quantiser import Cells, Quantised
+from kernels.quantiser.norm import normalised
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class PlaneQuantiser:
     matrices: PlaneMatrices
     cells: Cells
     precision: str  # of a GPU's products (`quantise_projection`)
+    # Of the encoder's last LayerNorm, where it is done here: C float32, its weight and bias.
+    gain: Tensor | None = None
+    offset: Tensor | None = None
+    eps: float | None = None
 
     @classmethod
     def of(
@@ -41,10 +46,13 @@ class PlaneQuantiser:
         kind: torch.dtype = torch.int16,
         device: torch.device | str = "cuda",
         precision: str = "tf32x3",
+        norm: torch.nn.LayerNorm | None = None,
     ) -> PlaneQuantiser:
         """Of a plane by number, at the package's default quality or another; `kind` of the symbols: int8 or int16.
 
-        Raises InputError for planes of integers, and for planes that others refine: their symbols are digits.
+        With `norm`, the encoder's last, the embeddings given are the tokens before it; its weights are copied.
+        Raises InputError for planes of integers, for planes that others refine, whose symbols are digits, and for a norm of
+        another width than the plane's.
         """
         if not 0 <= plane < len(package.planes):
             raise InputError(
@@ -58,12 +66,22 @@ class PlaneQuantiser:
         if len(package.chain(plane)) > 1:
             raise InputError(f"plane {name!r} is refined by others", fix="use codec.pipeline.encode")
         index = package.default_ladder_index if ladder_index is None else ladder_index
-        tables = package.table_file
-        cells = Cells.of(
-            package.maps(plane, index), tables.levels, len(tables.planes[plane].layer_shift), kind, device
-        )
         matrices = PlaneMatrices.of(package.transforms[name], device)
-        return cls(package, plane, index, matrices, cells, precision)
+        cells = _cells(package, plane, index, kind, device)
+        found = cls(package, plane, index, matrices, cells, precision)
+        if norm is None:
+            return found
+        channels = package.planes[plane].spec.channels
+        if tuple(norm.normalized_shape) != (channels,):
+            raise InputError(
+                f"the norm before plane {name!r} is over its channels",
+                expected=(channels,), found=tuple(norm.normalized_shape),
+            )  # fmt: skip
+        gain, offset = (
+            None if each is None else each.detach().to(device, torch.float32, copy=True)
+            for each in (norm.weight, norm.bias)
+        )
+        return replace(found, gain=gain, offset=offset, eps=norm.eps)
 
     def quantised(self, embeddings: Tensor, known: Tensor | None = None) -> Quantised:
         """Embeddings N×h×w×C → symbols N×F×C and their costs, on the device, which nobody waits for.
@@ -83,12 +101,16 @@ class PlaneQuantiser:
             )
         x = embeddings.flatten(1, 2)
         if known is None:
-            return quantise_projection(x, self.matrices, self.cells, precision=self.precision)
+            return quantise_projection(
+                x, self.matrices, self.cells, gain=self.gain, offset=self.offset, eps=self.eps,
+                precision=self.precision,
+            )  # fmt: skip
+        x = normalised(x.float(), self.gain, self.offset, self.eps)
         there = known.flatten(1)[..., None].bool()
         mean = self.matrices.mean
-        centred = torch.where(there, x.float() - mean, 0.0)
+        centred = torch.where(there, x - mean, 0.0)
         filled = centred.sum(1, keepdim=True) / there.sum(1, keepdim=True).clamp(min=1)
-        x = torch.where(there, x.float(), mean + filled)
+        x = torch.where(there, x, mean + filled)
         found = quantise_projection(x, self.matrices, self.cells, precision=self.precision)
         # A tile of which nothing is known is its mean: its symbols are 0.
         return found._replace(tile_costs=found.tile_costs * there.any(1))
@@ -101,11 +123,8 @@ class PlaneQuantiser:
         """
         found = self.quantised(embeddings, known)
         if self.cells.kind == torch.int8 and bool((found.largest > torch.iinfo(torch.int8).max).any()):
-            wider = PlaneQuantiser.of(
-                self.package, self.plane, self.ladder_index, kind=torch.int16, device=embeddings.device,
-                precision=self.precision,
-            )  # fmt: skip
-            found = wider.quantised(embeddings, known)
+            cells = _cells(self.package, self.plane, self.ladder_index, torch.int16, embeddings.device)
+            found = replace(self, cells=cells).quantised(embeddings, known)
         largest = found.checked().largest
         if bool((largest >= MAX_MAGNITUDE).any()):
             raise InputError(
@@ -117,3 +136,11 @@ class PlaneQuantiser:
         shape = embeddings.shape[:3]
         validity = torch.ones(shape, dtype=torch.bool) if known is None else known.bool().cpu()
         return Symbols(self.plane, values, validity.numpy())
+
+
+def _cells(
+    package: Package, plane: int, ladder_index: int, kind: torch.dtype, device: torch.device | str
+) -> Cells:
+    tables = package.table_file
+    layers = len(tables.planes[plane].layer_shift)
+    return Cells.of(package.maps(plane, ladder_index), tables.levels, layers, kind, device)

@@ -11,6 +11,7 @@ from kernels.quantise_diagonal.launch import obstacle, run_quantise_diagonal
 from kernels.quantise_diagonal.twin import quantise_diagonal_twin
 from kernels.quantiser import Cells, Quantised
 from kernels.quantiser.cells import symbol_kind
+from kernels.quantiser.norm import check_channels
 
 
 def quantise_diagonal(
@@ -53,14 +54,4 @@ def _(
 def _check(x: Tensor, cells: Cells, gain: Tensor | None, offset: Tensor | None, eps: float | None) -> None:
     if x.ndim != 3 or not x.is_floating_point() or not all(x.shape):
         raise InputError("tokens are floats, tiles × tokens × channels", found=f"{x.dtype} {tuple(x.shape)}")
-    for name, each in (("cells", cells.inv_step), ("gain", gain), ("offset", offset)):
-        if each is None:
-            continue
-        if each.shape != x.shape[2:] or each.dtype != torch.float32 or each.device != x.device:
-            raise InputError(
-                f"{name}: there is one float32 number for each channel, where the tokens are",
-                expected=f"{tuple(x.shape[2:])} on {x.device}",
-                found=f"{each.dtype} {tuple(each.shape)} on {each.device}",
-            )
-    if eps is not None and not 0 < eps < float("inf"):
-        raise InputError("what a LayerNorm adds to a variance is a finite number above 0", found=eps)
+    check_channels(x, eps, cells=cells.inv_step, gain=gain, offset=offset)

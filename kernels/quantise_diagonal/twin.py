@@ -11,6 +11,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from kernels.quantiser import Quantised
+from kernels.quantiser.norm import normalised
 from kernels.quantiser.twin import quantised_twin
 
 
@@ -19,10 +20,5 @@ def quantise_diagonal_twin(
     gain: Tensor | None, offset: Tensor | None, eps: float | None,
 ) -> Quantised:  # fmt: skip
     """x N×F×C of any float kind, C of each parameter. `eps` None: no norm; no gain, no offset: none."""
-    y = x.float()
-    if eps is not None:
-        y = y - y.mean(-1, keepdim=True)
-        y = y * (1.0 / (y.square().mean(-1, keepdim=True) + eps).sqrt())
-    y = y if gain is None else y * gain
-    y = y if offset is None else y + offset
+    y = normalised(x.float(), gain, offset, eps)
     return quantised_twin(y, inv_step, theta, code, costs, n_layers)

@@ -1,4 +1,4 @@
-"""Token DCT and channel KLT of a plane as products of matrices, the second of which ends in the quantiser."""
+"""LayerNorm, token DCT and channel KLT of a plane: products of matrices, the second of which ends in the quantiser."""
 
 from kernels.quantise_projection.op import PlaneMatrices, quantise_projection
 from kernels.quantise_projection.twin import quantise_projection_twin

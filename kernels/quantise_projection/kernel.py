@@ -1,4 +1,9 @@
-"""The two products of a plane's transform: over tokens, and over channels with the quantiser where it ends."""
+"""The two products of a plane's transform: over tokens, and over channels with the quantiser where it ends.
+
+Where a LayerNorm comes before them, 1/σ of a token is no factor of a row of either product, as the first mixes tokens: it
+has to be there before. So one kernel reads the tokens and leaves two numbers of each, and the first product normalises what
+it loads. Normalised tokens are never written, and where they would be read x is: in half precision half their bytes.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,34 @@ import triton.language as tl
 from kernels.quantiser import device
 
 
+def token_norm_kernel(
+    x,  # (N · F, C)
+    norms,  # (N · F, 2) float32: the mean of a token's channels, 1 / √(variance + eps)
+    rows,  # N · F
+    c,
+    share,  # 1 / C
+    eps,
+    BR: tl.constexpr,  # rows at a time
+    W: tl.constexpr,  # a power of two, not below C
+):
+    row = tl.program_id(0).to(tl.int64) * BR + tl.arange(0, BR)
+    is_row = row < rows
+    col = tl.arange(0, W)[None, :]
+    there = is_row[:, None] & (col < c)
+    y = tl.load(x + row[:, None] * c + col, mask=there, other=0.0).to(tl.float32)
+    mean = tl.sum(y, 1) * share
+    centred = tl.where(there, y - mean[:, None], 0.0)
+    # The root and the division are the rounded ones: others differ from one architecture to the next.
+    root = tl.sqrt_rn(tl.sum(centred * centred, 1) * share + eps)
+    tl.store(norms + row * 2, mean, mask=is_row)
+    tl.store(norms + row * 2 + 1, tl.div_rn(tl.full((BR,), 1.0, tl.float32), root), mask=is_row)
+
+
 def token_spectrum_kernel(
     x,  # (N, F, C)
+    norms,  # (N, F, 2) float32, of `token_norm_kernel`; not read without a norm
+    gain,  # (C,) float32; not read without one
+    offset,  # (C,) float32; not read without one
     mean,  # (F, C) float32
     dct,  # (F, F) float32, rows are basis functions
     spectrum,  # (N, F, C) float32
@@ -17,6 +48,9 @@ def token_spectrum_kernel(
     BN: tl.constexpr,  # channels
     BK: tl.constexpr,  # tokens at a time
     PRECISION: tl.constexpr,
+    NORM: tl.constexpr,
+    HAS_GAIN: tl.constexpr,
+    HAS_OFFSET: tl.constexpr,
 ):  # fmt: skip
     blocks_m, blocks_n = tl.cdiv(f, BM), tl.cdiv(c, BN)
     program = tl.program_id(0)
@@ -24,6 +58,10 @@ def token_spectrum_kernel(
     rows = program // blocks_n % blocks_m * BM + tl.arange(0, BM)
     cols = program % blocks_n * BN + tl.arange(0, BN)
     is_row, is_col = rows < f, cols < c
+    if HAS_GAIN:
+        gains = tl.load(gain + cols, mask=is_col, other=0.0)
+    if HAS_OFFSET:
+        offsets = tl.load(offset + cols, mask=is_col, other=0.0)
     total = tl.zeros((BM, BN), tl.float32)
     for start in range(0, f, BK):
         token = start + tl.arange(0, BK)
@@ -34,6 +72,15 @@ def token_spectrum_kernel(
         at = token[:, None] * c + cols[None, :]
         there = is_token[:, None] & is_col[None, :]
         centred = tl.load(x + tile * f * c + at, mask=there, other=0.0).to(tl.float32)
+        # What tokens beyond the last become is finite, and their factors in `d` are 0.
+        if NORM:
+            of_token = norms + (tile * f + token) * 2
+            centred -= tl.load(of_token, mask=is_token, other=0.0)[:, None]
+            centred *= tl.load(of_token + 1, mask=is_token, other=0.0)[:, None]
+        if HAS_GAIN:
+            centred *= gains[None, :]
+        if HAS_OFFSET:
+            centred += offsets[None, :]
         centred -= tl.load(mean + at, mask=there, other=0.0)
         total += tl.dot(d, centred, input_precision=PRECISION)
     tl.store(

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kernels.launch import jitted
+from kernels.launch import jitted, power_of_two
 from kernels.quantiser import Quantised
 from kernels.quantiser.cells import LIMIT, symbol_kind
+from kernels.quantiser.norm import normalised
 from kernels.quantiser.totals import with_totals
 
 KINDS = (torch.float16, torch.bfloat16, torch.float32)
+WIDEST = 4096  # channels of a norm: a row is held in registers
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +39,57 @@ def tile_for(precision: str) -> Tile:
     return TILES[precision]
 
 
-def obstacle(x: Tensor) -> str:
+@dataclass(frozen=True, slots=True)
+class NormTile:
+    """Rows at a time, and numbers of a row: a thread holds 16 or fewer. `kernels.resources` compiles them."""
+
+    rows: int
+    wide: int
+    warps: int
+
+
+def norm_tile_for(channels: int) -> NormTile:
+    wide = power_of_two(channels)
+    return NormTile(max(1, 2048 // wide), wide, max(4, wide // 512))
+
+
+def obstacle(x: Tensor, eps: float | None = None) -> str:
     """What the kernels cannot do of tokens that the op takes; "" if nothing."""
+    if eps is not None and x.shape[2] > WIDEST:
+        return f"quantise_projection has no kernel for a norm of {x.shape[2]} channels"
     return "" if x.dtype in KINDS else f"quantise_projection has no kernel for {x.dtype}"
 
 
-def run_token_spectrum(x: Tensor, mean: Tensor, dct: Tensor, precision: str, tile: Tile) -> Tensor:
+def run_token_norm(x: Tensor, eps: float) -> Tensor:
+    """N×F×C → N×F×2 float32: of each token the mean and 1/σ."""
+    from kernels.quantise_projection.kernel import token_norm_kernel
+
+    n, f, c = x.shape
+    tile = norm_tile_for(c)
+    norms = torch.empty((n, f, 2), dtype=torch.float32, device=x.device)
+    jitted(token_norm_kernel)[(-(-n * f // tile.rows),)](
+        x, norms, n * f, c, 1.0 / c, eps,
+        BR=tile.rows, W=tile.wide, num_warps=tile.warps, enable_fp_fusion=False,
+    )  # fmt: skip
+    return norms
+
+
+def run_token_spectrum(
+    x: Tensor, mean: Tensor, dct: Tensor, precision: str, tile: Tile,
+    gain: Tensor | None, offset: Tensor | None, eps: float | None,
+) -> Tensor:  # fmt: skip
     """N×F×C → N×F×C float32."""
     from kernels.quantise_projection.kernel import token_spectrum_kernel
 
     n, f, c = x.shape
+    x, mean = x.contiguous(), mean.contiguous()
+    norms = mean if eps is None else run_token_norm(x, eps)
     spectrum = torch.empty(x.shape, dtype=torch.float32, device=x.device)
     jitted(token_spectrum_kernel)[(n * -(-f // tile.rows) * -(-c // tile.cols),)](
-        x.contiguous(), mean.contiguous(), dct.contiguous(), spectrum, f, c,
-        BM=tile.rows, BN=tile.cols, BK=tile.inner, PRECISION=precision,
+        x, norms, mean if gain is None else gain.contiguous(), mean if offset is None else offset.contiguous(),
+        mean, dct.contiguous(), spectrum, f, c,
+        BM=tile.rows, BN=tile.cols, BK=tile.inner, PRECISION=precision, NORM=eps is not None,
+        HAS_GAIN=gain is not None, HAS_OFFSET=offset is not None,
         num_warps=tile.warps, num_stages=tile.stages, enable_fp_fusion=False,
     )  # fmt: skip
     return spectrum
@@ -59,7 +98,7 @@ def run_token_spectrum(x: Tensor, mean: Tensor, dct: Tensor, precision: str, til
 def run_quantise_projection(
     x: Tensor, mean: Tensor, dct: Tensor | None, bases: Tensor, frequencies: Tensor, starts: Tensor,
     inv_step: Tensor, theta: Tensor, code: Tensor, costs: Tensor, n_layers: int, precision: str = "tf32x3",
-    *, tile: Tile | None = None,
+    gain: Tensor | None = None, offset: Tensor | None = None, eps: float | None = None, *, tile: Tile | None = None,
 ) -> Quantised:  # fmt: skip
     """As the twin."""
     from kernels.quantise_projection.kernel import quantise_projection_kernel
@@ -71,9 +110,10 @@ def run_quantise_projection(
     col_blocks = -(-c // tile.cols)
     with torch.cuda.device_of(x):
         if dct is None:
-            spectrum = (x - mean).contiguous()  # of float32, as the mean is; x is not copied for it
+            # Of float32, as the mean is; without a norm x is not copied for it.
+            spectrum = (normalised(x, gain, offset, eps) - mean).contiguous()
         else:
-            spectrum = run_token_spectrum(x, mean, dct, precision, tile)
+            spectrum = run_token_spectrum(x, mean, dct, precision, tile, gain, offset, eps)
         symbols = torch.empty(x.shape, dtype=kind, device=x.device)
         partial_largest = torch.empty((n, f, col_blocks), dtype=torch.int32, device=x.device)
         partial_costs = torch.empty((n, f, col_blocks, n_layers), dtype=torch.int32, device=x.device)

@@ -16,6 +16,7 @@ from kernels.quantise_projection.launch import PRECISIONS, obstacle, run_quantis
 from kernels.quantise_projection.twin import quantise_projection_twin
 from kernels.quantiser import Cells, Quantised
 from kernels.quantiser.cells import symbol_kind
+from kernels.quantiser.norm import check_channels
 
 
 @dataclass(frozen=True)
@@ -65,20 +66,25 @@ class PlaneMatrices:
 
 
 def quantise_projection(
-    x: Tensor, matrices: PlaneMatrices, cells: Cells, *, precision: str = "tf32x3"
-) -> Quantised:
-    """Embeddings → symbols: position mean, token DCT, channel KLT with the rotations of frequencies, quantiser.
+    x: Tensor, matrices: PlaneMatrices, cells: Cells, *, gain: Tensor | None = None, offset: Tensor | None = None,
+    eps: float | None = None, precision: str = "tf32x3",
+) -> Quantised:  # fmt: skip
+    """Embeddings → symbols: LayerNorm, position mean, token DCT, channel KLT with the rotations of frequencies, quantiser.
 
-    x N×F×C of N tiles, of any float kind; all is float32 from the first difference on. `cells` of F×C. `precision` of a
-    GPU's products: see `kernels.quantise_projection.launch.PRECISIONS`. NaN is flagged, not raised: see `Quantised.checked`.
+    x N×F×C of N tiles, of any float kind; all is float32 from the first sum on. `cells` of F×C. With `eps` a LayerNorm over
+    channels comes first; then `gain` and `offset`, C float32 each: its weight and bias. They are finite: nobody looks.
+    `precision` of a GPU's products: see `kernels.quantise_projection.launch.PRECISIONS`. NaN is flagged, not raised: see
+    `Quantised.checked`.
     Raises InputError for shapes, kinds or devices that do not belong together.
     """
     _check(x, matrices, cells, precision)
+    check_channels(x, eps, gain=gain, offset=offset)
+    gain, offset = (None if each is None else each.detach() for each in (gain, offset))
     m = matrices
     return Quantised(
         *_op(
             x.detach(), m.mean, m.dct, m.bases, m.frequencies, m.starts, cells.inv_step, cells.theta, cells.code,
-            cells.costs, cells.n_layers, precision,
+            cells.costs, cells.n_layers, precision, gain, offset, eps,
         )
     )  # fmt: skip
 
@@ -87,18 +93,23 @@ def quantise_projection(
 def _op(
     x: Tensor, mean: Tensor, dct: Tensor | None, bases: Tensor, frequencies: Tensor, starts: Tensor,
     inv_step: Tensor, theta: Tensor, code: Tensor, costs: Tensor, n_layers: int, precision: str,
+    gain: Tensor | None = None, offset: Tensor | None = None, eps: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    run = run_quantise_projection if on_gpu(x, obstacle(x)) else quantise_projection_twin
+    run = run_quantise_projection if on_gpu(x, obstacle(x, eps)) else quantise_projection_twin
     with torch.autocast(x.device.type, enabled=False):  # half precision would cost symbols
         return tuple(  # type: ignore[return-value]
-            run(x, mean, dct, bases, frequencies, starts, inv_step, theta, code, costs, n_layers, precision)
-        )
+            run(
+                x, mean, dct, bases, frequencies, starts, inv_step, theta, code, costs, n_layers, precision,
+                gain, offset, eps,
+            )
+        )  # fmt: skip
 
 
 @_op.register_fake
 def _(
     x: Tensor, mean: Tensor, dct: Tensor | None, bases: Tensor, frequencies: Tensor, starts: Tensor,
     inv_step: Tensor, theta: Tensor, code: Tensor, costs: Tensor, n_layers: int, precision: str,
+    gain: Tensor | None = None, offset: Tensor | None = None, eps: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     return (
         x.new_empty(x.shape, dtype=symbol_kind(costs)),

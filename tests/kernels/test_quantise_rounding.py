@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ BUILDS = {
     "quantise_projection/ieee-fp32-i16": 16,
 }
 TOTALS = "quantise_diagonal/totals-33"
+NORM = "quantise_projection/norm-bf16-768"
+NORMED = "quantise_projection/tf32x3-bf16-i8-normed"
 _COMPILE = """
 import sys
 from pathlib import Path
@@ -45,7 +48,7 @@ def folder(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """PTX and machine code; from a process of its own, as Triton interprets here."""
     out = tmp_path_factory.mktemp("ptx")
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    asked = [sys.executable, "-c", _COMPILE, str(out), *BUILDS, TOTALS]
+    asked = [sys.executable, "-c", _COMPILE, str(out), *BUILDS, TOTALS, NORM, NORMED]
     done = subprocess.run(asked, env=environment, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return out
@@ -97,11 +100,20 @@ def test_no_compiler_sees_that_what_rounds_the_largest_adds_nothing(folder: Path
 
 
 def test_the_matrix_units_leave_the_projection_no_fused_operation(folder: Path) -> None:
-    """Products of three parts are all theirs: what is left is the quantiser."""
-    for arch in ARCHITECTURES:
-        ptx = (folder / f"quantise_projection-tf32x3-bf16-i8-{arch}.ptx").read_text()
+    """Products of three parts are all theirs: what is left is the quantiser, or the norm before them."""
+    for name, arch in product(("quantise_projection/tf32x3-bf16-i8", NORMED), ARCHITECTURES):
+        ptx = (folder / f"{name.replace('/', '-')}-{arch}.ptx").read_text()
         assert re.search(r"mma", ptx)
         assert not re.search(r"\bfma\.", ptx)
+
+
+def test_a_norms_root_and_division_are_rounded(folder: Path) -> None:
+    """`.rn`, not `.approx`, and no contraction of its squares: all architectures normalise alike."""
+    for arch in ARCHITECTURES:
+        ptx = (folder / f"{NORM.replace('/', '-')}-{arch}.ptx").read_text()
+        assert re.search(r"\bsqrt\.rn\.f32", ptx)
+        assert re.search(r"\bdiv\.rn\.f32", ptx)
+        assert not re.search(r"\bfma\.|\.approx|\.ftz", ptx)
 
 
 def test_no_quantiser_is_built_or_launched_with_fused_operations(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +134,8 @@ def test_no_quantiser_is_built_or_launched_with_fused_operations(monkeypatch: py
     one, square, code = torch.ones(1, 1), torch.ones(1, 1, 1), torch.zeros(1, 1, dtype=torch.int16)
     costs, number = torch.zeros(256, 128, dtype=torch.int16), torch.zeros(2, dtype=torch.int32)
     diagonal_launch.run_quantise_diagonal(square, one[0], one[0], code[0], costs, 1, None, None, None)
-    projection_launch.run_quantise_projection(
-        square, one, one, square, number[:1], number, one, one, code, costs, 1, "ieee"
-    )
-    assert asked == [False] * 5
+    for norm in ((None, None, None), (one[0], one[0], 1e-6)):
+        projection_launch.run_quantise_projection(
+            square, one, one, square, number[:1], number, one, one, code, costs, 1, "ieee", *norm
+        )
+    assert asked == [False] * 9

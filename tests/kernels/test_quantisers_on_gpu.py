@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,30 @@ def test_the_projection_ends_in_the_same_quantiser(f: int, c: int) -> None:
     np.testing.assert_array_equal(found.tile_costs.cpu().numpy(), costs_of(expected, cells))
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("list_of_tokens", [False, True], ids=["picture", "list"])
+@pytest.mark.parametrize(("f", "c"), [(1, 16), (49, 80), (196, 768), (7, 1023)])
+def test_the_norm_before_the_products_moves_few(
+    f: int, c: int, list_of_tokens: bool, kind: torch.dtype
+) -> None:
+    """A picture's tokens are normalised as the first product loads them, a list's by PyTorch; against float64."""
+    cells = drawn_cells((f, c), torch.int16)
+    dct, basis = (torch.linalg.qr(torch.randn((n, n), device="cuda"))[0].contiguous() for n in (f, c))
+    plain = identity(f, c)
+    mean = torch.randn((f, c), device="cuda")
+    matrices = replace(plain, mean=mean, dct=None if list_of_tokens else dct, bases=basis[None])
+    x = (torch.randn((9, f, c), device="cuda") * 3 + 5 * torch.rand((9, f, 1), device="cuda")).to(kind)
+    gain, offset = torch.randn((2, c), device="cuda")
+    found = quantise_projection(x, matrices, cells, gain=gain, offset=offset, eps=1e-6)
+    y = torch.nn.functional.layer_norm(x.double(), (c,), gain.double(), offset.double(), 1e-6) - mean
+    y = (y if list_of_tokens else dct.double() @ y) @ basis.double().T
+    symbols = found.checked().symbols.cpu().numpy().astype(int)
+    apart = np.abs(symbols - reference(y, cells))
+    assert apart.max() <= 1
+    assert np.count_nonzero(apart) <= max(1, 1e-4 * apart.size)
+    np.testing.assert_array_equal(found.tile_costs.cpu().numpy(), costs_of(symbols, cells))
+
+
 @pytest.mark.parametrize("precision", ["tf32x3", "ieee"])
 @pytest.mark.parametrize("name", ["s2-nano", "rgb-small"])
 def test_a_packages_planes_are_quantised_as_the_codec_does(root: Path, name: str, precision: str) -> None:
@@ -134,13 +159,14 @@ def test_a_packages_planes_are_quantised_as_the_codec_does(root: Path, name: str
         assert np.count_nonzero(apart) < 1e-4 * apart.size
 
 
-@pytest.mark.parametrize("where", ["norm", "latents", "projection"])
+@pytest.mark.parametrize("where", ["norm", "latents", "projection", "norm, projection"])
 def test_what_is_no_number_is_flagged(where: str) -> None:
-    cells = drawn_cells((9, 33) if where == "projection" else (33,), torch.int8)
+    cells = drawn_cells((9, 33) if "projection" in where else (33,), torch.int8)
     x = torch.zeros((70, 9, 33), device="cuda")
     x[11, 4, 5], x[12, 8, 32] = torch.nan, -torch.nan
-    if where == "projection":
-        found = quantise_projection(x, identity(9, 33), cells)
+    if "projection" in where:
+        eps = 1e-6 if "norm" in where else None
+        found = quantise_projection(x, identity(9, 33), cells, eps=eps)
     else:
         found = quantise_diagonal(x, cells, eps=1e-6 if where == "norm" else None)
     assert found.largest.isnan().nonzero().flatten().tolist() == [11, 12]
