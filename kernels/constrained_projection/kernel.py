@@ -1,7 +1,7 @@
 """The output projection of an adapted block with the token's scale, the bias and the residual in its epilogue.
 
 The LayerNorm that follows is a pass of its own. Fused, a program would hold all channels of its rows, which takes blocks of
-few rows or most registers there are; it would save one reading of the stream. Which is more only a GPU can say: not measured.
+few rows or most registers there are; it would save one reading of the stream. Which is more a GPU has to say: not measured.
 """
 
 from __future__ import annotations
