@@ -214,7 +214,9 @@ def test_a_manifest_that_is_no_json_is_no_package(cli: Cli, tmp_path: Path, scen
 
 
 def test_an_unknown_model_is_named(cli: Cli, tmp_path: Path, scene_tif: Path, scene_nec: Path) -> None:
-    cli("encode", scene_tif, "-o", tmp_path / "a.nec", "--model", "nothing").refused(5, "nothing", "searched")
+    cli("encode", scene_tif, "-o", tmp_path / "a.nec", "--model", "nothing").refused(
+        5, "nothing", "found none in "
+    )
     cli("encode", scene_tif, "-o", tmp_path / "a.nec", "--model", tmp_path / "x").refused(
         3, "no such package"
     )
