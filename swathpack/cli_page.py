@@ -29,7 +29,7 @@ JSON_KEYS: dict[str, dict[str, str]] = {
         "seconds": "`read`, `engine`, `skip` (where asked for), `code`: seconds per stage",
         "engine": "`backend`, `version`, `provider` (what really ran the graph)",
         "energy": "`joules` of the whole run, reading included, the `seconds` they are of, and their `source`: the rails of "
-        "a Jetson's module, or the card under a TensorRT engine; null where nothing tells it",
+        "a Jetson's module, or the only card under a TensorRT engine; null where nothing tells it",
         "skipped": "with --skip, else null: `tokens` measured, `skipped_tokens` of them, `dear_tokens` (ruled out, and sent "
         "because leaving them out would take more), `skipped_tiles` (nothing left of them), `by_rule` (tokens ruled out)",
         "notes": "what was decided on what grounds, each once; also on stderr",

@@ -56,6 +56,12 @@ class NvmlGpu:
         millijoules = self._energy_mj()
         return None if millijoules is None else millijoules * 1e-3
 
+    def cards(self) -> int:
+        """How many there are on this host."""
+        count = ctypes.c_uint()
+        self._call("nvmlDeviceGetCount_v2", ctypes.byref(count))
+        return count.value
+
     def state(self) -> str:
         """Clocks, power limit and temperature now, as far as the driver tells them."""
         limit = self._number("nvmlDeviceGetEnforcedPowerLimit")

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from codec.errors import BackendUnavailable, SwathpackError
 from onboard.power.find import power_source
 from onboard.power.meter import Meter
+from onboard.power.nvml import NvmlGpu
+from onboard.power.source import PowerSource
 
 
 @dataclass(slots=True)
@@ -21,16 +24,11 @@ class RunEnergy:
 
 
 @contextmanager
-def energy_of_run(*, gpu: bool, root: Path = Path("/")) -> Iterator[RunEnergy]:
-    """Measures what runs inside: a module's rails, or with `gpu` the card by NVML. It never stops the run."""
+def energy_of_run(*, gpu: bool, root: Path = Path("/"), library: Any = None) -> Iterator[RunEnergy]:
+    """Measures what runs inside: a module's rails, or with `gpu` the host's only card by NVML. It never stops the run."""
     found = RunEnergy()
-    try:
-        source = power_source(root, gpu=gpu)
-    except BackendUnavailable:
-        yield found
-        return
-    except SwathpackError as error:
-        found.note = f"energy is not known: {error}"
+    source = _source(found, gpu, root, library)
+    if source is None:
         yield found
         return
     meter = Meter(source)
@@ -42,3 +40,19 @@ def energy_of_run(*, gpu: bool, root: Path = Path("/")) -> Iterator[RunEnergy]:
         found.note = f"energy is not known: {error}"
     else:
         found.measured = {"joules": said.joules, "seconds": said.seconds, "source": said.source}
+
+
+def _source(found: RunEnergy, gpu: bool, root: Path, library: Any) -> PowerSource | None:
+    """What can be believed of this machine; else None, with the reason noted where there is something."""
+    try:
+        source = power_source(root, gpu=gpu, library=library)
+        cards = source.cards() if isinstance(source, NvmlGpu) else 1
+    except BackendUnavailable:
+        return None
+    except SwathpackError as error:
+        found.note = f"energy is not known: {error}"
+        return None
+    if cards > 1:
+        found.note = f"energy is not known: {cards} cards are here, and NVML does not say which of them ran"
+        return None
+    return source

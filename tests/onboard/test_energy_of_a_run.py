@@ -9,6 +9,7 @@ import pytest
 
 from onboard.power.run import energy_of_run
 from tests.performance.power_trees import write_hwmon
+from tests.performance.test_power_of_gpus import FakeNvml
 
 
 def test_rails_of_a_module_give_joules(tmp_path: Path) -> None:
@@ -45,3 +46,14 @@ def test_an_error_of_the_run_passes(tmp_path: Path) -> None:
     write_hwmon(tmp_path, "1-0040", [("VDD_IN", 5000, 2000)], hwmon=1)
     with pytest.raises(ZeroDivisionError), energy_of_run(gpu=False, root=tmp_path):
         1 / 0  # noqa: B018
+
+
+def test_a_card_is_believed_only_where_it_is_the_only_one(tmp_path: Path) -> None:
+    with energy_of_run(gpu=True, root=tmp_path, library=FakeNvml(cards=("GPU-a",))) as energy:
+        time.sleep(0.01)
+    assert energy.measured is not None
+    assert energy.measured["source"] == "NVML energy counter of the Card A"
+    with energy_of_run(gpu=True, root=tmp_path, library=FakeNvml()) as energy:
+        pass
+    assert energy.measured is None
+    assert "2 cards are here" in energy.note

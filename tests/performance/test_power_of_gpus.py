@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,10 @@ CARDS = {"GPU-a": "Card A", "GPU-b": "Card B"}
 class FakeNvml:
     """Two cards. Refuses calls before nvmlInit, unknown cards, foreign handles, and what `without` names."""
 
-    def __init__(self, *without: str, refusal: int = NOT_SUPPORTED) -> None:
-        self.without, self.refusal = without, refusal
+    def __init__(
+        self, *without: str, refusal: int = NOT_SUPPORTED, cards: Sequence[str] = tuple(CARDS)
+    ) -> None:
+        self.without, self.refusal, self.cards = without, refusal, cards
         self.ready, self.millijoules = False, 5_000_000
 
     def __getattr__(self, function: str) -> Any:
@@ -46,6 +48,9 @@ class FakeNvml:
         names = list(CARDS.values())
         if function == "nvmlSystemGetDriverVersion":
             arguments[0].value = b"580.10"
+            return 0
+        if function == "nvmlDeviceGetCount_v2":
+            arguments[0]._obj.value = len(self.cards)
             return 0
         if function.startswith("nvmlDeviceGetHandleBy"):
             asked, place = arguments
